@@ -1,0 +1,1 @@
+//! autograd: remembers the way back.

@@ -1,0 +1,1 @@
+//! kernels: arrays in, arrays out.

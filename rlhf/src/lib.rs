@@ -1,0 +1,1 @@
+//! rlhf: the losses and the loops.
