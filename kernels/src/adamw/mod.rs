@@ -1,0 +1,40 @@
+//! One step of AdamW (Loshchilov & Hutter 2019) over flat buffers, in place.
+mod cpu;
+mod gpu;
+pub mod plain;
+
+use crate::tensor::same_device;
+use crate::{Device, Tensor};
+
+/// The numbers of one step.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamWStep {
+    pub lr: f32,
+    pub beta1: f32,
+    pub beta2: f32,
+    pub eps: f32,
+    pub weight_decay: f32,
+    /// Elements before this one decay, the others (biases, norms) do not.
+    pub decayed: usize,
+    /// 1 − beta1^t and 1 − beta2^t
+    pub correction1: f32,
+    pub correction2: f32,
+    /// What the gradient is multiplied by first (clipping).
+    pub grad_scale: f32,
+}
+
+/// m and v follow the gradient; p −= lr·(m̂ / (√v̂ + eps) + weight_decay·p). All of one length.
+#[track_caller]
+pub fn adamw(p: &mut Tensor, g: &Tensor, m: &mut Tensor, v: &mut Tensor, step: &AdamWStep) {
+    let n = p.len();
+    assert!(g.len() == n && m.len() == n && v.len() == n, "adamw: {n}, {}, {}, {}", g.len(), m.len(), v.len());
+    match same_device(&[p, g, m, v]) {
+        Device::Cpu => cpu::adamw(p.data_mut(), g.data(), m.data_mut(), v.data_mut(), step),
+        Device::Gpu(gpu) => {
+            for x in [&mut *p, m, v] {
+                x.unshare();
+            }
+            gpu::adamw(&gpu, p, g, m, v, step)
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Causal attention on ragged batches, with grouped heads, without a T×T matrix; and over a KV cache.
+//!
+//! A row of `qkv` holds H query heads, then G key heads, then G value heads, each of size D. Scores are
+//! scaled by 1/√D.
+mod cpu;
+mod gpu;
+pub mod plain;
+
+use crate::tensor::same_device;
+use crate::{Device, Heads, Ids, Segments, Tensor, cpu::pool};
+
+#[track_caller]
+fn check(qkv: &Tensor, seg: &Segments, heads: Heads) -> usize {
+    let [n, c] = qkv.dims();
+    assert!(heads.q % heads.kv == 0, "{heads:?}: query heads must be a multiple of key/value heads");
+    assert!(
+        n == seg.tokens() && c == heads.qkv(),
+        "attention: qkv {:?} for {} tokens and {heads:?}",
+        qkv.shape(),
+        seg.tokens()
+    );
+    n
+}
+
+/// Each token attends to itself and those before it in its segment.
+/// qkv [N, (H+2G)·D] → y [N, H·D] and the log-sum-exp of its scores [N, H]
+#[track_caller]
+pub fn attention(qkv: &Tensor, seg: &Segments, heads: Heads) -> (Tensor, Tensor) {
+    let n = check(qkv, seg, heads);
+    match qkv.device() {
+        Device::Cpu => {
+            let (mut y, mut lse) = (pool::take(n * heads.q * heads.dim), pool::take(n * heads.q));
+            cpu::attention(qkv.data(), seg.starts().host(), heads, &mut y, &mut lse);
+            (Tensor::new(&[n, heads.q * heads.dim], y), Tensor::new(&[n, heads.q], lse))
+        }
+        Device::Gpu(g) => gpu::attention(&g, qkv, seg, heads),
+    }
+}
+
+/// dqkv of `attention`; the probabilities are computed again from `lse`.
+#[track_caller]
+pub fn attention_back(dy: &Tensor, qkv: &Tensor, y: &Tensor, lse: &Tensor, seg: &Segments, heads: Heads) -> Tensor {
+    let n = check(qkv, seg, heads);
+    assert_eq!(dy.len(), n * heads.q * heads.dim, "attention_back: dy {:?}, qkv {:?}", dy.shape(), qkv.shape());
+    match same_device(&[dy, qkv, y, lse]) {
+        Device::Cpu => {
+            let mut dqkv = pool::take(qkv.len());
+            let starts = seg.starts().host();
+            cpu::attention_back(dy.data(), qkv.data(), y.data(), lse.data(), starts, heads, &mut dqkv);
+            Tensor::new(qkv.shape(), dqkv)
+        }
+        Device::Gpu(g) => gpu::attention_back(&g, dy, qkv, y, lse, seg, heads),
+    }
+}
+
+#[track_caller]
+fn check_cache(qkv: &Tensor, k: &Tensor, v: &Tensor, slots: &Ids, positions: &Ids, heads: Heads) -> [usize; 2] {
+    let ([n, c], [count, context, width]) = (qkv.dims(), k.dims());
+    assert_eq!(k.shape(), v.shape(), "a cache of keys and one of values");
+    assert!(c == heads.qkv() && width == heads.kv * heads.dim, "qkv {:?}, cache {:?}", qkv.shape(), k.shape());
+    assert!(slots.len() == n && positions.len() == n, "one slot and one position for each of {n} tokens");
+    assert!(slots.host().iter().all(|&s| (s as usize) < count), "a slot beyond the cache {:?}", k.shape());
+    assert!(positions.host().iter().all(|&p| (p as usize) < context), "a position beyond the cache {:?}", k.shape());
+    [n, context]
+}
+
+/// Write the keys and values of each token to its slot and position.
+/// k, v [slots, T, G·D], qkv [N, (H+2G)·D], slots and positions [N]
+#[track_caller]
+pub fn kv_append(k: &mut Tensor, v: &mut Tensor, qkv: &Tensor, slots: &Ids, positions: &Ids, heads: Heads) {
+    let [_, context] = check_cache(qkv, k, v, slots, positions, heads);
+    match same_device(&[k, v, qkv]) {
+        Device::Cpu => {
+            let (qkv, slots, positions) = (qkv.data(), slots.host(), positions.host());
+            cpu::kv_append(k.data_mut(), v.data_mut(), qkv, slots, positions, context, heads)
+        }
+        Device::Gpu(g) => {
+            k.unshare();
+            v.unshare();
+            gpu::kv_append(&g, k, v, qkv, slots, positions, heads)
+        }
+    }
+}
+
+/// Each token attends to positions 0..=its own of its slot: prefill (many tokens of a slot) and decode
+/// (one token a slot) alike. Append first. → [N, H·D]
+#[track_caller]
+pub fn attention_cached(qkv: &Tensor, k: &Tensor, v: &Tensor, slots: &Ids, positions: &Ids, heads: Heads) -> Tensor {
+    let [n, context] = check_cache(qkv, k, v, slots, positions, heads);
+    match same_device(&[qkv, k, v]) {
+        Device::Cpu => {
+            let mut y = pool::take(n * heads.q * heads.dim);
+            let (slots, positions) = (slots.host(), positions.host());
+            cpu::attention_cached(qkv.data(), k.data(), v.data(), slots, positions, context, heads, &mut y);
+            Tensor::new(&[n, heads.q * heads.dim], y)
+        }
+        Device::Gpu(g) => gpu::attention_cached(&g, qkv, k, v, slots, positions, heads),
+    }
+}

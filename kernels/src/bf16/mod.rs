@@ -1,0 +1,50 @@
+//! bf16 as storage: half the bytes of f32, the same range. Rounded to nearest, ties to even.
+mod cpu;
+mod gpu;
+pub mod plain;
+
+use crate::{Device, Shape, Tensor, cpu::pool};
+use std::sync::Arc;
+
+/// An array stored in bf16, two numbers to a word.
+#[derive(Clone)]
+pub struct Bf16 {
+    words: Words,
+    shape: Shape,
+}
+
+#[derive(Clone)]
+enum Words {
+    Cpu(Arc<Vec<u32>>),
+    Gpu(Arc<crate::gpu::Buffer>),
+}
+
+impl Bf16 {
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+}
+
+/// Element 2i in the low half of word i, element 2i + 1 in the high half.
+pub fn pack_bf16(x: &Tensor) -> Bf16 {
+    let words = match x.device() {
+        Device::Cpu => {
+            let mut words = vec![0; x.len().div_ceil(2)];
+            cpu::pack(x.data(), &mut words);
+            Words::Cpu(Arc::new(words))
+        }
+        Device::Gpu(g) => Words::Gpu(Arc::new(gpu::pack(&g, x))),
+    };
+    Bf16 { words, shape: Shape::new(x.shape()) }
+}
+
+pub fn unpack_bf16(x: &Bf16) -> Tensor {
+    match &x.words {
+        Words::Cpu(words) => {
+            let mut y = pool::take(x.shape.elements());
+            cpu::unpack(words, &mut y);
+            Tensor::new(&x.shape, y)
+        }
+        Words::Gpu(buffer) => gpu::unpack(buffer, &x.shape),
+    }
+}

@@ -1,0 +1,2 @@
+//! What the CPU kernels share.
+pub mod pool;

@@ -1,0 +1,80 @@
+//! Functions of each element alone: one table of (name, Rust, WGSL), and updates in place.
+mod cpu;
+mod gpu;
+pub mod plain;
+pub mod table;
+
+pub use table::{Binary, Row1, Row2, Unary};
+
+use crate::tensor::same_device;
+use crate::{Device, Tensor, cpu::pool};
+
+/// y[i] = op(x[i]); `p` are the op's two parameters.
+pub fn map(op: Unary, x: &Tensor, p: [f32; 2]) -> Tensor {
+    match x.device() {
+        Device::Cpu => {
+            let mut y = pool::take(x.len());
+            cpu::map(op, x.data(), p, &mut y);
+            Tensor::new(x.shape(), y)
+        }
+        Device::Gpu(g) => gpu::map(&g, op, x, p),
+    }
+}
+
+/// y[i] = op(a[i], b[i]). Nothing broadcasts: the shapes are the same.
+#[track_caller]
+pub fn zip(op: Binary, a: &Tensor, b: &Tensor, p: [f32; 2]) -> Tensor {
+    assert_eq!(a.shape(), b.shape(), "{op:?}: shapes differ (nothing broadcasts by itself)");
+    match same_device(&[a, b]) {
+        Device::Cpu => {
+            let mut y = pool::take(a.len());
+            cpu::zip(op, a.data(), b.data(), p, &mut y);
+            Tensor::new(a.shape(), y)
+        }
+        Device::Gpu(g) => gpu::zip(&g, op, a, b, p),
+    }
+}
+
+/// y += s·x, in place.
+#[track_caller]
+pub fn axpy(y: &mut Tensor, s: f32, x: &Tensor) {
+    assert_eq!(y.len(), x.len(), "axpy: {:?} and {:?}", y.shape(), x.shape());
+    add_at(y, 0, s, x);
+}
+
+/// y[offset..] += s·x, in place: how gradients reach their window of the flat buffer.
+#[track_caller]
+pub fn add_at(y: &mut Tensor, offset: usize, s: f32, x: &Tensor) {
+    assert!(offset + x.len() <= y.len(), "add_at: {offset} + {:?} leaves {:?}", x.shape(), y.shape());
+    match same_device(&[y, x]) {
+        Device::Cpu => cpu::axpy(&mut y.data_mut()[offset..][..x.len()], s, x.data()),
+        Device::Gpu(g) => {
+            y.unshare();
+            gpu::add_at(&g, y, offset, s, x)
+        }
+    }
+}
+
+/// y += t·(x − y), in place: a moving average.
+#[track_caller]
+pub fn lerp(y: &mut Tensor, t: f32, x: &Tensor) {
+    assert_eq!(y.len(), x.len(), "lerp: {:?} and {:?}", y.shape(), x.shape());
+    match same_device(&[y, x]) {
+        Device::Cpu => cpu::lerp(y.data_mut(), t, x.data()),
+        Device::Gpu(g) => {
+            y.unshare();
+            gpu::lerp(&g, y, t, x)
+        }
+    }
+}
+
+/// y *= s, in place.
+pub fn scale_in_place(y: &mut Tensor, s: f32) {
+    match y.device() {
+        Device::Cpu => cpu::scale(y.data_mut(), s),
+        Device::Gpu(g) => {
+            y.unshare();
+            gpu::scale(&g, y, s)
+        }
+    }
+}

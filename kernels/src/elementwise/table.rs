@@ -1,0 +1,180 @@
+//! The table: each function once in Rust (for f32 and f64) and once in WGSL.
+use crate::Float;
+
+/// Functions of one number. `p0`, `p1` are parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unary {
+    Neg,
+    Exp,
+    Square,
+    Sigmoid,
+    /// ln σ(x), without overflow
+    LogSigmoid,
+    /// GPT-2's GELU: ½x(1 + tanh(√(2/π)(x + 0.044715x³)))
+    Gelu,
+    /// x·σ(x)
+    Silu,
+    /// p0·x
+    Scale,
+    /// x + p0
+    Shift,
+    /// min(max(x, p0), p1)
+    Clamp,
+}
+
+/// Functions of two numbers. The backs take (dy, x).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Min,
+    Max,
+    LogSigmoidBack,
+    GeluBack,
+    SiluBack,
+    /// dy where p0 <= x <= p1
+    ClampBack,
+    /// 1 where a <= b
+    LessEqual,
+    /// dy·2x
+    SquareBack,
+}
+
+pub struct Row1 {
+    pub name: &'static str,
+    pub f32: fn(f32, [f32; 2]) -> f32,
+    pub f64: fn(f64, [f64; 2]) -> f64,
+    /// An expression of x, p0 and p1.
+    pub wgsl: &'static str,
+}
+
+pub struct Row2 {
+    pub name: &'static str,
+    pub f32: fn(f32, f32, [f32; 2]) -> f32,
+    pub f64: fn(f64, f64, [f64; 2]) -> f64,
+    /// An expression of a, b, p0 and p1.
+    pub wgsl: &'static str,
+}
+
+fn one<F: Float>() -> F {
+    F::of(1.0)
+}
+
+pub fn sigmoid<F: Float>(x: F) -> F {
+    one::<F>() / (one::<F>() + (-x).exp())
+}
+
+/// min(x, 0) − ln(1 + e^−|x|)
+pub fn log_sigmoid<F: Float>(x: F) -> F {
+    x.min(F::of(0.0)) - (one::<F>() + (-x.max(-x)).exp()).ln()
+}
+
+/// √(2/π), as GPT-2 has it
+const GELU_A: f64 = 0.797_884_560_802_865_4;
+const GELU_B: f64 = 0.044_715;
+
+pub fn gelu<F: Float>(x: F) -> F {
+    let t = (F::of(GELU_A) * (x + F::of(GELU_B) * x * x * x)).tanh();
+    F::of(0.5) * x * (one::<F>() + t)
+}
+
+pub fn gelu_slope<F: Float>(x: F) -> F {
+    let t = (F::of(GELU_A) * (x + F::of(GELU_B) * x * x * x)).tanh();
+    let inner = F::of(GELU_A) * (one::<F>() + F::of(3.0 * GELU_B) * x * x);
+    F::of(0.5) * (one::<F>() + t) + F::of(0.5) * x * (one::<F>() - t * t) * inner
+}
+
+pub fn silu<F: Float>(x: F) -> F {
+    x * sigmoid(x)
+}
+
+pub fn silu_slope<F: Float>(x: F) -> F {
+    let s = sigmoid(x);
+    s * (one::<F>() + x * (one::<F>() - s))
+}
+
+fn clamp_back<F: Float>(dy: F, x: F, p: [F; 2]) -> F {
+    if p[0] <= x && x <= p[1] { dy } else { F::of(0.0) }
+}
+
+fn less_equal<F: Float>(a: F, b: F) -> F {
+    F::of(if a <= b { 1.0 } else { 0.0 })
+}
+
+macro_rules! row1 {
+    ($name:literal, $f:expr, $wgsl:literal) => {
+        Row1 { name: $name, f32: $f, f64: $f, wgsl: $wgsl }
+    };
+}
+macro_rules! row2 {
+    ($name:literal, $f:expr, $wgsl:literal) => {
+        Row2 { name: $name, f32: $f, f64: $f, wgsl: $wgsl }
+    };
+}
+
+impl Unary {
+    pub const ALL: [Unary; 10] = [
+        Unary::Neg,
+        Unary::Exp,
+        Unary::Square,
+        Unary::Sigmoid,
+        Unary::LogSigmoid,
+        Unary::Gelu,
+        Unary::Silu,
+        Unary::Scale,
+        Unary::Shift,
+        Unary::Clamp,
+    ];
+
+    pub fn row(self) -> Row1 {
+        match self {
+            Unary::Neg => row1!("neg", |x, _| -x, "-x"),
+            Unary::Exp => row1!("exp", |x, _| x.exp(), "exp(x)"),
+            Unary::Square => row1!("square", |x, _| x * x, "x * x"),
+            Unary::Sigmoid => row1!("sigmoid", |x, _| sigmoid(x), "1.0 / (1.0 + exp(-x))"),
+            Unary::LogSigmoid => {
+                row1!("log_sigmoid", |x, _| log_sigmoid(x), "min(x, 0.0) - log(1.0 + exp(-abs(x)))")
+            }
+            Unary::Gelu => row1!("gelu", |x, _| gelu(x), "gelu(x)"),
+            Unary::Silu => row1!("silu", |x, _| silu(x), "x / (1.0 + exp(-x))"),
+            Unary::Scale => row1!("scale", |x, p| p[0] * x, "p0 * x"),
+            Unary::Shift => row1!("shift", |x, p| x + p[0], "x + p0"),
+            Unary::Clamp => row1!("clamp", |x, p| x.max(p[0]).min(p[1]), "min(max(x, p0), p1)"),
+        }
+    }
+}
+
+impl Binary {
+    pub const ALL: [Binary; 11] = [
+        Binary::Add,
+        Binary::Sub,
+        Binary::Mul,
+        Binary::Min,
+        Binary::Max,
+        Binary::LogSigmoidBack,
+        Binary::GeluBack,
+        Binary::SiluBack,
+        Binary::ClampBack,
+        Binary::LessEqual,
+        Binary::SquareBack,
+    ];
+
+    pub fn row(self) -> Row2 {
+        match self {
+            Binary::Add => row2!("add", |a, b, _| a + b, "a + b"),
+            Binary::Sub => row2!("sub", |a, b, _| a - b, "a - b"),
+            Binary::Mul => row2!("mul", |a, b, _| a * b, "a * b"),
+            Binary::Min => row2!("min", |a, b, _| a.min(b), "min(a, b)"),
+            Binary::Max => row2!("max", |a, b, _| a.max(b), "max(a, b)"),
+            Binary::LogSigmoidBack => {
+                row2!("log_sigmoid_back", |dy, x, _| dy * sigmoid(-x), "a / (1.0 + exp(b))")
+            }
+            Binary::GeluBack => row2!("gelu_back", |dy, x, _| dy * gelu_slope(x), "a * gelu_slope(b)"),
+            Binary::SiluBack => row2!("silu_back", |dy, x, _| dy * silu_slope(x), "a * silu_slope(b)"),
+            Binary::ClampBack => row2!("clamp_back", clamp_back, "select(0.0, a, p0 <= b && b <= p1)"),
+            Binary::LessEqual => row2!("less_equal", |a, b, _| less_equal(a, b), "select(0.0, 1.0, a <= b)"),
+            Binary::SquareBack => row2!("square_back", |dy, x, _| (dy + dy) * x, "2.0 * a * b"),
+        }
+    }
+}

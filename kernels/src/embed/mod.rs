@@ -1,0 +1,38 @@
+//! Rows of a table: token embeddings, and the picking of rows from any matrix.
+mod cpu;
+mod gpu;
+pub mod plain;
+
+use crate::{Device, Ids, Tensor, cpu::pool};
+
+/// y[n] = w[ids[n]].  w [V, C], ids [N] → [N, C]
+#[track_caller]
+pub fn embed(w: &Tensor, ids: &Ids) -> Tensor {
+    let [v, c] = w.dims();
+    if let Some(&id) = ids.host().iter().max() {
+        assert!((id as usize) < v, "embed: row {id} of a table with {v} rows");
+    }
+    match w.device() {
+        Device::Cpu => {
+            let mut y = pool::take(ids.len() * c);
+            cpu::embed(w.data(), c, ids.host(), &mut y);
+            Tensor::new(&[ids.len(), c], y)
+        }
+        Device::Gpu(g) => gpu::embed(&g, w, ids),
+    }
+}
+
+/// dw of `embed`: each row of the table sums the gradients of its uses.  dy [N, C] → [rows, C]
+#[track_caller]
+pub fn embed_back(dy: &Tensor, ids: &Ids, rows: usize) -> Tensor {
+    let [n, c] = dy.dims();
+    assert_eq!(n, ids.len(), "embed_back: dy {:?} for {} ids", dy.shape(), ids.len());
+    match dy.device() {
+        Device::Cpu => {
+            let mut dw = pool::take(rows * c);
+            cpu::embed_back(dy.data(), c, ids.host(), &mut dw);
+            Tensor::new(&[rows, c], dw)
+        }
+        Device::Gpu(g) => gpu::embed_back(&g, dy, ids, rows),
+    }
+}

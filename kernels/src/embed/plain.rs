@@ -1,0 +1,17 @@
+//! The readable loops.
+use crate::Float;
+
+pub fn embed<F: Float>(w: &[F], c: usize, ids: &[u32], y: &mut [F]) {
+    for (y, &id) in y.chunks_mut(c).zip(ids) {
+        y.copy_from_slice(&w[id as usize * c..][..c]);
+    }
+}
+
+pub fn embed_back<F: Float>(dy: &[F], c: usize, ids: &[u32], dw: &mut [F]) {
+    dw.fill(F::of(0.0));
+    for (dy, &id) in dy.chunks(c).zip(ids) {
+        for (dw, &dy) in dw[id as usize * c..][..c].iter_mut().zip(dy) {
+            *dw += dy;
+        }
+    }
+}

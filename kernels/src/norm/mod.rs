@@ -1,0 +1,75 @@
+//! Layer norm (Ba et al. 2016) and RMS norm (Zhang & Sennrich 2019), forward and backward.
+mod cpu;
+mod gpu;
+pub mod plain;
+
+use crate::tensor::same_device;
+use crate::{Device, Tensor, cpu::pool};
+
+/// y = (x − mean)·rstd·w + b over each row.  x [N, C], w and b [C] → y [N, C], (mean, rstd) [N, 2]
+#[track_caller]
+pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, eps: f32) -> (Tensor, Tensor) {
+    let (n, c) = x.rows_cols();
+    assert!(
+        w.shape() == [c] && b.shape() == [c],
+        "layer_norm of {:?}: w {:?}, b {:?}",
+        x.shape(),
+        w.shape(),
+        b.shape()
+    );
+    match same_device(&[x, w, b]) {
+        Device::Cpu => {
+            let (mut y, mut stats) = (pool::take(n * c), pool::take(2 * n));
+            cpu::layer_norm(x.data(), w.data(), b.data(), eps, &mut y, &mut stats);
+            (Tensor::new(x.shape(), y), Tensor::new(&[n, 2], stats))
+        }
+        Device::Gpu(g) => gpu::layer_norm(&g, x, w, b, eps),
+    }
+}
+
+/// [dx, dw, db] of `layer_norm`.
+#[track_caller]
+pub fn layer_norm_back(dy: &Tensor, x: &Tensor, w: &Tensor, stats: &Tensor) -> [Tensor; 3] {
+    let (n, c) = x.rows_cols();
+    assert_eq!(dy.len(), x.len(), "layer_norm_back: dy {:?}, x {:?}", dy.shape(), x.shape());
+    assert_eq!(stats.shape(), [n, 2], "layer_norm_back: stats of x {:?}", x.shape());
+    match same_device(&[dy, x, w, stats]) {
+        Device::Cpu => {
+            let (mut dx, mut dw, mut db) = (pool::take(n * c), pool::take(c), pool::take(c));
+            cpu::layer_norm_back(dy.data(), x.data(), w.data(), stats.data(), &mut dx, &mut dw, &mut db);
+            [Tensor::new(x.shape(), dx), Tensor::new(&[c], dw), Tensor::new(&[c], db)]
+        }
+        Device::Gpu(g) => gpu::layer_norm_back(&g, dy, x, w, stats),
+    }
+}
+
+/// y = x·rstd·w over each row, rstd = 1/√(mean x² + eps).  x [N, C], w [C] → y [N, C], rstd [N]
+#[track_caller]
+pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f32) -> (Tensor, Tensor) {
+    let (n, c) = x.rows_cols();
+    assert_eq!(w.shape(), [c], "rms_norm of {:?}", x.shape());
+    match same_device(&[x, w]) {
+        Device::Cpu => {
+            let (mut y, mut rstd) = (pool::take(n * c), pool::take(n));
+            cpu::rms_norm(x.data(), w.data(), eps, &mut y, &mut rstd);
+            (Tensor::new(x.shape(), y), Tensor::new(&[n], rstd))
+        }
+        Device::Gpu(g) => gpu::rms_norm(&g, x, w, eps),
+    }
+}
+
+/// [dx, dw] of `rms_norm`.
+#[track_caller]
+pub fn rms_norm_back(dy: &Tensor, x: &Tensor, w: &Tensor, rstd: &Tensor) -> [Tensor; 2] {
+    let (n, c) = x.rows_cols();
+    assert_eq!(dy.len(), x.len(), "rms_norm_back: dy {:?}, x {:?}", dy.shape(), x.shape());
+    assert_eq!(rstd.shape(), [n], "rms_norm_back: rstd of x {:?}", x.shape());
+    match same_device(&[dy, x, w, rstd]) {
+        Device::Cpu => {
+            let (mut dx, mut dw) = (pool::take(n * c), pool::take(c));
+            cpu::rms_norm_back(dy.data(), x.data(), w.data(), rstd.data(), &mut dx, &mut dw);
+            [Tensor::new(x.shape(), dx), Tensor::new(&[c], dw)]
+        }
+        Device::Gpu(g) => gpu::rms_norm_back(&g, dy, x, w, rstd),
+    }
+}

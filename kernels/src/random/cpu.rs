@@ -1,0 +1,2 @@
+//! Fast on the CPU.
+pub use super::plain::{dropout, normal, uniform};

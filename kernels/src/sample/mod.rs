@@ -1,0 +1,39 @@
+//! Drawing the next token: the arg max of logits / temperature plus Gumbel noise.
+//!
+//! The noise of token v in a row is word v % 4 of Philox(rng, [v / 4, position, stream, 0]): it depends on
+//! the row's own stream and position, never on the batch it happens to be in.
+mod cpu;
+mod gpu;
+pub mod plain;
+
+use crate::{Device, Rng, Tensor};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// 0 takes the likeliest token.
+    pub temperature: f32,
+    /// Only the k likeliest tokens; 0 for all.
+    pub top_k: usize,
+    /// Only the smallest set of tokens with this much probability; 1 for all.
+    pub top_p: f32,
+}
+
+impl Sampling {
+    pub const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 };
+
+    pub fn temperature(temperature: f32) -> Sampling {
+        Sampling { temperature, top_k: 0, top_p: 1.0 }
+    }
+}
+
+/// One token for each row of logits [R, V], with its log-probability under softmax(logits / temperature)
+/// before any truncation (greedy: temperature 1). Waits for the device.
+#[track_caller]
+pub fn sample(logits: &Tensor, how: &Sampling, rng: Rng, streams: &[u32], positions: &[u32]) -> (Vec<u32>, Vec<f32>) {
+    let [r, v] = logits.dims();
+    assert!(streams.len() == r && positions.len() == r, "sample: one stream and one position for each of {r} rows");
+    match logits.device() {
+        Device::Cpu => cpu::sample(logits.data(), v, how, rng, streams, positions),
+        Device::Gpu(g) => gpu::sample(&g, logits, how, rng, streams, positions),
+    }
+}

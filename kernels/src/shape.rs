@@ -1,0 +1,37 @@
+//! Sizes of up to four axes.
+use std::fmt;
+use std::ops::Deref;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    dims: [usize; 4],
+    rank: u8,
+}
+
+impl Shape {
+    #[track_caller]
+    pub fn new(dims: &[usize]) -> Shape {
+        assert!(!dims.is_empty() && dims.len() <= 4, "a shape has one to four axes, got {dims:?}");
+        let mut all = [1; 4];
+        all[..dims.len()].copy_from_slice(dims);
+        Shape { dims: all, rank: dims.len() as u8 }
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.iter().product()
+    }
+}
+
+impl Deref for Shape {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        &self.dims[..self.rank as usize]
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{:?}", &self[..])
+    }
+}
