@@ -29,7 +29,7 @@ impl Tensor {
     #[track_caller]
     pub fn from_slice(device: &Device, shape: &[usize], data: &[f32]) -> Tensor {
         match device {
-            Device::Cpu => Tensor::new(shape, data.to_vec()),
+            Device::Cpu => Tensor::new(shape, pool::copy(data)),
             Device::Gpu(gpu) => {
                 let shape = Shape::new(shape);
                 assert_eq!(shape.elements(), data.len(), "shape {shape:?} does not fit {} numbers", data.len());
@@ -43,7 +43,9 @@ impl Tensor {
     }
 
     pub fn full(device: &Device, shape: &[usize], value: f32) -> Tensor {
-        Tensor::from_slice(device, shape, &vec![value; shape.iter().product()])
+        let mut data = pool::take(shape.iter().product());
+        data.fill(value);
+        Tensor::new(shape, data).to(device)
     }
 
     /// One number, on the CPU. [1]

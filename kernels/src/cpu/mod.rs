@@ -1,2 +1,16 @@
-//! What the CPU kernels share.
+//! What the fast CPU code of every kernel stands on.
+//!
+//! - [`par`]: work over all cores, cut in pieces that depend on shapes alone, so that a result has the same bits
+//!   however many threads there are
+//! - [`simd`]: which vector instructions this machine has, and a macro that compiles one loop for each of them
+//! - [`math`]: exp, sigmoid, tanh, erf and sums in a form that compilers turn into vector code
+//! - [`pool`]: vectors used again, so that a step touches no page for the first time
+//! - [`gemm`]: the matrix product
+//!
+//! All `unsafe` of the CPU side is in this folder.
+
+pub mod gemm;
+pub mod math;
+pub mod par;
 pub mod pool;
+pub mod simd;

@@ -1,0 +1,77 @@
+//! A tile of 6 rows and 4 AVX-512 vectors: 24 of the 32 registers are sums.
+
+use super::{Tile, TileArgs};
+use std::arch::x86_64::*;
+
+pub struct Avx512;
+
+impl Tile for Avx512 {
+    const MR: usize = 6;
+    const NR: usize = 64;
+    const KC: usize = 128;
+
+    unsafe fn run(t: TileArgs) {
+        // SAFETY: as this function's
+        unsafe {
+            match t.rows {
+                1 => by_columns::<1>(t),
+                2 => by_columns::<2>(t),
+                3 => by_columns::<3>(t),
+                4 => by_columns::<4>(t),
+                5 => by_columns::<5>(t),
+                _ => by_columns::<6>(t),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn by_columns<const MR: usize>(t: TileArgs) {
+    unsafe {
+        match t.cols.div_ceil(16) {
+            1 => tile::<MR, 1>(t),
+            2 => tile::<MR, 2>(t),
+            3 => tile::<MR, 3>(t),
+            _ => tile::<MR, 4>(t),
+        }
+    }
+}
+
+/// `MR` rows, `NV` vectors of 16 columns, the last of them perhaps in part.
+#[target_feature(enable = "avx512f")]
+unsafe fn tile<const MR: usize, const NV: usize>(t: TileArgs) {
+    unsafe {
+        let last: __mmask16 = 0xffff >> (NV * 16 - t.cols);
+        let mask = |v: usize| if v == NV - 1 { last } else { 0xffff };
+        let mut sum = [[_mm512_setzero_ps(); NV]; MR];
+        for i in 0..MR {
+            for v in 0..NV {
+                _mm_prefetch::<_MM_HINT_T0>(t.c.add(i * t.c_row + v * 16) as *const i8);
+            }
+        }
+        let (mut a, mut b) = (t.a, t.b);
+        for _ in 0..t.depth {
+            let mut row = [_mm512_setzero_ps(); NV];
+            for v in 0..NV {
+                row[v] = _mm512_maskz_loadu_ps(mask(v), b.add(v * 16));
+            }
+            for i in 0..MR {
+                let x = _mm512_set1_ps(*a.add(i * t.a_row));
+                for v in 0..NV {
+                    sum[i][v] = _mm512_fmadd_ps(x, row[v], sum[i][v]);
+                }
+            }
+            a = a.wrapping_add(t.a_col);
+            b = b.wrapping_add(t.b_row);
+        }
+        for i in 0..MR {
+            for v in 0..NV {
+                if !t.start.is_null() {
+                    let start = _mm512_maskz_loadu_ps(mask(v), t.start.add(i * t.start_row + v * 16));
+                    sum[i][v] = _mm512_add_ps(sum[i][v], start);
+                }
+                _mm512_mask_storeu_ps(t.c.add(i * t.c_row + v * 16), mask(v), sum[i][v]);
+            }
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! The matrix product: C = A B, C += A B or C = A B + bias.
+//!
+//! C is cut in strips of `NR` columns. A strip walks K in blocks; for each block it packs `KC × NR` numbers of B,
+//! which then stay in the first-level cache while the rows of A pass by, `MR` at a time. A tile of `MR × NR` sums
+//! lives in registers. A is read where it lies: a tile needs one number of each of its rows at a time, whatever
+//! the stride, so all three forms (NN, NT, TN) are the same loop and only the packing differs.
+//!
+//! Every element of C is one chain of multiply-adds in the order of k, whichever tile it falls in, so neither the
+//! cutting nor the number of threads can be seen in the result.
+//!
+//! The design follows Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the
+//! packing of A left out.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+mod rows;
+
+use super::par::{self, Shared};
+use super::simd::{Level, level};
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// An operand where it lies: element (i, j) is `data[i * row + j * col]`.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    pub data: &'a [f32],
+    pub row: usize,
+    pub col: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows one after the other, `width` long.
+    pub fn new(data: &'a [f32], width: usize) -> Matrix<'a> {
+        Matrix { data, row: width, col: 1 }
+    }
+
+    pub fn transposed(self) -> Matrix<'a> {
+        Matrix { row: self.col, col: self.row, ..self }
+    }
+
+    fn check(&self, rows: usize, cols: usize) {
+        if rows > 0 && cols > 0 {
+            let last = (rows - 1) * self.row + (cols - 1) * self.col;
+            assert!(
+                last < self.data.len(),
+                "a {rows} × {cols} operand needs {} numbers, has {}",
+                last + 1,
+                self.data.len()
+            );
+        }
+    }
+}
+
+/// What C holds before the products are added.
+#[derive(Clone, Copy)]
+pub enum Start<'a> {
+    Zero,
+    /// What it holds now: C += A B
+    Old,
+    /// The same row of N numbers everywhere
+    Bias(&'a [f32]),
+}
+
+/// A block of C in registers.
+trait Tile {
+    /// Rows and columns of a tile, and how many k are packed at a time.
+    const MR: usize;
+    const NR: usize;
+    const KC: usize;
+
+    /// C(i, j) = start(i, j) + Σ_k A(i, k) B(k, j) for i < `t.rows` ≤ MR, j < `t.cols` ≤ NR.
+    ///
+    /// # Safety
+    /// The pointers of `t` must reach what its numbers say, and the processor must have the instructions.
+    unsafe fn run(t: TileArgs);
+}
+
+#[derive(Clone, Copy)]
+struct TileArgs {
+    rows: usize,
+    cols: usize,
+    depth: usize,
+    a: *const f32,
+    a_row: usize,
+    a_col: usize,
+    b: *const f32,
+    b_row: usize,
+    /// Null for zeros.
+    start: *const f32,
+    start_row: usize,
+    c: *mut f32,
+    c_row: usize,
+}
+
+/// c [m, n] = start + a [m, k] · b [k, n]
+pub fn gemm([m, n, k]: [usize; 3], a: Matrix, b: Matrix, start: Start, c: &mut [f32]) {
+    a.check(m, k);
+    b.check(k, n);
+    assert_eq!(c.len(), m * n, "the product is {m} × {n}");
+    if let Start::Bias(bias) = start {
+        assert_eq!(bias.len(), n, "a bias for {n} columns");
+    }
+    if m == 0 || n == 0 {
+        return;
+    }
+    let product = Product { m, n, k, a, b, start, c: Shared::new(c) };
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => product.run::<avx512::Avx512>(),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => product.run::<avx2::Avx2>(),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => product.run::<neon::Neon>(),
+        _ => product.run::<portable::Portable>(),
+    }
+}
+
+/// Products of fewer multiply-adds than this stay on one thread.
+const ONE_THREAD: usize = 1 << 18;
+/// A packed panel of B has at most this many numbers (32 KiB).
+const PANEL: usize = 8192;
+
+#[repr(align(64))]
+struct Panel([f32; PANEL]);
+
+thread_local! {
+    static PANEL_OF_THREAD: RefCell<Box<Panel>> = RefCell::new(Box::new(Panel([0.0; PANEL])));
+}
+
+struct Product<'a> {
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Matrix<'a>,
+    b: Matrix<'a>,
+    start: Start<'a>,
+    c: Shared<f32>,
+}
+
+impl Product<'_> {
+    fn run<T: Tile>(&self) {
+        let strips = self.n.div_ceil(T::NR);
+        if self.m * self.n * self.k < ONE_THREAD {
+            return (0..strips).for_each(|s| self.strip::<T>(s, 0..self.m));
+        }
+        // Cut the rows too, in blocks tall enough to pay for packing the strip's part of B again.
+        let tiles = self.m.div_ceil(T::MR);
+        let blocks = (32 / strips).clamp(1, (self.m / 128).max(1));
+        let tall = tiles.div_ceil(blocks) * T::MR;
+        let blocks = self.m.div_ceil(tall);
+        par::tasks(blocks * strips, |task| {
+            let top = task / strips * tall;
+            self.strip::<T>(task % strips, top..(top + tall).min(self.m));
+        });
+    }
+
+    /// One strip of columns of C, some of its rows.
+    fn strip<T: Tile>(&self, strip: usize, rows: Range<usize>) {
+        assert!(T::KC * T::NR <= PANEL);
+        let left = strip * T::NR;
+        let cols = T::NR.min(self.n - left);
+        // Equal blocks of k; an empty product still has to write its start.
+        let blocks = self.k.div_ceil(T::KC).max(1);
+        let deep = self.k.div_ceil(blocks);
+        // Where B's rows are dense and hardly longer than a tile, they already are a panel.
+        let packed = !(self.b.col == 1 && self.b.row <= T::NR && cols == T::NR);
+        PANEL_OF_THREAD.with_borrow_mut(|panel| {
+            for block in 0..blocks {
+                let top = block * deep;
+                let depth = deep.min(self.k - top);
+                let (b, b_row) = if packed {
+                    pack(&self.b, top..top + depth, left..left + cols, T::NR, &mut panel.0);
+                    (panel.0.as_ptr(), T::NR)
+                } else {
+                    (self.b.data[top * self.b.row + left..].as_ptr(), self.b.row)
+                };
+                for i in rows.clone().step_by(T::MR) {
+                    // SAFETY: `gemm` checked that the operands are as large as m, n and k say; tasks own
+                    // distinct parts of C.
+                    unsafe { self.tile::<T>(i..rows.end.min(i + T::MR), left..left + cols, top, depth, b, b_row) }
+                }
+            }
+        });
+    }
+
+    unsafe fn tile<T: Tile>(
+        &self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        top: usize,
+        depth: usize,
+        b: *const f32,
+        b_row: usize,
+    ) {
+        unsafe {
+            let c = self.c.as_ptr().add(rows.start * self.n + cols.start);
+            let (start, start_row) = match self.start {
+                _ if top > 0 => (c as *const f32, self.n),
+                Start::Old => (c as *const f32, self.n),
+                Start::Zero => (std::ptr::null(), 0),
+                Start::Bias(bias) => (bias.as_ptr().add(cols.start), 0),
+            };
+            T::run(TileArgs {
+                rows: rows.len(),
+                cols: cols.len(),
+                depth,
+                a: self.a.data.as_ptr().wrapping_add(rows.start * self.a.row + top * self.a.col),
+                a_row: self.a.row,
+                a_col: self.a.col,
+                b,
+                b_row,
+                start,
+                start_row,
+                c,
+                c_row: self.n,
+            });
+        }
+    }
+}
+
+/// Copies B(k, j) to `panel[k * width + j]`; columns beyond the last are zero.
+fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mut [f32; PANEL]) {
+    if b.col == 1 {
+        for (k, row) in ks.zip(panel.chunks_exact_mut(width)) {
+            let (row, pad) = row.split_at_mut(js.len());
+            row.copy_from_slice(&b.data[k * b.row + js.start..][..row.len()]);
+            pad.fill(0.0);
+        }
+    } else {
+        assert_eq!(b.row, 1, "an operand has one dense axis");
+        if js.len() < width {
+            panel[..ks.len() * width].fill(0.0);
+        }
+        // B(k, j) = data[k + j * col]: a transposition
+        rows::transpose(&b.data[js.start * b.col + ks.start..], b.col, js.len(), ks.len(), panel, width);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simd::each_level;
+    use super::*;
+
+    /// Numbers in [-1, 1] that repeat with no visible period.
+    fn noise(len: usize, seed: u32) -> Vec<f32> {
+        let mut x = seed.wrapping_mul(2_654_435_769).wrapping_add(1);
+        let mut next = || {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (x >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    const SHAPES: [[usize; 3]; 14] = [
+        [1, 1, 1],
+        [1, 5, 3],
+        [5, 1, 7],
+        [2, 64, 64],
+        [7, 17, 33],
+        [6, 64, 128],
+        [13, 65, 129],
+        [16, 48, 40],
+        [33, 31, 1],
+        [3, 4, 0],
+        [100, 70, 300],
+        [64, 200, 65],
+        [257, 130, 100],
+        [300, 600, 70],
+    ];
+
+    /// Every form and start against plain loops in f64.
+    #[test]
+    fn every_level_every_form() {
+        each_level(|level| {
+            for (s, [m, n, k]) in SHAPES.into_iter().enumerate() {
+                let (a, b) = (noise(m * k, s as u32), noise(k * n, 100 + s as u32));
+                let (old, bias) = (noise(m * n, 200), noise(n, 300));
+                for form in ["NN", "NT", "TN", "TT"] {
+                    let wide = |t: bool, rows, cols, data| match t {
+                        false => Matrix::new(data, cols),
+                        true => Matrix::new(data, rows).transposed(),
+                    };
+                    let (am, bm) = (wide(&form[..1] == "T", m, k, &a), wide(&form[1..] == "T", k, n, &b));
+                    for (name, start) in [("zero", Start::Zero), ("old", Start::Old), ("bias", Start::Bias(&bias))] {
+                        let mut c = old.clone();
+                        gemm([m, n, k], am, bm, start, &mut c);
+                        for i in 0..m {
+                            for j in 0..n {
+                                let from = match start {
+                                    Start::Zero => 0.0,
+                                    Start::Old => old[i * n + j] as f64,
+                                    Start::Bias(bias) => bias[j] as f64,
+                                };
+                                let at = |m: &Matrix, i, j| m.data[i * m.row + j * m.col] as f64;
+                                let want = from + (0..k).map(|l| at(&am, i, l) * at(&bm, l, j)).sum::<f64>();
+                                let got = c[i * n + j] as f64;
+                                let close = (got - want).abs() <= 1e-6 * (k as f64).sqrt().max(1.0) * 4.0;
+                                assert!(close, "{level:?} {form} {name} {m}×{n}×{k} at ({i}, {j}): {got} for {want}");
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn the_same_bits_on_any_number_of_threads() {
+        each_level(|level| {
+            let [m, n, k] = [517, 200, 300];
+            let (a, b) = (noise(m * k, 1), noise(k * n, 2));
+            let on = |threads| {
+                let mut c = vec![0.0; m * n];
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| gemm([m, n, k], Matrix::new(&a, k), Matrix::new(&b, n), Start::Zero, &mut c));
+                c
+            };
+            assert!(on(1) == on(3), "{level:?}");
+        });
+    }
+
+    /// `cargo test --release -p kernels gemm_speed -- --ignored --nocapture`
+    #[test]
+    #[ignore = "a measurement"]
+    fn gemm_speed() {
+        let shapes = [
+            [256, 256, 256],
+            [512, 512, 512],
+            [1024, 1024, 1024],
+            [2048, 192, 64],
+            [2048, 64, 64],
+            [2048, 256, 64],
+            [2048, 64, 256],
+            [2048, 600, 64],
+            [2048, 384, 128],
+            [2048, 128, 512],
+            [2048, 600, 128],
+            [2048, 768, 256],
+            [512, 2304, 768],
+            [512, 768, 3072],
+            [64, 192, 64],
+            [64, 256, 256],
+            [16, 192, 64],
+            [4, 256, 256],
+            [1, 768, 768],
+        ];
+        for [m, n, k] in shapes {
+            let mut line = format!("{m:5} {n:5} {k:5}");
+            for (name, [m, n, k]) in [("NN", [m, n, k]), ("NT", [m, n, k]), ("TN", [n, k, m])] {
+                let (a, b) = (noise(m * k, 1), noise(k * n, 2));
+                let am = if name == "TN" { Matrix::new(&a, m).transposed() } else { Matrix::new(&a, k) };
+                let bm = if name == "NT" { Matrix::new(&b, k).transposed() } else { Matrix::new(&b, n) };
+                let mut c = vec![0.0; m * n];
+                let flops = 2.0 * (m * n * k) as f64;
+                let times = (2e8 / flops).clamp(3.0, 2000.0) as usize;
+                let mut rates = vec![];
+                for _ in 0..9 {
+                    let t = std::time::Instant::now();
+                    for _ in 0..times {
+                        gemm([m, n, k], am, bm, Start::Zero, &mut c);
+                    }
+                    rates.push(flops * times as f64 / t.elapsed().as_secs_f64() * 1e-9);
+                }
+                rates.sort_by(f64::total_cmp);
+                line += &format!("   {name} {:6.1} (best {:6.1})", rates[4], rates[8]);
+            }
+            println!("{line}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Which vector instructions to use: found at run time, once.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Instruction sets the kernels are compiled for. `Portable` is what the target always has
+/// (SSE2 on x86-64, NEON on aarch64, where the matrix product has its own NEON tile besides).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Level {
+    Portable = 1,
+    Neon,
+    Avx2,
+    Avx512,
+}
+
+impl Level {
+    const ALL: [Level; 4] = [Level::Portable, Level::Neon, Level::Avx2, Level::Avx512];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Portable => "portable",
+            Level::Neon => "neon",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this processor (and its operating system) can run it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Level::Portable => true,
+            Level::Neon => cfg!(target_arch = "aarch64"),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                Level::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Level::Avx2 | Level::Avx512 => false,
+        }
+    }
+}
+
+/// The level in use; 0 until somebody asked.
+static CHOSEN: AtomicU8 = AtomicU8::new(0);
+
+/// The best level this machine has, or the one that `RLHF_SIMD` names (portable, neon, avx2, avx512).
+pub fn level() -> Level {
+    match CHOSEN.load(Ordering::Relaxed) {
+        1 => Level::Portable,
+        2 => Level::Neon,
+        3 => Level::Avx2,
+        4 => Level::Avx512,
+        _ => {
+            let level = choose(std::env::var("RLHF_SIMD").ok().as_deref());
+            CHOSEN.store(level as u8, Ordering::Relaxed);
+            level
+        }
+    }
+}
+
+fn choose(wish: Option<&str>) -> Level {
+    let available = || Level::ALL.into_iter().filter(|l| l.is_available());
+    let Some(wish) = wish.filter(|w| !w.is_empty()) else {
+        return available().last().expect("the portable level is always there");
+    };
+    available().find(|l| l.name() == wish).unwrap_or_else(|| {
+        let names: Vec<_> = available().map(Level::name).collect();
+        panic!("RLHF_SIMD={wish}: this machine has {}", names.join(", "))
+    })
+}
+
+/// Runs `f` once for every level of this machine, one caller at a time. For tests.
+#[cfg(test)]
+pub fn each_level(mut f: impl FnMut(Level)) {
+    use std::sync::Mutex;
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(|e| e.into_inner());
+    let before = level();
+    for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
+        CHOSEN.store(level as u8, Ordering::Relaxed);
+        f(level);
+    }
+    CHOSEN.store(before as u8, Ordering::Relaxed);
+}
+
+/// Compiles one plain function once for every instruction set and calls the best at run time:
+///
+/// ```ignore
+/// per_level! {
+///     fn scale(y: &mut [f32], s: f32) {
+///         for y in y { *y *= s }
+///     }
+/// }
+/// ```
+///
+/// The body is ordinary safe Rust, which the compiler turns into vector code. Functions it calls in its inner
+/// loop must be `#[inline(always)]`, or they are compiled for the portable level only. The one macro of this
+/// crate: without it each hot loop would be written behind three `#[target_feature]` functions by hand.
+macro_rules! per_level {
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? $body:block)*) => {$(
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) $(-> $out)? {
+            #[inline(always)]
+            fn portable($($arg: $ty),*) $(-> $out)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $ty),*) $(-> $out)? {
+                portable($($arg),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512($($arg: $ty),*) $(-> $out)? {
+                portable($($arg),*)
+            }
+
+            // SAFETY: `level` only returns what was found on this machine.
+            match $crate::cpu::simd::level() {
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
+                _ => portable($($arg),*),
+            }
+        }
+    )*};
+}
+pub(crate) use per_level;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portable_can_be_asked_for() {
+        assert_eq!(choose(Some("portable")), Level::Portable);
+        assert!(choose(None).is_available());
+    }
+
+    #[test]
+    #[should_panic(expected = "this machine has portable")]
+    fn an_unknown_level_is_refused() {
+        choose(Some("avx1024"));
+    }
+}
