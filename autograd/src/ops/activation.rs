@@ -1,0 +1,57 @@
+//! Functions of one number, and SwiGLU.
+use crate::tape::{Var, record};
+use kernels::{Binary, Tensor, Unary, map, zip};
+
+const NONE: [f32; 2] = [0.0; 2];
+
+/// y = f(x), where the derivative is a function of (dy, x).
+fn activation(name: &'static str, f: Unary, back: Binary, x: &Var) -> Var {
+    let xv = x.value().clone();
+    record(name, [x], map(f, &xv, NONE), move |dy, _| [Some(zip(back, &dy, &xv, NONE))])
+}
+
+/// Gelu by its tanh approximation: GPT-2's `gelu_new`.
+pub fn gelu(x: &Var) -> Var {
+    activation("gelu", Unary::Gelu, Binary::GeluBack, x)
+}
+
+/// x·σ(x)
+pub fn silu(x: &Var) -> Var {
+    activation("silu", Unary::Silu, Binary::SiluBack, x)
+}
+
+/// log σ(x), without overflow on either side.
+pub fn log_sigmoid(x: &Var) -> Var {
+    activation("log_sigmoid", Unary::LogSigmoid, Binary::LogSigmoidBack, x)
+}
+
+/// σ(x);  dσ = σ(1 - σ)
+pub fn sigmoid(x: &Var) -> Var {
+    let y = map(Unary::Sigmoid, x.value(), NONE);
+    let yv = y.clone();
+    record("sigmoid", [x], y, move |dy, _| {
+        let slope = zip(Binary::Sub, &yv, &times(&yv, &yv), NONE);
+        [Some(times(&dy, &slope))]
+    })
+}
+
+pub fn exp(x: &Var) -> Var {
+    let y = map(Unary::Exp, x.value(), NONE);
+    let yv = y.clone();
+    record("exp", [x], y, move |dy, _| [Some(times(&dy, &yv))])
+}
+
+pub fn square(x: &Var) -> Var {
+    activation("square", Unary::Square, Binary::SquareBack, x)
+}
+
+/// silu(gate)·up of the two side by side.  gu [N, 2F] → [N, F]
+#[track_caller]
+pub fn swiglu(gu: &Var) -> Var {
+    let guv = gu.value().clone();
+    record("swiglu", [gu], kernels::swiglu(&guv), move |dy, _| [Some(kernels::swiglu_back(&dy, &guv))])
+}
+
+fn times(a: &Tensor, b: &Tensor) -> Tensor {
+    zip(Binary::Mul, a, b, NONE)
+}

@@ -1,0 +1,24 @@
+//! Differentiable ops. Each is one function: the value, computed with kernels, then the way back to each
+//! input, recorded. What backward needs is what the closure captures.
+//!
+//! Nothing broadcasts by itself, and every op has a row in `tests/it/gradcheck.rs`.
+
+mod activation;
+mod arithmetic;
+mod attention;
+mod dropout;
+mod embed;
+mod linear;
+mod logprob;
+mod norm;
+mod reduce;
+
+pub use activation::{exp, gelu, log_sigmoid, sigmoid, silu, square, swiglu};
+pub use arithmetic::{add, clamp, max, min, mul, neg, reshape, scale, shift, sub};
+pub use attention::{attention, rope};
+pub use dropout::dropout;
+pub use embed::embed;
+pub use linear::linear;
+pub use logprob::{entropy, logprob};
+pub use norm::{layer_norm, rms_norm};
+pub use reduce::{dot, sum};

@@ -1,0 +1,25 @@
+//! Many numbers to one: what a loss ends with.
+use crate::tape::{Var, record};
+use kernels::{Form, Tensor, matmul};
+
+/// Σ x.  any shape → [1]
+pub fn sum(x: &Var) -> Var {
+    let like = x.value().clone();
+    record("sum", [x], kernels::sum(x.value()), move |dy, _| {
+        [Some(spread(&dy, &Tensor::full(&like.device(), like.shape(), 1.0)))]
+    })
+}
+
+/// Σ x·weights: a weight is 1.0 where a token counts.  both of one shape → [1]
+#[track_caller]
+pub fn dot(x: &Var, weights: &Tensor) -> Var {
+    let weights = weights.clone();
+    let y = kernels::dot(x.value(), &weights);
+    record("dot", [x], y, move |dy, _| [Some(spread(&dy, &weights))])
+}
+
+/// dy [1] times every weight: an outer product, so that dy need not come to the host.
+fn spread(dy: &Tensor, weights: &Tensor) -> Tensor {
+    let column = weights.reshape(&[weights.len(), 1]);
+    matmul(Form::NN, &column, &dy.reshape(&[1, 1])).reshape(weights.shape())
+}

@@ -1,0 +1,306 @@
+//! Parameters: one flat buffer, many named windows. Gradients: the same layout.
+//!
+//! ```text
+//! flat   [ matrices that decay … | gains, biases, whatever does not decay … ]
+//!          ^ every window starts at a multiple of 64 elements (the alignment of a GPU binding)
+//! ```
+//! So AdamW and gradient clipping are one pass over one array, accumulating micro-batches costs nothing
+//! extra, and `policy.clone()` is free until the first step writes.
+use crate::tape::{Tape, Var};
+use kernels::{Device, Rng, Tensor};
+use std::ops::Index;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Windows start at multiples of this many elements: 256 bytes, what WebGPU asks of a buffer binding.
+const ALIGN: usize = 64;
+
+/// Which parameter of its [`Params`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ParamId(usize);
+
+/// What a parameter is before training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    Zeros,
+    Ones,
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f32),
+}
+
+#[derive(Debug)]
+struct Window {
+    name: String,
+    shape: Vec<usize>,
+    offset: usize,
+}
+
+impl Window {
+    fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+#[derive(Debug)]
+struct Layout {
+    windows: Vec<Window>,
+    /// The first so many elements of the buffer decay.
+    decayed: usize,
+    total: usize,
+}
+
+#[derive(Default)]
+pub struct ParamsBuilder {
+    wanted: Vec<(Window, Init, bool, Rng)>,
+}
+
+impl ParamsBuilder {
+    /// A new parameter. `decay`: does weight decay pull on it (matrices: yes; gains and biases: no)?
+    /// Its numbers depend on `rng` and its name only, not on the order of the calls.
+    #[track_caller]
+    pub fn add(&mut self, name: impl Into<String>, shape: &[usize], init: Init, decay: bool, rng: Rng) -> ParamId {
+        let name = name.into();
+        assert!(self.wanted.iter().all(|(w, ..)| w.name != name), "there are two parameters called {name}");
+        let rng = rng.stream(&name);
+        self.wanted.push((Window { name, shape: shape.to_vec(), offset: 0 }, init, decay, rng));
+        ParamId(self.wanted.len() - 1)
+    }
+
+    /// Lay the windows out, decayed ones first, and fill them.
+    pub fn build(mut self, device: &Device) -> Params {
+        let (mut total, mut decayed) = (0, 0);
+        for decay_now in [true, false] {
+            for (window, _, decay, _) in &mut self.wanted {
+                if *decay == decay_now {
+                    window.offset = total;
+                    total += window.len().next_multiple_of(ALIGN);
+                }
+            }
+            if decay_now {
+                decayed = total;
+            }
+        }
+        let mut flat = vec![0.0; total.max(ALIGN)];
+        for (window, init, _, rng) in &self.wanted {
+            let numbers = &mut flat[window.offset..][..window.len()];
+            match init {
+                Init::Zeros => {}
+                Init::Ones => numbers.fill(1.0),
+                Init::Normal(std) => {
+                    numbers.iter_mut().enumerate().for_each(|(i, x)| *x = std * rng.normal_at(i as u64));
+                }
+            }
+        }
+        let windows = self.wanted.into_iter().map(|(window, ..)| window).collect();
+        let layout = Arc::new(Layout { windows, decayed, total: flat.len() });
+        Params { flat: Tensor::from_slice(device, &[layout.total], &flat), layout }
+    }
+}
+
+/// The numbers of a model. Cloning is free; the first write afterwards copies.
+#[derive(Clone)]
+pub struct Params {
+    flat: Tensor,
+    layout: Arc<Layout>,
+}
+
+impl Params {
+    /// All numbers, as they lie. The gaps between windows hold zeros.
+    pub fn flat(&self) -> &Tensor {
+        &self.flat
+    }
+
+    /// To write in place with a kernel.
+    pub fn flat_mut(&mut self) -> &mut Tensor {
+        &mut self.flat
+    }
+
+    /// Put other numbers in: a flat buffer of the same layout, say from a checkpoint.
+    #[track_caller]
+    pub fn set_flat(&mut self, flat: &Tensor) {
+        assert_eq!(flat.shape(), self.flat.shape(), "set_flat: another layout");
+        self.flat = flat.to(&self.device());
+    }
+
+    pub fn get(&self, id: ParamId) -> Tensor {
+        window(&self.flat, &self.layout, id)
+    }
+
+    /// Put other numbers into one window. On a GPU this moves the whole buffer: build on the CPU, then
+    /// move once with `to`.
+    #[track_caller]
+    pub fn set(&mut self, id: ParamId, numbers: &[f32]) {
+        let at = &self.layout.windows[id.0];
+        assert_eq!(numbers.len(), at.len(), "{} {:?} given {} numbers", at.name, at.shape, numbers.len());
+        let device = self.device();
+        let mut flat = std::mem::replace(&mut self.flat, Tensor::scalar(0.0)).to(&Device::Cpu);
+        flat.data_mut()[at.offset..][..numbers.len()].copy_from_slice(numbers);
+        self.flat = flat.to(&device);
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<ParamId> {
+        self.layout.windows.iter().position(|w| w.name == name).map(ParamId)
+    }
+
+    pub fn name(&self, id: ParamId) -> &str {
+        &self.layout.windows[id.0].name
+    }
+
+    pub fn shape(&self, id: ParamId) -> &[usize] {
+        &self.layout.windows[id.0].shape
+    }
+
+    /// Every parameter in the order it was added.
+    pub fn iter(&self) -> impl Iterator<Item = (ParamId, &str, &[usize])> {
+        self.layout.windows.iter().enumerate().map(|(i, w)| (ParamId(i), w.name.as_str(), w.shape.as_slice()))
+    }
+
+    /// Number of parameters, gaps not counted.
+    pub fn count(&self) -> usize {
+        self.layout.windows.iter().map(Window::len).sum()
+    }
+
+    /// The first so many elements of the flat buffer are those that weight decay pulls on.
+    pub fn decayed(&self) -> usize {
+        self.layout.decayed
+    }
+
+    pub fn device(&self) -> Device {
+        self.flat.device()
+    }
+
+    pub fn to(&self, device: &Device) -> Params {
+        Params { flat: self.flat.to(device), layout: self.layout.clone() }
+    }
+
+    /// Gradients of this layout, all zero.
+    pub fn grads(&self) -> Grads {
+        Grads { flat: Tensor::zeros(&self.device(), &[self.layout.total]), layout: self.layout.clone() }
+    }
+
+    /// Weights that no tape sees: for inference, references, reward models.
+    pub fn frozen(&self) -> Weights {
+        let vars = self.iter().map(|(id, ..)| Var::from(self.get(id))).collect();
+        Weights { vars, watched: vec![false; self.layout.windows.len()].into(), params: self.clone() }
+    }
+
+    pub(crate) fn watch(&self, tape: &Tape, watched: Rc<[bool]>) -> Weights {
+        let var = |(id, ..): (ParamId, &str, &[usize])| match watched[id.0] {
+            true => tape.param(id, self.get(id)),
+            false => Var::from(self.get(id)),
+        };
+        Weights { vars: self.iter().map(var).collect(), watched, params: self.clone() }
+    }
+
+    /// Run `f` on these parameters, watched, and add the gradients of the loss [1] it returns to `grads`.
+    /// Returns the loss and whatever else `f` returned. The tape lives as long as this call.
+    #[track_caller]
+    pub fn backprop<S>(&self, grads: &mut Grads, f: impl FnOnce(&Weights) -> (Var, S)) -> (f32, S) {
+        let (loss, rest) = self.backprop_some(grads, |_| true, f);
+        (loss.item(), rest)
+    }
+
+    /// As `backprop`, with only those parameters watched that `watch` says: nothing is computed or kept
+    /// for the rest. The loss stays on its device, so this does not wait for a GPU.
+    #[track_caller]
+    pub fn backprop_some<S>(
+        &self,
+        grads: &mut Grads,
+        watch: impl Fn(ParamId) -> bool,
+        f: impl FnOnce(&Weights) -> (Var, S),
+    ) -> (Tensor, S) {
+        self.check(grads);
+        let (loss, rest) = f(&self.watch(&Tape::default(), self.iter().map(|(id, ..)| watch(id)).collect()));
+        let value = loss.value().clone();
+        loss.backward(grads);
+        (value, rest)
+    }
+
+    /// As `backprop`, where `f` returns any array y and the gradient dy to start from.
+    #[track_caller]
+    pub fn backprop_from(&self, grads: &mut Grads, f: impl FnOnce(&Weights) -> (Var, Tensor)) {
+        self.check(grads);
+        let (y, dy) = f(&self.watch(&Tape::default(), vec![true; self.layout.windows.len()].into()));
+        y.backward_from(dy, grads);
+    }
+
+    #[track_caller]
+    fn check(&self, grads: &Grads) {
+        assert!(Arc::ptr_eq(&self.layout, &grads.layout), "backprop: these gradients are of another model");
+    }
+}
+
+/// The parameters as one forward pass sees them: through a tape, or not.
+pub struct Weights {
+    vars: Vec<Var>,
+    watched: Rc<[bool]>,
+    params: Params,
+}
+
+impl Index<ParamId> for Weights {
+    type Output = Var;
+    fn index(&self, id: ParamId) -> &Var {
+        &self.vars[id.0]
+    }
+}
+
+impl Weights {
+    pub fn device(&self) -> Device {
+        self.params.device()
+    }
+
+    pub(crate) fn params(&self) -> &Params {
+        &self.params
+    }
+
+    pub(crate) fn watched(&self) -> &Rc<[bool]> {
+        &self.watched
+    }
+
+    pub(crate) fn any_watched(&self) -> Option<&Var> {
+        self.vars.iter().find(|v| v.is_tracked())
+    }
+}
+
+/// Gradients, laid out as their parameters. They accumulate until `zero`.
+#[derive(Clone)]
+pub struct Grads {
+    flat: Tensor,
+    layout: Arc<Layout>,
+}
+
+impl Grads {
+    pub fn flat(&self) -> &Tensor {
+        &self.flat
+    }
+
+    pub fn flat_mut(&mut self) -> &mut Tensor {
+        &mut self.flat
+    }
+
+    pub fn get(&self, id: ParamId) -> Tensor {
+        window(&self.flat, &self.layout, id)
+    }
+
+    pub(crate) fn add(&mut self, id: ParamId, gradient: &Tensor) {
+        kernels::add_at(&mut self.flat, self.layout.windows[id.0].offset, 1.0, gradient);
+    }
+
+    pub fn zero(&mut self) {
+        self.flat = Tensor::zeros(&self.flat.device(), self.flat.shape()); // 0 · NaN would stay NaN
+    }
+
+    pub fn scale(&mut self, s: f32) {
+        kernels::scale_in_place(&mut self.flat, s);
+    }
+
+    /// Euclidean norm of all gradients together. Waits for the device.
+    pub fn norm(&self) -> f32 {
+        kernels::sum_squares(&self.flat).item().sqrt()
+    }
+}
+
+fn window(flat: &Tensor, layout: &Layout, id: ParamId) -> Tensor {
+    let at = &layout.windows[id.0];
+    flat.window(at.offset, &at.shape)
+}
