@@ -1,0 +1,279 @@
+//! A recipe: one TOML file that says all of a run. Unknown keys are errors; the resolved recipe is saved with the run.
+
+mod estimate;
+mod overrides;
+mod per_size;
+pub mod sections;
+mod suggest;
+
+pub use estimate::{Estimate, estimate};
+pub use per_size::PerSize;
+pub use suggest::nearest;
+
+use crate::error::{Failure, Kind, Result};
+use sections::{Data, Eval, Ppo, Pretrain, Rankings, Rm, Sft, Shape, Source, Tokenizer, World};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use toml::Table;
+
+/// The recipes inside the program: (name, text). A copy can be edited with `rlhf recipes cp`.
+pub const EMBEDDED: [(&str, &str); 2] =
+    [("mini", include_str!("../../recipes/mini.toml")), ("books", include_str!("../../recipes/books.toml"))];
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    pub name: String,
+    /// One line for `rlhf recipes ls`.
+    pub about: String,
+    pub seed: u64,
+    /// Every stage, in a minute: see `[profile.quick]`.
+    pub quick: bool,
+    /// A few steps of every stage on a toy size: see `[profile.smoke]`.
+    pub smoke: bool,
+    pub data: Data,
+    pub world: World,
+    pub tokenizer: Tokenizer,
+    /// Model sizes by name, such as `[model.S]`.
+    pub model: BTreeMap<String, Shape>,
+    pub pretrain: Pretrain,
+    pub sft: Sft,
+    pub init: Sft,
+    pub rankings: Rankings,
+    pub rm: Rm,
+    pub ppo: Ppo,
+    pub eval: Eval,
+    /// What `quick = true` and `smoke = true` change. Gone from the resolved recipe.
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    pub profile: Table,
+}
+
+impl Default for Recipe {
+    fn default() -> Recipe {
+        Recipe {
+            name: "unnamed".into(),
+            about: String::new(),
+            seed: 1,
+            quick: false,
+            smoke: false,
+            data: Data::default(),
+            world: World::default(),
+            tokenizer: Tokenizer::default(),
+            model: BTreeMap::new(),
+            pretrain: Pretrain::default(),
+            sft: Sft::default(),
+            init: Sft::default(),
+            rankings: Rankings::default(),
+            rm: Rm::default(),
+            ppo: Ppo::default(),
+            eval: Eval::default(),
+            profile: Table::new(),
+        }
+    }
+}
+
+impl Recipe {
+    /// The recipe named `which` (embedded, or a file) with `--set key=value` applied: first the profile that
+    /// `quick` or `smoke` asks for, then the values themselves.
+    pub fn load(which: &str, sets: &[String]) -> Result<Recipe> {
+        let (origin, text) = find(which)?;
+        Recipe::parse(&origin, &text, sets)
+    }
+
+    pub fn parse(origin: &str, text: &str, sets: &[String]) -> Result<Recipe> {
+        let plain: Recipe = toml::from_str(text).map_err(|e| explain(origin, text, &e))?;
+        let mut table: Table = text.parse().map_err(|e| explain(origin, text, &e))?;
+        for set in sets {
+            overrides::set(&mut table, set)?;
+        }
+        for profile in ["quick", "smoke"] {
+            if table.get(profile).and_then(toml::Value::as_bool) != Some(true) {
+                continue;
+            }
+            let Some(changes) = plain.profile.get(profile).and_then(toml::Value::as_table) else {
+                return Err(Failure::usage(format!("{origin} has no [profile.{profile}], so {profile} = true says nothing")));
+            };
+            overrides::merge(&mut table, changes);
+        }
+        for set in sets {
+            overrides::set(&mut table, set)?;
+        }
+        table.remove("profile");
+        let recipe: Recipe = table.try_into().map_err(|e: toml::de::Error| {
+            Failure::usage(format!("{origin} with its profile: {}", with_suggestion(e.message())))
+        })?;
+        recipe.check().map_err(|e| e.context(origin))?;
+        Ok(recipe)
+    }
+
+    /// The text of `recipe.toml` in the run folder.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a recipe is made of numbers, strings and tables")
+    }
+
+    /// Sizes from the smallest to the largest, by width and depth.
+    pub fn sizes(&self) -> Vec<&str> {
+        let mut sizes: Vec<_> = self.model.iter().collect();
+        sizes.sort_by_key(|(_, s)| s.layers * s.channels * s.channels);
+        sizes.into_iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The size of the reward model: the recipe's, or the largest.
+    pub fn rm_size(&self) -> &str {
+        match self.rm.size.as_str() {
+            "" => self.sizes().last().copied().expect("check() made sure of a size"),
+            size => size,
+        }
+    }
+
+    /// What a type cannot say.
+    fn check(&self) -> Result {
+        let fail = |m: String| Err(Failure::usage(m));
+        if self.model.is_empty() {
+            return fail("no model size; add a section such as [model.S] with layers and channels".into());
+        }
+        for (size, shape) in &self.model {
+            shape.check().map_err(|m| Failure::usage(format!("[model.{size}]: {m}")))?;
+            for (key, value) in [
+                ("pretrain.steps", &self.pretrain.steps),
+                ("pretrain.lr", &self.pretrain.lr),
+                ("sft.lr", &self.sft.lr),
+                ("init.lr", &self.init.lr),
+                ("ppo.lr", &self.ppo.lr),
+            ] {
+                if value.get(size).is_none() {
+                    return fail(format!("{key} has no value for size {size}; write one number, or one for each size"));
+                }
+            }
+        }
+        if !self.model.contains_key(self.rm_size()) {
+            return fail(format!("rm.size = {:?} is not one of the sizes {:?}", self.rm.size, self.sizes()));
+        }
+        if !["base", "sft", "init"].contains(&self.rm.from.as_str()) {
+            return fail(format!("rm.from = {:?}; it is one of \"base\", \"sft\", \"init\"", self.rm.from));
+        }
+        let Rankings { k_min, k_max, .. } = self.rankings;
+        if k_min < 2 || k_max < k_min {
+            return fail(format!("rankings.k_min = {k_min}, k_max = {k_max}; at least 2, and not less than k_min"));
+        }
+        if self.ppo.minibatch == 0 || self.ppo.batch % self.ppo.minibatch != 0 {
+            return fail(format!("ppo.batch = {} is not a multiple of ppo.minibatch = {}", self.ppo.batch, self.ppo.minibatch));
+        }
+        if self.data.source == Source::Files && self.data.text.is_empty() {
+            return fail("data.source = \"files\" needs data.text, files to pretrain on".into());
+        }
+        Ok(())
+    }
+}
+
+impl Shape {
+    fn check(&self) -> std::result::Result<(), String> {
+        let Shape { layers, channels, heads, kv_heads, context, .. } = *self;
+        if layers == 0 || channels == 0 || heads == 0 || context == 0 {
+            return Err("layers, channels, heads and context are at least 1".into());
+        }
+        if channels % heads != 0 {
+            return Err(format!("channels = {channels} is not a multiple of heads = {heads}"));
+        }
+        if kv_heads > 0 && heads % kv_heads != 0 {
+            return Err(format!("heads = {heads} is not a multiple of kv_heads = {kv_heads}"));
+        }
+        match self.arch.as_str() {
+            "gpt2" | "llama" => Ok(()),
+            other => Err(format!("arch = {other:?}; it is \"gpt2\" or \"llama\"")),
+        }
+    }
+}
+
+/// The text of an embedded recipe or a file, and what to call it in messages.
+pub fn find(which: &str) -> Result<(String, String)> {
+    if let Some((name, text)) = EMBEDDED.iter().find(|(name, _)| *name == which) {
+        return Ok((format!("recipe {name}"), text.to_string()));
+    }
+    if which.ends_with(".toml") || Path::new(which).exists() {
+        let text = std::fs::read_to_string(which).map_err(|e| Failure::usage(format!("cannot read recipe {which}: {e}")))?;
+        return Ok((which.to_string(), text));
+    }
+    let names = EMBEDDED.map(|(name, _)| name);
+    let hint = nearest(which, names).map_or(String::new(), |n| format!(" Did you mean {n}?"));
+    Err(Failure::usage(format!(
+        "no recipe {which:?}.{hint} Embedded recipes: {}; or give the path of a .toml file.",
+        names.join(", ")
+    )))
+}
+
+/// file:line, what is wrong, and the nearest key that exists.
+fn explain(origin: &str, text: &str, error: &toml::de::Error) -> Failure {
+    let place = match error.span() {
+        Some(span) => format!("{origin}:{}", 1 + text[..span.start.min(text.len())].matches('\n').count()),
+        None => origin.to_string(),
+    };
+    Failure::new(Kind::Usage, format!("{place}: {}", with_suggestion(error.message())))
+}
+
+/// serde says "unknown field `x`, expected one of `a`, `b`": say instead which of them was probably meant.
+pub fn with_suggestion(message: &str) -> String {
+    let message = message.trim().replace('\n', " ");
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let Some(unknown) = quoted.next().filter(|_| message.contains("unknown field")) else { return message };
+    let known: Vec<&str> = quoted.collect();
+    match nearest(unknown, known.iter().copied()) {
+        Some(near) => format!("unknown key `{unknown}`; did you mean `{near}`?"),
+        None => format!("unknown key `{unknown}`; there are {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_recipes_and_their_profiles_load() {
+        for (name, _) in EMBEDDED {
+            let plain = Recipe::load(name, &[]).unwrap();
+            assert_eq!(plain.name, name);
+            for profile in ["quick", "smoke"] {
+                let changed = Recipe::load(name, &[format!("{profile}=true")]).unwrap();
+                assert_ne!(changed.pretrain, plain.pretrain, "{name} {profile}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_resolved_recipe_reads_back() {
+        let recipe = Recipe::load("mini", &["quick=true".into(), "sft.lr=0.25".into()]).unwrap();
+        assert_eq!(recipe.sft.lr, PerSize::from(0.25));
+        assert_eq!(Recipe::parse("again", &recipe.to_toml().replace("quick = true", "quick = false"), &[]).unwrap().sft, recipe.sft);
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_their_line() {
+        let error = Recipe::parse("my.toml", "[model.S]\nlayers = 1\n[sft]\nepohcs = 3\n", &[]).unwrap_err();
+        assert_eq!(error.kind, Kind::Usage);
+        assert_eq!(error.message, "my.toml:4: unknown key `epohcs`; did you mean `epochs`?");
+    }
+
+    #[test]
+    fn a_set_beats_the_profile() {
+        let recipe = Recipe::load("mini", &["quick=true".into(), "sft.epochs=77".into()]).unwrap();
+        assert_eq!(recipe.sft.epochs, 77);
+        let error = Recipe::load("mini", &["sft.epohcs=3".into()]).unwrap_err().message;
+        assert_eq!(error, "--set sft.epohcs=3: unknown key `epohcs`; did you mean `epochs`?");
+    }
+
+    #[test]
+    fn what_types_cannot_say_is_checked() {
+        let error = |text: &str| Recipe::parse("x", text, &[]).unwrap_err().message;
+        assert!(error("").contains("no model size"));
+        assert!(error("[model.S]\nchannels = 10\nheads = 3").contains("multiple of heads"));
+        assert!(error("[model.S]\n[model.L]\nlayers = 9\n[sft]\nlr = { S = 1.0 }").contains("sft.lr has no value for size L"));
+        assert!(error("[model.S]\n[ppo]\nbatch = 10\nminibatch = 3").contains("multiple of ppo.minibatch"));
+    }
+
+    #[test]
+    fn no_such_recipe_suggests_one() {
+        let error = find("mnii").unwrap_err().message;
+        assert!(error.contains("Did you mean mini?"), "{error}");
+    }
+}
