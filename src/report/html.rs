@@ -9,7 +9,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 24px; margin: 12px 0 4px; } h2 { font-size: 18px; margin: 34px 0 6px; }
 p { max-width: 72em; margin: 6px 0; } .note { color: var(--soft); }
 .honest { border-left: 4px solid var(--c1); padding: 2px 12px; margin: 12px 0; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); gap: 12px; margin: 10px 0; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr)); gap: 12px; margin: 10px 0; }
 .plots svg { width: 100%; height: auto; border: 1px solid var(--grid); border-radius: 6px; }
 table { border-collapse: collapse; margin: 10px 0; font-size: 13.5px; } th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { font-weight: 600; }
