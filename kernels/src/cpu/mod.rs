@@ -3,7 +3,8 @@
 //! - [`par`]: work over all cores, cut in pieces that depend on shapes alone, so that a result has the same bits
 //!   however many threads there are
 //! - [`simd`]: which vector instructions this machine has, and a macro that compiles one loop for each of them
-//! - [`math`]: exp, sigmoid, tanh, erf and sums in a form that compilers turn into vector code
+//! - [`math`]: exp, ln, sigmoid and sums in a form that compilers turn into vector code
+//! - [`philox`]: sixteen blocks of the random generator at a time
 //! - [`pool`]: vectors used again, so that a step touches no page for the first time
 //! - [`gemm`]: the matrix product
 //!
@@ -12,5 +13,8 @@
 pub mod gemm;
 pub mod math;
 pub mod par;
+pub mod philox;
 pub mod pool;
 pub mod simd;
+#[cfg(test)]
+pub mod test;

@@ -3,7 +3,9 @@
 //! Every cut is made from shapes alone and never from the number of threads, so results have the same bits on
 //! one core and on sixty-four.
 
+use super::pool;
 use rayon::prelude::*;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Below this many elements of work a hand-over to another thread costs more than it saves.
@@ -14,7 +16,7 @@ pub fn tasks(count: usize, f: impl Fn(usize) + Sync + Send) {
     if count <= 1 {
         (0..count).for_each(f);
     } else {
-        (0..count).into_par_iter().with_max_len(1).for_each(f);
+        (0..count).into_par_iter().for_each(f);
     }
 }
 
@@ -44,25 +46,109 @@ pub fn rows<const P: usize>(
     });
 }
 
-/// The sum over pieces of `grain` rows: every piece adds into zeros of its own (`len` numbers), and the pieces are
-/// added in order.
-pub fn sum_pieces(
+/// As [`rows`], with a sum over all rows besides: every piece adds to zeros of its own, and the pieces are added
+/// into `sum` in order.
+pub fn rows_and_sum<const P: usize>(
     rows: usize,
     grain: usize,
-    len: usize,
-    f: impl Fn(Range<usize>, &mut [f32]) + Sync + Send,
-) -> Vec<f32> {
-    let pieces = rows.div_ceil(grain).max(1);
-    let mut partial = vec![0.0; pieces * len];
-    self::rows(pieces, 1, [(&mut partial, len)], |piece, [out]| {
-        f(piece.start * grain..(piece.end * grain).min(rows), out);
+    outputs: [(&mut [f32], usize); P],
+    sum: &mut [f32],
+    f: impl Fn(Range<usize>, [&mut [f32]; P], &mut [f32]) + Sync + Send,
+) {
+    let grain = grain.max(rows.div_ceil(64)); // at most 64 pieces to add up
+    let pieces = rows.div_ceil(grain);
+    let len = sum.len();
+    let mut partial = pool::zeros(pieces * len);
+    let shared = Shared::new(&mut partial);
+    self::rows(rows, grain, outputs, |range, outputs| {
+        let piece = range.start / grain;
+        // SAFETY: every piece has a place of its own.
+        f(range, outputs, unsafe { shared.slice(piece * len..(piece + 1) * len) });
     });
-    let (total, rest) = partial.split_at_mut(len);
-    for piece in rest.chunks_exact(len.max(1)) {
-        total.iter_mut().zip(piece).for_each(|(t, p)| *t += p);
+    sum.fill(0.0);
+    for piece in partial.chunks_exact(len.max(1)) {
+        sum.iter_mut().zip(piece).for_each(|(s, p)| *s += p);
     }
-    partial.truncate(len);
-    partial
+    pool::give(partial);
+}
+
+/// The results of `f(0)` … `f(count - 1)`, `grain` of them to a task.
+pub fn map<T: Send>(count: usize, grain: usize, f: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
+    (0..count).into_par_iter().with_min_len(grain).map(f).collect()
+}
+
+/// Rows `starts[s]..starts[s + 1]` of every segment s, times every part: a task for each. A part is `P` blocks, each
+/// some columns of one of the outputs (given with their widths); the parts may not overlap.
+pub fn grid<const O: usize, const P: usize>(
+    starts: &[u32],
+    outputs: [(&mut [f32], usize); O],
+    parts: &[[(usize, Range<usize>); P]],
+    f: impl Fn(Range<usize>, usize, [Block; P]) + Sync + Send,
+) {
+    let rows = *starts.last().expect("segments have an end") as usize;
+    for (o, (out, width)) in outputs.iter().enumerate() {
+        assert_eq!(out.len(), rows * width, "an output of {rows} rows of {width}");
+        let mut taken = vec![false; *width];
+        for (_, columns) in parts.iter().flatten().filter(|(of, _)| *of == o) {
+            for taken in &mut taken[columns.clone()] {
+                assert!(!std::mem::replace(taken, true), "two parts share a column");
+            }
+        }
+    }
+    assert!(starts.is_sorted());
+    let outputs = outputs.map(|(out, width)| (Shared::new(out), width));
+    tasks((starts.len() - 1) * parts.len(), |task| {
+        let (segment, part) = (task / parts.len(), task % parts.len());
+        let range = starts[segment] as usize..starts[segment + 1] as usize;
+        let blocks = parts[part].each_ref().map(|(o, columns)| {
+            let (out, width) = &outputs[*o];
+            // SAFETY: inside the output, and no other task has these rows and columns.
+            let start = unsafe { out.start.add(range.start * width + columns.start) };
+            Block { start, rows: range.len(), cols: columns.len(), row: *width, of: PhantomData }
+        });
+        f(range, part, blocks);
+    });
+}
+
+/// Some columns of some rows of a matrix, to write.
+pub struct Block<'a> {
+    start: *mut f32,
+    rows: usize,
+    cols: usize,
+    /// From one row to the next.
+    row: usize,
+    of: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Block<'a> {
+    /// The first `cols` columns of a matrix with rows of `width`.
+    pub fn new(data: &'a mut [f32], cols: usize, width: usize) -> Block<'a> {
+        assert!(cols <= width && data.len().is_multiple_of(width.max(1)));
+        let rows = data.len() / width.max(1);
+        Block { start: data.as_mut_ptr(), rows, cols, row: width, of: PhantomData }
+    }
+
+    pub fn size(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
+    pub fn row(&mut self, i: usize) -> &mut [f32] {
+        assert!(i < self.rows);
+        // SAFETY: the block is in bounds, and borrowed for as long as the row is.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(i * self.row), self.cols) }
+    }
+
+    /// Some of the rows and columns.
+    pub fn part(&mut self, rows: Range<usize>, cols: Range<usize>) -> Block<'_> {
+        assert!(rows.end <= self.rows && cols.end <= self.cols);
+        let start = self.start.wrapping_add(rows.start * self.row + cols.start);
+        Block { start, rows: rows.len(), cols: cols.len(), row: self.row, of: PhantomData }
+    }
+
+    /// Its first number, and the step from row to row.
+    pub(super) fn raw(&mut self) -> (*mut f32, usize) {
+        (self.start, self.row)
+    }
 }
 
 /// A slice that several tasks write, each in its own places.
@@ -77,10 +163,6 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 impl<T> Shared<T> {
     pub fn new(slice: &mut [T]) -> Shared<T> {
         Shared { start: slice.as_mut_ptr(), len: slice.len() }
-    }
-
-    pub fn as_ptr(&self) -> *mut T {
-        self.start
     }
 
     /// # Safety
@@ -111,13 +193,34 @@ mod tests {
 
     #[test]
     fn pieces_add_up() {
-        let sum = sum_pieces(10, 3, 2, |range, out| {
+        let (mut sum, mut seen) = ([9.0; 2], vec![0.0; 10]);
+        rows_and_sum(10, 3, [(&mut seen, 1)], &mut sum, |range, [seen], out| {
+            seen.fill(1.0);
             for r in range {
                 out[0] += r as f32;
                 out[1] += 1.0;
             }
         });
-        assert_eq!(sum, [45.0, 10.0]);
-        assert_eq!(sum_pieces(0, 3, 2, |_, _| ()), [0.0, 0.0]);
+        assert_eq!((sum, seen), ([45.0, 10.0], vec![1.0; 10]));
+        rows_and_sum(0, 3, [], &mut sum, |_, [], _| ());
+        assert_eq!(sum, [0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_grid_covers_its_parts() {
+        // two segments of 1 and 2 rows; column 0 and columns 1..3
+        let mut out = vec![0.0; 9];
+        grid(&[0, 1, 3], [(&mut out, 3)], &[[(0, 0..1)], [(0, 1..3)]], |rows, part, [mut block]| {
+            for i in 0..rows.len() {
+                block.row(i).fill((10 * (rows.start + i) + part) as f32);
+            }
+        });
+        assert_eq!(out, [0., 1., 1., 10., 11., 11., 20., 21., 21.]);
+    }
+
+    #[test]
+    #[should_panic(expected = "share a column")]
+    fn overlapping_parts_are_refused() {
+        grid(&[0, 1], [(&mut [0.0; 3], 3)], &[[(0, 0..2)], [(0, 1..3)]], |_, _, _| ());
     }
 }

@@ -4,6 +4,7 @@ mod gpu;
 pub mod plain;
 pub mod table;
 
+pub(crate) use cpu::{silu, silu_slope};
 pub use table::{Binary, Row1, Row2, Unary};
 
 use crate::tensor::same_device;

@@ -20,7 +20,7 @@ mod neon;
 mod portable;
 mod rows;
 
-use super::par::{self, Shared};
+use super::par::{self, Block};
 use super::simd::{Level, level};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -97,18 +97,31 @@ struct TileArgs {
     c_row: usize,
 }
 
-/// c [m, n] = start + a [m, k] · b [k, n]
+/// c [m, n] = start + a [m, k] · b [k, n], on all cores where it is large enough to gain.
 pub fn gemm([m, n, k]: [usize; 3], a: Matrix, b: Matrix, start: Start, c: &mut [f32]) {
+    assert_eq!(c.len(), m * n, "the product is {m} × {n}");
+    if n > 0 {
+        product(k, a, b, start, Block::new(c, n, n), m * n * k >= ONE_THREAD);
+    }
+}
+
+/// c = start + a [rows of c, k] · b [k, columns of c], on this thread: for use inside a task.
+pub fn gemm_here(k: usize, a: Matrix, b: Matrix, start: Start, c: Block) {
+    product(k, a, b, start, c, false);
+}
+
+fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: bool) {
+    let [m, n] = c.size();
     a.check(m, k);
     b.check(k, n);
-    assert_eq!(c.len(), m * n, "the product is {m} × {n}");
     if let Start::Bias(bias) = start {
         assert_eq!(bias.len(), n, "a bias for {n} columns");
     }
     if m == 0 || n == 0 {
         return;
     }
-    let product = Product { m, n, k, a, b, start, c: Shared::new(c) };
+    let (c, c_row) = c.raw();
+    let product = Product { m, n, k, a, b, start, c: Out(c), c_row, spread };
     match level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => product.run::<avx512::Avx512>(),
@@ -139,13 +152,21 @@ struct Product<'a> {
     a: Matrix<'a>,
     b: Matrix<'a>,
     start: Start<'a>,
-    c: Shared<f32>,
+    c: Out,
+    c_row: usize,
+    /// Over all cores?
+    spread: bool,
 }
+
+/// Where C starts. Tasks write distinct parts of it.
+struct Out(*mut f32);
+unsafe impl Send for Out {}
+unsafe impl Sync for Out {}
 
 impl Product<'_> {
     fn run<T: Tile>(&self) {
         let strips = self.n.div_ceil(T::NR);
-        if self.m * self.n * self.k < ONE_THREAD {
+        if !self.spread {
             return (0..strips).for_each(|s| self.strip::<T>(s, 0..self.m));
         }
         // Cut the rows too, in blocks tall enough to pay for packing the strip's part of B again.
@@ -198,10 +219,10 @@ impl Product<'_> {
         b_row: usize,
     ) {
         unsafe {
-            let c = self.c.as_ptr().add(rows.start * self.n + cols.start);
+            let c = self.c.0.add(rows.start * self.c_row + cols.start);
             let (start, start_row) = match self.start {
-                _ if top > 0 => (c as *const f32, self.n),
-                Start::Old => (c as *const f32, self.n),
+                _ if top > 0 => (c as *const f32, self.c_row),
+                Start::Old => (c as *const f32, self.c_row),
                 Start::Zero => (std::ptr::null(), 0),
                 Start::Bias(bias) => (bias.as_ptr().add(cols.start), 0),
             };
@@ -217,7 +238,7 @@ impl Product<'_> {
                 start,
                 start_row,
                 c,
-                c_row: self.n,
+                c_row: self.c_row,
             });
         }
     }
@@ -244,17 +265,8 @@ fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mu
 #[cfg(test)]
 mod tests {
     use super::super::simd::each_level;
+    use super::super::test::noise;
     use super::*;
-
-    /// Numbers in [-1, 1] that repeat with no visible period.
-    fn noise(len: usize, seed: u32) -> Vec<f32> {
-        let mut x = seed.wrapping_mul(2_654_435_769).wrapping_add(1);
-        let mut next = || {
-            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (x >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..len).map(|_| next()).collect()
-    }
 
     const SHAPES: [[usize; 3]; 14] = [
         [1, 1, 1],
