@@ -94,8 +94,9 @@ impl Results {
 
     pub fn read(dir: &Path) -> Result<Results> {
         let path = dir.join("results.json");
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| Failure::usage(format!("cannot read {}: {e}; is this the folder of a finished run?", path.display())))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            Failure::usage(format!("cannot read {}: {e}; is this the folder of a finished run?", path.display()))
+        })?;
         serde_json::from_str(&text).map_err(|e| Failure::data(format!("{}: {e}", path.display())))
     }
 }

@@ -89,7 +89,10 @@ mod tests {
     fn ticks_are_round() {
         let axis = Axis::over([0.13, 0.97].into_iter(), 0.0, 100.0, true);
         assert_eq!((axis.low, axis.high), (0.0, 1.0));
-        assert_eq!(axis.ticks().iter().map(|t| axis.label(*t)).collect::<Vec<_>>(), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(
+            axis.ticks().iter().map(|t| axis.label(*t)).collect::<Vec<_>>(),
+            ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+        );
         assert_eq!(axis.place(0.5), 50.0);
     }
 

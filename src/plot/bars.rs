@@ -94,7 +94,8 @@ fn draw(y: &Axis, bar: Bar, x: f64, width: f64, c: usize) -> String {
     }
     if width >= 24.0 {
         let text = short(bar.value);
-        out += &format!("<text class=\"soft\" x=\"{middle:.1}\" y=\"{label_y:.1}\" text-anchor=\"middle\">{text}</text>");
+        out +=
+            &format!("<text class=\"soft\" x=\"{middle:.1}\" y=\"{label_y:.1}\" text-anchor=\"middle\">{text}</text>");
     }
     out
 }

@@ -92,7 +92,9 @@ impl Recipe {
                 continue;
             }
             let Some(changes) = plain.profile.get(profile).and_then(toml::Value::as_table) else {
-                return Err(Failure::usage(format!("{origin} has no [profile.{profile}], so {profile} = true says nothing")));
+                return Err(Failure::usage(format!(
+                    "{origin} has no [profile.{profile}], so {profile} = true says nothing"
+                )));
             };
             overrides::merge(&mut table, changes);
         }
@@ -158,7 +160,10 @@ impl Recipe {
             return fail(format!("rankings.k_min = {k_min}, k_max = {k_max}; at least 2, and not less than k_min"));
         }
         if self.ppo.minibatch == 0 || self.ppo.batch % self.ppo.minibatch != 0 {
-            return fail(format!("ppo.batch = {} is not a multiple of ppo.minibatch = {}", self.ppo.batch, self.ppo.minibatch));
+            return fail(format!(
+                "ppo.batch = {} is not a multiple of ppo.minibatch = {}",
+                self.ppo.batch, self.ppo.minibatch
+            ));
         }
         if self.data.source == Source::Files && self.data.text.is_empty() {
             return fail("data.source = \"files\" needs data.text, files to pretrain on".into());
@@ -192,7 +197,8 @@ pub fn find(which: &str) -> Result<(String, String)> {
         return Ok((format!("recipe {name}"), text.to_string()));
     }
     if which.ends_with(".toml") || Path::new(which).exists() {
-        let text = std::fs::read_to_string(which).map_err(|e| Failure::usage(format!("cannot read recipe {which}: {e}")))?;
+        let text =
+            std::fs::read_to_string(which).map_err(|e| Failure::usage(format!("cannot read recipe {which}: {e}")))?;
         return Ok((which.to_string(), text));
     }
     let names = EMBEDDED.map(|(name, _)| name);
@@ -244,7 +250,10 @@ mod tests {
     fn the_resolved_recipe_reads_back() {
         let recipe = Recipe::load("mini", &["quick=true".into(), "sft.lr=0.25".into()]).unwrap();
         assert_eq!(recipe.sft.lr, PerSize::from(0.25));
-        assert_eq!(Recipe::parse("again", &recipe.to_toml().replace("quick = true", "quick = false"), &[]).unwrap().sft, recipe.sft);
+        assert_eq!(
+            Recipe::parse("again", &recipe.to_toml().replace("quick = true", "quick = false"), &[]).unwrap().sft,
+            recipe.sft
+        );
     }
 
     #[test]
@@ -267,7 +276,10 @@ mod tests {
         let error = |text: &str| Recipe::parse("x", text, &[]).unwrap_err().message;
         assert!(error("").contains("no model size"));
         assert!(error("[model.S]\nchannels = 10\nheads = 3").contains("multiple of heads"));
-        assert!(error("[model.S]\n[model.L]\nlayers = 9\n[sft]\nlr = { S = 1.0 }").contains("sft.lr has no value for size L"));
+        assert!(
+            error("[model.S]\n[model.L]\nlayers = 9\n[sft]\nlr = { S = 1.0 }")
+                .contains("sft.lr has no value for size L")
+        );
         assert!(error("[model.S]\n[ppo]\nbatch = 10\nminibatch = 3").contains("multiple of ppo.minibatch"));
     }
 

@@ -25,7 +25,8 @@ fn bar(rate: &Rate) -> Bar {
 
 /// Bars grouped by size, one a kind of model; kinds that no size has are left out.
 fn by_size(run: &Run, title: &str, y: &str, value: impl Fn(&str) -> Option<Bar>) -> BarPlot {
-    let bars_of = |kind: &str| -> Vec<Option<Bar>> { run.sizes.iter().map(|s| value(&format!("{s}.{kind}"))).collect() };
+    let bars_of =
+        |kind: &str| -> Vec<Option<Bar>> { run.sizes.iter().map(|s| value(&format!("{s}.{kind}"))).collect() };
     let series = KINDS.iter().map(|(kind, name, c)| (name.to_string(), *c, bars_of(kind)));
     BarPlot {
         title: title.into(),
@@ -105,9 +106,15 @@ pub fn reward_model(run: &Run) -> String {
         .filter(|s| !s.points.is_empty())
         .collect();
     if !series.is_empty() {
-        plots.push(LinePlot { title: "Reward model during training".into(), x: "step".into(), y: "".into(), series }.svg());
+        plots.push(
+            LinePlot { title: "Reward model during training".into(), x: "step".into(), y: "".into(), series }.svg(),
+        );
     }
-    section("Does the reward model know what is preferred?", &format!("{ceiling} {} pairs were held out.", rm.pairs), plots)
+    section(
+        "Does the reward model know what is preferred?",
+        &format!("{ceiling} {} pairs were held out.", rm.pairs),
+        plots,
+    )
 }
 
 /// The stages of PPO that were logged, in the order of the story.
@@ -120,7 +127,8 @@ fn ppo_stages(run: &Run) -> Vec<&str> {
 pub fn over_optimisation(run: &Run) -> String {
     let mut plots = Vec::new();
     for stage in ppo_stages(run) {
-        let mut series = vec![Series::new("proxy: the reward model", 5, run.pairs(stage, "objective/kl", "objective/scores"))];
+        let mut series =
+            vec![Series::new("proxy: the reward model", 5, run.pairs(stage, "objective/kl", "objective/scores"))];
         let gold = run.pairs(stage, "objective/kl", "gold");
         if !gold.is_empty() {
             series.push(Series::new("gold: what it stands for", 1, gold));
@@ -130,7 +138,9 @@ pub fn over_optimisation(run: &Run) -> String {
             continue;
         }
         let title = format!("{stage}: score against KL");
-        plots.push(LinePlot { title, x: "KL from the start, nats an answer".into(), y: "mean score".into(), series }.svg());
+        plots.push(
+            LinePlot { title, x: "KL from the start, nats an answer".into(), y: "mean score".into(), series }.svg(),
+        );
     }
     section(
         "Proxy and gold as the policy moves",
@@ -209,11 +219,15 @@ pub fn curves(run: &Run) -> String {
         for (i, size) in run.sizes.iter().enumerate() {
             let stage = format!("{size}.{kind}");
             series.push(Series::new(&format!("size {size}"), [3, 2, 4, 5][i % 4], run.curve(&stage, "loss")));
-            series.push(Series::new(&format!("size {size}, held out"), [3, 2, 4, 5][i % 4], run.curve(&stage, "eval_loss")).dashed());
+            series.push(
+                Series::new(&format!("size {size}, held out"), [3, 2, 4, 5][i % 4], run.curve(&stage, "eval_loss"))
+                    .dashed(),
+            );
         }
         series.retain(|s| !s.points.is_empty());
         if !series.is_empty() {
-            plots.push(LinePlot { title: title.into(), x: "step".into(), y: "loss, nats a token".into(), series }.svg());
+            plots
+                .push(LinePlot { title: title.into(), x: "step".into(), y: "loss, nats a token".into(), series }.svg());
         }
     }
     for (key, title, y) in PPO_CURVES {
@@ -229,7 +243,11 @@ pub fn curves(run: &Run) -> String {
             plots.push(LinePlot { title: title.into(), x: "iteration".into(), y: y.into(), series }.svg());
         }
     }
-    section("Training curves", "Every step of every stage, from <code>metrics.jsonl</code>; the same lines are in the TensorBoard events.", plots)
+    section(
+        "Training curves",
+        "Every step of every stage, from <code>metrics.jsonl</code>; the same lines are in the TensorBoard events.",
+        plots,
+    )
 }
 
 const PPO_CURVES: [(&str, &str, &str); 6] = [

@@ -113,15 +113,22 @@ fn precise(r: &Rate) -> String {
 }
 
 pub fn stages(run: &Run) -> String {
-    let row = |(name, s): (&String, &crate::results::StageResult)| vec![name.clone(), s.steps.to_string(), clock(s.seconds)];
+    let row =
+        |(name, s): (&String, &crate::results::StageResult)| vec![name.clone(), s.steps.to_string(), clock(s.seconds)];
     let rows: Vec<_> = run.results.stages.iter().map(row).collect();
     format!("<h2>Stages</h2>{}", html_table(&["stage", "steps", "time"], &rows))
 }
 
 /// Every figure that was logged, what it means and where it should be.
 pub fn metrics(run: &Run) -> String {
-    let logged: BTreeSet<&str> =
-        run.metrics.values().flatten().filter_map(|l| l.as_object()).flat_map(|o| o.keys()).map(String::as_str).collect();
+    let logged: BTreeSet<&str> = run
+        .metrics
+        .values()
+        .flatten()
+        .filter_map(|l| l.as_object())
+        .flat_map(|o| o.keys())
+        .map(String::as_str)
+        .collect();
     let rows: Vec<String> = crate::run::metric_texts()
         .into_iter()
         .filter(|(name, _, _)| logged.contains(name))

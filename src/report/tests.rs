@@ -61,7 +61,11 @@ fn write_invented_run(dir: &Path) {
     for step in 1..=40 {
         let x = step as f64;
         for stage in ["S.ppo", "S.ppo_ptx", "L.ppo", "L.ppo_ptx"] {
-            let figures = [("objective/kl", 0.3 * x + x.cos()), ("objective/scores", x.sqrt()), ("gold", x.sqrt() - 0.004 * x * x)];
+            let figures = [
+                ("objective/kl", 0.3 * x + x.cos()),
+                ("objective/scores", x.sqrt()),
+                ("gold", x.sqrt() - 0.004 * x * x),
+            ];
             log.step(stage, step, 40, &figures).unwrap();
         }
     }
@@ -88,7 +92,11 @@ fn a_report_is_one_file_that_says_its_judges_are_programs() {
     for outside in ["<script", "src=\"http", "href=\"http", "<link"] {
         assert!(!page.contains(outside), "the page must need nothing from elsewhere: {outside}");
     }
-    let figure = crate::plot::standalone(&figure_1(&Run::read(&dir).unwrap(), "gold", &invented_results().win_rate.unwrap().gold));
+    let figure = crate::plot::standalone(&figure_1(
+        &Run::read(&dir).unwrap(),
+        "gold",
+        &invented_results().win_rate.unwrap().gold,
+    ));
     std::fs::write(dir.join("figure.svg"), figure).unwrap();
 }
 

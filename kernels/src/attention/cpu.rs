@@ -1,2 +1,264 @@
-//! Fast on the CPU.
-pub use super::plain::{attention, attention_back, attention_cached, kv_append};
+//! Fast on the CPU: a task for each (segment, head), small matrix products inside.
+//!
+//! The queries of a head pass in blocks of `QUERIES`; the scores of a block against all keys up to its last query
+//! are the only T-sized thing there is, and stay in the cache. Keys (and values, on the way back) are transposed once
+//! a head, so that every product reads dense rows.
+use crate::Heads;
+use crate::cpu::gemm::{Matrix, Start, gemm_here};
+use crate::cpu::math::{LANES, add_lanes, exp, max, sum_of, sum_of_pairs};
+use crate::cpu::par::{self, Block};
+use crate::cpu::pool::{self, Pooled};
+use crate::cpu::simd::per_level;
+use std::ops::Range;
+
+/// Queries to a block: more waste more on the upper triangle, fewer make thin products.
+const QUERIES: usize = 24;
+
+fn scale(heads: Heads) -> f32 {
+    (1.0 / (heads.dim as f64).sqrt()) as f32
+}
+
+/// The rows of one segment of a row-major matrix `width` wide, from `column` on.
+fn columns<'a>(x: &'a [f32], width: usize, rows: &Range<usize>, column: usize) -> Matrix<'a> {
+    Matrix::new(&x[rows.start * width + column..], width)
+}
+
+/// A dense copy [D, T] of the transpose of T rows, D columns.
+fn transposed(x: Matrix, t: usize, d: usize) -> Pooled {
+    let mut out = pool::take(d * t);
+    for j in 0..t {
+        for (c, &x) in x.data[j * x.row..][..d].iter().enumerate() {
+            out[c * t + j] = x;
+        }
+    }
+    out.into()
+}
+
+/// Rows of scores are padded to whole lanes.
+fn padded(t: usize) -> usize {
+    t.next_multiple_of(LANES)
+}
+
+pub fn attention(qkv: &[f32], starts: &[u32], heads: Heads, y: &mut [f32], lse: &mut [f32]) {
+    let (d, w) = (heads.dim, heads.qkv());
+    let parts: Vec<_> = (0..heads.q).map(|h| [(0, h * d..(h + 1) * d), (1, h..h + 1)]).collect();
+    par::grid(starts, [(y, heads.q * d), (lse, heads.q)], &parts, |rows, h, [mut y, mut lse]| {
+        let (t, g) = (rows.len(), heads.kv_of(h));
+        let q = columns(qkv, w, &rows, h * d);
+        let keys = transposed(columns(qkv, w, &rows, (heads.q + g) * d), t, d);
+        let v = columns(qkv, w, &rows, (heads.q + heads.kv + g) * d);
+        let mut scores = Pooled::from(pool::take(QUERIES * padded(t)));
+        for from in (0..t).step_by(QUERIES) {
+            let to = t.min(from + QUERIES);
+            let (width, n) = (padded(to), to - from);
+            let p = &mut scores[..n * width];
+            let q = Matrix::new(&q.data[from * w..], w);
+            gemm_here(d, q, Matrix::new(&keys, t), Start::Zero, Block::new(p, to, width)); // [n, D] [D, to]
+            let mut sums = [(0.0, 0.0); QUERIES];
+            exp_rows(p, width, from, scale(heads), &mut sums);
+            gemm_here(to, Matrix::new(p, width), v, Start::Zero, y.part(from..to, 0..d)); // [n, to] [to, D]
+            for (i, (top, sum)) in (from..to).zip(sums) {
+                y.row(i).iter_mut().for_each(|y| *y *= 1.0 / sum);
+                lse.row(i)[0] = top + sum.ln();
+            }
+        }
+    });
+}
+
+/// In the forward pass: s = scale·q·k, p = exp(s − lse), y = Σ p·v.
+pub fn attention_back(dy: &[f32], qkv: &[f32], y: &[f32], lse: &[f32], starts: &[u32], heads: Heads, dqkv: &mut [f32]) {
+    let (d, w, group) = (heads.dim, heads.qkv(), heads.q / heads.kv);
+    let out = heads.q * d;
+    // A task owns a key/value head and the queries that read it.
+    let part = |g: usize| {
+        let (k, v) = ((heads.q + g) * d, (heads.q + heads.kv + g) * d);
+        [(0, g * group * d..(g + 1) * group * d), (0, k..k + d), (0, v..v + d)]
+    };
+    let parts: Vec<_> = (0..heads.kv).map(part).collect();
+    par::grid(starts, [(dqkv, w)], &parts, |rows, g, [mut dq, mut dk, mut dv]| {
+        let t = rows.len();
+        let k = columns(qkv, w, &rows, (heads.q + g) * d);
+        let keys = transposed(k, t, d);
+        let values = transposed(columns(qkv, w, &rows, (heads.q + heads.kv + g) * d), t, d);
+        for i in 0..t {
+            dk.row(i).fill(0.0);
+            dv.row(i).fill(0.0);
+        }
+        let size = QUERIES * padded(t);
+        let (mut p, mut ds) = (Pooled::from(pool::take(size)), Pooled::from(pool::take(size)));
+        for (i, h) in (g * group..(g + 1) * group).enumerate() {
+            let (q, dy, y) =
+                (columns(qkv, w, &rows, h * d), columns(dy, out, &rows, h * d), columns(y, out, &rows, h * d));
+            for from in (0..t).step_by(QUERIES) {
+                let to = t.min(from + QUERIES);
+                let (width, n) = (padded(to), to - from);
+                let (p, ds) = (&mut p[..n * width], &mut ds[..n * width]);
+                let (q, dy) = (Matrix::new(&q.data[from * w..], w), Matrix::new(&dy.data[from * out..], out));
+                gemm_here(d, q, Matrix::new(&keys, t), Start::Zero, Block::new(p, to, width));
+                gemm_here(d, dy, Matrix::new(&values, t), Start::Zero, Block::new(ds, to, width)); // dp = dy vᵀ
+                let mut of_row = [(0.0, 0.0); QUERIES];
+                for (r, of_row) in of_row[..n].iter_mut().enumerate() {
+                    let (dy, y) = (&dy.data[r * out..][..d], &y.data[(from + r) * out..][..d]);
+                    *of_row = (lse[(rows.start + from + r) * heads.q + h], sum_of_pairs(dy, y, |dy, y| dy * y));
+                }
+                back_rows(p, ds, width, from, scale(heads), &of_row);
+                let (p, ds) = (Matrix::new(p, width), Matrix::new(ds, width));
+                gemm_here(n, p.transposed(), dy, Start::Old, dv.part(0..to, 0..d)); // dv += pᵀ dy
+                gemm_here(n, ds.transposed(), q, Start::Old, dk.part(0..to, 0..d)); // dk += dsᵀ q
+                gemm_here(to, ds, k, Start::Zero, dq.part(from..to, i * d..(i + 1) * d)); // dq = ds k
+            }
+        }
+    });
+}
+
+pub fn kv_append(
+    k: &mut [f32],
+    v: &mut [f32],
+    qkv: &[f32],
+    slots: &[u32],
+    positions: &[u32],
+    context: usize,
+    heads: Heads,
+) {
+    super::plain::kv_append(k, v, qkv, slots, positions, context, heads); // copies only
+}
+
+pub fn attention_cached(
+    qkv: &[f32],
+    k: &[f32],
+    v: &[f32],
+    slots: &[u32],
+    positions: &[u32],
+    context: usize,
+    heads: Heads,
+    y: &mut [f32],
+) {
+    let (d, width, w) = (heads.dim, heads.kv * heads.dim, heads.qkv());
+    let longest = positions.iter().max().map_or(0, |&p| p as usize + 1);
+    par::rows(slots.len(), par::grain(longest * heads.q * d / 4), [(y, heads.q * d)], |range, [y]| {
+        let mut scores = Pooled::from(pool::take(padded(longest)));
+        for (n, y) in range.zip(y.chunks_exact_mut(heads.q * d)) {
+            let seen = positions[n] as usize + 1;
+            let slot = slots[n] as usize * context * width;
+            let (keys, values) = (&k[slot..slot + seen * width], &v[slot..slot + seen * width]);
+            for (h, y) in y.chunks_exact_mut(d).enumerate() {
+                let column = heads.kv_of(h) * d;
+                let query = &qkv[n * w + h * d..][..d];
+                one_query(query, keys, values, width, column, scale(heads), &mut scores[..padded(seen)], y);
+            }
+        }
+    });
+}
+
+per_level! {
+    /// Row r holds the raw scores of query `first` + r. Turns them into exp(scale·s − top), zero beyond the query
+    /// itself, and returns the top scaled score and the sum of each row.
+    fn exp_rows(scores: &mut [f32], width: usize, first: usize, scale: f32, sums: &mut [(f32, f32)]) {
+        for (r, (row, sums)) in scores.chunks_exact_mut(width).zip(sums).enumerate() {
+            row[first + r + 1..].fill(f32::NEG_INFINITY);
+            *sums = softmax(row, scale);
+        }
+    }
+
+    /// p: raw scores → exp(scale·s − lse). ds: dp → p·(dp − delta)·scale. `of_row` is (lse, delta).
+    fn back_rows(p: &mut [f32], ds: &mut [f32], width: usize, first: usize, scale: f32, of_row: &[(f32, f32)]) {
+        let rows = p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width));
+        for (r, ((p, ds), &(lse, delta))) in rows.zip(of_row).enumerate() {
+            p[first + r + 1..].fill(f32::NEG_INFINITY);
+            ds[first + r + 1..].fill(0.0);
+            for (p, ds) in p.as_chunks_mut::<LANES>().0.iter_mut().zip(ds.as_chunks_mut::<LANES>().0) {
+                for i in 0..LANES {
+                    p[i] = exp(p[i] * scale - lse);
+                    ds[i] = p[i] * (ds[i] - delta) * scale;
+                }
+            }
+        }
+    }
+
+    /// Softmax attention of one query over rows of keys and values, `width` wide, from `column` on.
+    fn one_query(q: &[f32], keys: &[f32], values: &[f32], width: usize, column: usize, scale: f32, scores: &mut [f32], y: &mut [f32]) {
+        let d = q.len();
+        scores.fill(f32::NEG_INFINITY);
+        for (s, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
+            *s = sum_of_pairs(q, &key[column..column + d], |q, k| q * k);
+        }
+        let (_, sum) = softmax(scores, scale);
+        y.fill(0.0);
+        for (&p, value) in scores.iter().zip(values.chunks_exact(width)) {
+            for (y, &v) in y.iter_mut().zip(&value[column..column + d]) {
+                *y += p * v;
+            }
+        }
+        y.iter_mut().for_each(|y| *y *= 1.0 / sum);
+    }
+}
+
+/// exp(scale·s − top) in place, not yet divided by the sum. Returns the top of scale·s and the sum.
+/// Works on whole lanes.
+#[inline(always)]
+fn softmax(row: &mut [f32], scale: f32) -> (f32, f32) {
+    let top = max(row) * scale;
+    let mut lanes = [0.0; LANES];
+    for chunk in row.as_chunks_mut::<LANES>().0 {
+        for i in 0..LANES {
+            chunk[i] = exp(chunk[i] * scale - top);
+            lanes[i] += chunk[i];
+        }
+    }
+    (top, add_lanes(lanes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plain;
+    use super::*;
+    use crate::cpu::test::{close, noise, wide};
+
+    const HEADS: [Heads; 4] = [
+        Heads { q: 1, kv: 1, dim: 1 },
+        Heads { q: 2, kv: 2, dim: 16 },
+        Heads { q: 4, kv: 2, dim: 6 },
+        Heads { q: 3, kv: 1, dim: 33 },
+    ];
+
+    #[test]
+    fn forward_and_backward_on_ragged_batches() {
+        crate::cpu::simd::each_level(|level| {
+            for heads in HEADS {
+                for starts in [&[0, 1][..], &[0, 5, 5, 30, 31, 131]] {
+                    let n = *starts.last().unwrap() as usize;
+                    let (qkv, dy) = (noise(n * heads.qkv(), 1), noise(n * heads.q * heads.dim, 2));
+                    let qkv: Vec<f32> = qkv.iter().map(|x| 3.0 * x).collect();
+                    let (mut y, mut lse) = (vec![f32::NAN; dy.len()], vec![0.0; n * heads.q]);
+                    let (mut y64, mut lse64) = (vec![0.0; dy.len()], vec![0.0; n * heads.q]);
+                    attention(&qkv, starts, heads, &mut y, &mut lse);
+                    plain::attention(&wide(&qkv), starts, heads, &mut y64, &mut lse64);
+                    close(&format!("{level:?} y {heads:?}"), &y, &y64, 1e-5);
+                    close(&format!("{level:?} lse {heads:?}"), &lse, &lse64, 1e-5);
+
+                    let (mut dqkv, mut want) = (vec![f32::NAN; qkv.len()], vec![0.0; qkv.len()]);
+                    attention_back(&dy, &qkv, &y, &lse, starts, heads, &mut dqkv);
+                    plain::attention_back(&wide(&dy), &wide(&qkv), &y64, &lse64, starts, heads, &mut want);
+                    close(&format!("{level:?} dqkv {heads:?}"), &dqkv, &want, 5e-5);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn over_a_cache() {
+        crate::cpu::simd::each_level(|level| {
+            for heads in HEADS {
+                let (slots, positions, context) = ([2, 0, 2, 1], [39, 0, 5, 17], 40);
+                let width = heads.kv * heads.dim;
+                let qkv = noise(4 * heads.qkv(), 1);
+                let (k, v) = (noise(3 * context * width, 2), noise(3 * context * width, 3));
+                let (mut y, mut want) = (vec![f32::NAN; 4 * heads.q * heads.dim], vec![0.0; 4 * heads.q * heads.dim]);
+                attention_cached(&qkv, &k, &v, &slots, &positions, context, heads, &mut y);
+                let (k, v) = (wide(&k), wide(&v));
+                plain::attention_cached(&wide(&qkv), &k, &v, &slots, &positions, context, heads, &mut want);
+                close(&format!("{level:?} {heads:?}"), &y, &want, 1e-5);
+            }
+        });
+    }
+}

@@ -3,6 +3,8 @@ mod cpu;
 mod gpu;
 pub mod plain;
 
+pub(crate) use cpu::log_sum_exp;
+
 use crate::tensor::same_device;
 use crate::{Device, Ids, Tensor, cpu::pool};
 

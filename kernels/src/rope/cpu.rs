@@ -1,2 +1,57 @@
 //! Fast on the CPU.
-pub use super::plain::rope;
+use crate::Heads;
+use crate::cpu::par;
+use crate::cpu::simd::per_level;
+
+pub fn rope(qkv: &[f32], table: &[f32], positions: &[u32], heads: Heads, backwards: bool, y: &mut [f32]) {
+    let width = heads.qkv();
+    par::rows(positions.len(), par::grain(2 * width), [(y, width)], |range, [y]| {
+        rope_rows(&qkv[range.start * width..range.end * width], table, &positions[range], heads, backwards, y);
+    });
+}
+
+per_level! {
+    fn rope_rows(qkv: &[f32], table: &[f32], positions: &[u32], heads: Heads, backwards: bool, y: &mut [f32]) {
+        let (d, half, width) = (heads.dim, heads.dim / 2, heads.qkv());
+        let sign = if backwards { -1.0 } else { 1.0 };
+        for ((x, y), &position) in qkv.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(positions) {
+            let (cos, sin) = table[position as usize * d..][..d].split_at(half);
+            let rotated = (heads.q + heads.kv) * d;
+            for (x, y) in x[..rotated].chunks_exact(d).zip(y[..rotated].chunks_exact_mut(d)) {
+                let ((a, b), (ya, yb)) = (x.split_at(half), y.split_at_mut(half));
+                for j in 0..half {
+                    let s = sign * sin[j];
+                    ya[j] = a[j] * cos[j] - b[j] * s;
+                    yb[j] = b[j] * cos[j] + a[j] * s;
+                }
+            }
+            y[rotated..].copy_from_slice(&x[rotated..]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{plain, rope_table};
+    use super::*;
+    use crate::cpu::test::{close, noise, wide};
+
+    #[test]
+    fn both_ways() {
+        crate::cpu::simd::each_level(|level| {
+            for heads in [Heads { q: 1, kv: 1, dim: 2 }, Heads { q: 4, kv: 2, dim: 12 }, Heads { q: 3, kv: 1, dim: 64 }]
+            {
+                let frequencies: Vec<f64> = (0..heads.dim / 2).map(|i| 0.7f64.powi(i as i32)).collect();
+                let table = rope_table(50, &frequencies);
+                let positions: Vec<u32> = (0..70).map(|i| i * 7 % 50).collect();
+                let qkv = noise(70 * heads.qkv(), 1);
+                for backwards in [false, true] {
+                    let (mut y, mut want) = (vec![0.0; qkv.len()], vec![0.0; qkv.len()]);
+                    rope(&qkv, &table, &positions, heads, backwards, &mut y);
+                    plain::rope(&wide(&qkv), &wide(&table), &positions, heads, backwards, &mut want);
+                    close(&format!("{level:?} {heads:?}"), &y, &want, 1e-6);
+                }
+            }
+        });
+    }
+}

@@ -37,7 +37,7 @@ pub fn sample<F: Float>(
 }
 
 /// The smallest scaled logit that top-k and top-p leave in.
-fn threshold<F: Float>(row: &[F], lse: F, how: &Sampling) -> F {
+pub fn threshold<F: Float>(row: &[F], lse: F, how: &Sampling) -> F {
     let mut sorted = row.to_vec();
     sorted.sort_by(|a, b| b.partial_cmp(a).expect("logits are finite"));
     let mut floor = sorted[sorted.len() - 1];
