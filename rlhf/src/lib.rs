@@ -1,1 +1,9 @@
 //! rlhf: the losses and the loops.
+//!
+//! Three algorithms that read like the paper (Ouyang et al. 2022, InstructGPT): [`sft`], [`rm`], [`ppo`]; [`pretrain`]
+//! makes what they start from. What their loops share is in [`train`], as functions; what they log is explained in
+//! [`metrics`]; how their results are judged is in [`stats`].
+
+#[allow(dead_code)] // the loops that use it follow
+pub mod metrics;
+pub mod stats;

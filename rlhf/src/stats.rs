@@ -1,0 +1,207 @@
+//! The statistics that training and evaluation quote: intervals, the bootstrap, KL estimators, best-of-n.
+//! Plain functions on slices, in f64; nothing here knows of a model.
+
+use kernels::Rng;
+
+/// A rate with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Interval {
+    pub rate: f64,
+    pub low: f64,
+    pub high: f64,
+    /// how many observations it rests on
+    pub n: usize,
+}
+
+const Z95: f64 = 1.959963984540054;
+
+impl Interval {
+    /// Wilson's score interval for `hits` successes in `n` trials. `hits` may be a half (a tie counts ½).
+    /// Unlike rate ± 1.96 s it stays inside [0, 1] and is honest for small n. E. B. Wilson, JASA 22 (1927).
+    pub fn wilson(hits: f64, n: usize) -> Interval {
+        if n == 0 {
+            return Interval { rate: f64::NAN, low: 0.0, high: 1.0, n: 0 };
+        }
+        let trials = n as f64;
+        let rate = hits / trials;
+        let z2 = Z95 * Z95;
+        let center = (rate + z2 / (2.0 * trials)) / (1.0 + z2 / trials);
+        let spread = rate * (1.0 - rate) / trials + z2 / (4.0 * trials * trials);
+        let half = Z95 / (1.0 + z2 / trials) * spread.max(0.0).sqrt();
+        Interval { rate, low: (center - half).max(0.0), high: (center + half).min(1.0), n }
+    }
+}
+
+impl std::fmt::Display for Interval {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{:.3} [{:.3}, {:.3}] (n={})", self.rate, self.low, self.high, self.n)
+    }
+}
+
+/// Percentile bootstrap of the mean, 95 %. Give it differences of paired observations (two models on the same prompt)
+/// and it is the paired bootstrap; give it one mean per prompt and it respects that answers to one prompt hang together.
+pub fn bootstrap(values: &[f64], resamples: usize, rng: Rng) -> Interval {
+    let n = values.len();
+    if n == 0 {
+        return Interval { rate: f64::NAN, low: f64::NAN, high: f64::NAN, n: 0 };
+    }
+    let mut means: Vec<f64> = (0..resamples as u64)
+        .map(|resample| {
+            let mut draws = rng.fold(resample).draws();
+            (0..n).map(|_| values[draws.below(n)]).sum::<f64>() / n as f64
+        })
+        .collect();
+    means.sort_by(f64::total_cmp);
+    Interval { rate: mean(values), low: quantile(&means, 0.025), high: quantile(&means, 0.975), n }
+}
+
+/// The q-quantile of sorted values, linear between neighbours; NaN when there are none.
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
+    if sorted.is_empty() {
+        return f64::NAN;
+    }
+    let place = q * (sorted.len() - 1) as f64;
+    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    low + (high - low) * place.fract()
+}
+
+pub fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len() as f64
+}
+
+/// Σ(x − mean)² / n; with `unbiased` / (n − 1).
+pub fn variance(x: &[f64], unbiased: bool) -> f64 {
+    let m = mean(x);
+    let squares: f64 = x.iter().map(|v| (v - m) * (v - m)).sum();
+    squares / (x.len() as f64 - if unbiased { 1.0 } else { 0.0 })
+}
+
+pub fn std(x: &[f64]) -> f64 {
+    variance(x, false).sqrt()
+}
+
+/// 1 − Var(target − guess) / Var(target): 1 is a perfect critic, 0 one that knows only the mean.
+pub fn explained_variance(guess: &[f64], target: &[f64]) -> f64 {
+    let residual: Vec<f64> = target.iter().zip(guess).map(|(t, g)| t - g).collect();
+    let total = variance(target, false);
+    if total == 0.0 { 0.0 } else { 1.0 - variance(&residual, false) / total }
+}
+
+// ---- Kullback-Leibler divergence from samples: ℓ = log π(x) − log π_ref(x), x drawn from π (Schulman 2020) --------
+
+/// ℓ: unbiased, high variance; single samples, and small batches, may well be negative.
+pub fn k1(log_ratio: f64) -> f64 {
+    log_ratio
+}
+
+/// ½ℓ²: biased, low variance, never negative.
+pub fn k2(log_ratio: f64) -> f64 {
+    0.5 * log_ratio * log_ratio
+}
+
+/// e^{−ℓ} − 1 + ℓ: unbiased and never negative, but explodes where ℓ ≪ 0.
+pub fn k3(log_ratio: f64) -> f64 {
+    (-log_ratio).exp_m1() + log_ratio
+}
+
+/// Σ p (log p − log q) of two distributions given as logits, the figure that k1 and k3 estimate.
+pub fn exact_kl(logits: &[f32], reference: &[f32]) -> f64 {
+    let (p, q) = (log_softmax(logits), log_softmax(reference));
+    p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum()
+}
+
+/// logits [V] → log-probabilities [V], in f64
+pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let max = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b)) as f64;
+    let total = logits.iter().map(|&x| (x as f64 - max).exp()).sum::<f64>().ln() + max;
+    logits.iter().map(|&x| x as f64 - total).collect()
+}
+
+// ---- best of n -------------------------------------------------------------------------------------------------
+
+/// How far choosing the best of n samples moves away from the sampler: log n − (n − 1)/n nats.
+pub fn best_of_n_kl(n: usize) -> f64 {
+    (n as f64).ln() - (n as f64 - 1.0) / n as f64
+}
+
+/// What the best of n by `proxy` is worth in `gold`, estimated without bias from N ≥ n samples of one prompt:
+/// sorted by proxy, Σ_{i=n}^{N} C(i−1, n−1) / C(N, n) · gold_(i). Nakano et al. 2021, appendix I.
+#[track_caller]
+pub fn best_of_n(proxy: &[f64], gold: &[f64], n: usize) -> f64 {
+    let samples = proxy.len();
+    assert!(
+        samples == gold.len() && (1..=samples).contains(&n),
+        "best of {n} from {samples} proxy and {} gold scores",
+        gold.len()
+    );
+    let mut order: Vec<usize> = (0..samples).collect();
+    order.sort_by(|&a, &b| proxy[a].total_cmp(&proxy[b]));
+    // weight of rank i (from 1) is C(i−1, n−1) / C(N, n): n/N for the best, then times (i−n)/(i−1) a rank further down
+    let mut weight = n as f64 / samples as f64;
+    let mut total = 0.0;
+    for rank in (n..=samples).rev() {
+        total += weight * gold[order[rank - 1]];
+        if rank > n {
+            weight *= (rank - n) as f64 / (rank - 1) as f64;
+        }
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64, tolerance: f64) {
+        assert!((a - b).abs() <= tolerance, "{a} is not {b}");
+    }
+
+    #[test]
+    fn wilson_matches_known_intervals() {
+        let half = Interval::wilson(50.0, 100);
+        close(half.low, 0.4038, 1e-4);
+        close(half.high, 0.5962, 1e-4);
+        let none = Interval::wilson(0.0, 10); // rate ± 1.96 s would claim certainty here
+        close(none.low, 0.0, 1e-12);
+        close(none.high, 0.2775, 1e-4);
+    }
+
+    #[test]
+    fn bootstrap_of_a_constant_is_that_constant_and_covers_the_mean() {
+        let constant = bootstrap(&[2.0; 9], 50, Rng::new(1));
+        assert_eq!((constant.low, constant.high), (2.0, 2.0));
+        let spread: Vec<f64> = (0..400).map(|i| (i % 7) as f64).collect();
+        let b = bootstrap(&spread, 500, Rng::new(2));
+        assert!(b.low < b.rate && b.rate < b.high);
+        close(b.high - b.low, 2.0 * Z95 * 2.0 / 20.0, 0.06);
+    }
+
+    #[test]
+    fn kl_estimators_agree_with_the_exact_sum() {
+        let (p, q) = ([1.0f32, 2.0, 0.5, -1.0], [0.5f32, 2.5, 0.0, 0.0]);
+        let (lp, lq) = (log_softmax(&p), log_softmax(&q));
+        let expect = |k: fn(f64) -> f64| lp.iter().zip(&lq).map(|(a, b)| a.exp() * k(a - b)).sum::<f64>();
+        close(expect(k1), exact_kl(&p, &q), 1e-12);
+        close(expect(k3), exact_kl(&p, &q), 1e-12);
+        assert!(lp.iter().zip(&lq).all(|(a, b)| k3(a - b) >= 0.0 && k2(a - b) >= 0.0));
+        close(exact_kl(&p, &p), 0.0, 1e-15);
+    }
+
+    #[test]
+    fn best_of_n_equals_every_subset_counted() {
+        let proxy = [0.3f64, -1.0, 2.0, 0.9, 0.1, 1.5];
+        let gold = [1.0, 5.0, -2.0, 3.0, 0.5, 4.0];
+        for n in 1..=6usize {
+            let (mut total, mut count) = (0.0, 0);
+            for subset in 0u32..64 {
+                if subset.count_ones() as usize == n {
+                    let chosen =
+                        (0..6).filter(|i| subset >> i & 1 == 1).max_by(|&a, &b| proxy[a].total_cmp(&proxy[b])).unwrap();
+                    total += gold[chosen];
+                    count += 1;
+                }
+            }
+            close(best_of_n(&proxy, &gold, n), total / count as f64, 1e-12);
+        }
+    }
+}
