@@ -14,12 +14,15 @@ use kernels::{Device, Rng, Tensor};
 /// What `Worst::error` of a right gradient stays under.
 pub const TOLERANCE: f64 = 2e-4;
 
+/// How far one element alone is moved.
 const H: f32 = 1.0 / 32.0;
+/// How far each element is moved where all move at once.
+const H_ALONG: f32 = H / 4.0;
 
 /// Where tape and finite differences differ most.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Worst {
-    /// |difference| / (1 + |by differences|)
+    /// |difference| / (1 + |how large such a slope is|)
     pub error: f64,
     pub by_tape: f64,
     pub by_differences: f64,
@@ -31,48 +34,51 @@ pub struct Worst {
 #[track_caller]
 pub fn gradcheck(inputs: &[Tensor], f: impl Fn(&[Var]) -> Var) -> Worst {
     let check = Check::new(inputs, f);
-    let mut worst = Worst { error: 0.0, by_tape: 0.0, by_differences: 0.0, at: (0, 0) };
+    let mut worst = Worst::default();
     for (which, &id) in check.ids.iter().enumerate() {
         let by_tape = check.grads.get(id).to_vec();
         for (element, &by_tape) in by_tape.iter().enumerate() {
-            let slope = check.slope(|t| {
+            let slope = check.slope(H, |t| {
                 let mut numbers = check.params.get(id).to_vec();
                 numbers[element] += t;
                 let mut moved = check.params.clone();
                 moved.set(id, &numbers);
                 moved
             });
-            worst.consider(by_tape as f64, slope, (which, element));
+            worst.consider(by_tape as f64, slope, slope.abs(), (which, element));
         }
     }
     worst
 }
 
 /// Check the slope along `directions` random directions through all inputs at once: for larger shapes.
+/// Every element moves by a normal number times h. A slope may come out near zero by chance, so its error
+/// is taken relative to the length of the gradient, which is how large such slopes are.
 #[track_caller]
 pub fn along(inputs: &[Tensor], directions: usize, f: impl Fn(&[Var]) -> Var) -> Worst {
     let check = Check::new(inputs, f);
     let n = check.params.flat().len();
-    let mut worst = Worst { error: 0.0, by_tape: 0.0, by_differences: 0.0, at: (0, 0) };
+    let usual = check.grads.norm() as f64;
+    let mut worst = Worst::default();
     for direction in 0..directions {
-        let ends = Rng::new(direction as u64).stream("direction");
-        let step = unit_vector(&(0..n as u64).map(|i| ends.normal_at(i)).collect::<Vec<_>>());
+        let rng = Rng::new(direction as u64).stream("direction");
+        let step: Vec<f32> = (0..n as u64).map(|i| rng.normal_at(i)).collect();
         let by_tape = inner(&check.grads.flat().to_vec(), &step);
-        let slope = check.slope(|t| {
+        let slope = check.slope(H_ALONG, |t| {
             let mut flat = check.params.flat().to_vec();
             flat.iter_mut().zip(&step).for_each(|(x, d)| *x += t * d);
             let mut moved = check.params.clone();
             moved.set_flat(&Tensor::new(&[n], flat));
             moved
         });
-        worst.consider(by_tape, slope, (direction, 0));
+        worst.consider(by_tape, slope, usual, (direction, 0));
     }
     worst
 }
 
 impl Worst {
-    fn consider(&mut self, by_tape: f64, by_differences: f64, at: (usize, usize)) {
-        let error = (by_tape - by_differences).abs() / (1.0 + by_differences.abs());
+    fn consider(&mut self, by_tape: f64, by_differences: f64, usual: f64, at: (usize, usize)) {
+        let error = (by_tape - by_differences).abs() / (1.0 + usual);
         if error > self.error || error.is_nan() {
             *self = Worst { error, by_tape, by_differences, at };
         }
@@ -125,19 +131,14 @@ impl<F: Fn(&[Var]) -> Var> Check<F> {
     }
 
     /// d/dt Σ r·f(inputs moved by t) at 0
-    fn slope(&self, moved: impl Fn(f32) -> Params) -> f64 {
+    fn slope(&self, h: f32, moved: impl Fn(f32) -> Params) -> f64 {
         let at = |t: f32| inner(&self.apply(&moved(t).frozen()).value().to_vec(), &self.projection);
-        (8.0 * (at(H) - at(-H)) - (at(2.0 * H) - at(-2.0 * H))) / (12.0 * H as f64)
+        (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h as f64)
     }
 }
 
 fn inner(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| *a as f64 * *b as f64).sum()
-}
-
-fn unit_vector(x: &[f32]) -> Vec<f32> {
-    let length = inner(x, x).sqrt() as f32;
-    x.iter().map(|x| x / length).collect()
 }
 
 fn bits(grads: &Grads) -> Vec<u32> {

@@ -304,3 +304,56 @@ fn window(flat: &Tensor, layout: &Layout, id: ParamId) -> Tensor {
     let at = &layout.windows[id.0];
     flat.window(at.offset, &at.shape)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> (Params, [ParamId; 3]) {
+        let mut builder = ParamsBuilder::default();
+        let rng = Rng::new(3);
+        let gain = builder.add("gain", &[5], Init::Ones, false, rng);
+        let matrix = builder.add("matrix", &[7, 13], Init::Normal(0.5), true, rng);
+        let other = builder.add("other", &[2, 2], Init::Normal(0.5), true, rng);
+        (builder.build(&Device::Cpu), [gain, matrix, other])
+    }
+
+    #[test]
+    fn decayed_windows_come_first_each_at_a_multiple_of_64() {
+        let (params, ids) = three();
+        let offsets = ids.map(|id| params.layout.windows[id.0].offset);
+        assert_eq!(offsets, [192, 0, 128]); // 7·13 = 91 numbers take 128 places, 4 take 64
+        assert_eq!((params.decayed(), params.flat().len(), params.count()), (192, 256, 5 + 91 + 4));
+        assert_eq!(params.get(ids[0]).to_vec(), [1.0; 5]);
+        assert_eq!(params.get(ids[1]).shape(), [7, 13]);
+        assert_eq!(params.by_name("other"), Some(ids[2]));
+        assert_eq!(params.by_name("another"), None);
+    }
+
+    #[test]
+    fn numbers_depend_on_the_name_not_on_the_order() {
+        let (params, [_, matrix, _]) = three();
+        let mut builder = ParamsBuilder::default();
+        let alone = builder.add("matrix", &[7, 13], Init::Normal(0.5), true, Rng::new(3));
+        assert_eq!(builder.build(&Device::Cpu).get(alone).to_vec(), params.get(matrix).to_vec());
+    }
+
+    #[test]
+    fn setting_one_window_leaves_the_others_and_the_clone() {
+        let (mut params, [gain, matrix, other]) = three();
+        let before = params.clone();
+        params.set(other, &[1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(params.get(other).to_vec(), [1.0, 2.0, 3.0, 4.0]);
+        for id in [gain, matrix] {
+            assert_eq!(params.get(id).to_vec(), before.get(id).to_vec());
+        }
+        assert_ne!(before.get(other).to_vec(), params.get(other).to_vec());
+    }
+
+    #[test]
+    #[should_panic(expected = "of another model")]
+    fn gradients_belong_to_their_model() {
+        let ((a, [id, ..]), (b, _)) = (three(), three());
+        a.backprop(&mut b.grads(), |w| (crate::ops::sum(&w[id]), ()));
+    }
+}

@@ -207,3 +207,90 @@ pub fn checkpoint(w: &Weights, x: &Var, f: impl Fn(&Weights, &Var) -> Var + 'sta
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Init, ParamsBuilder, ops};
+    use kernels::{Device, Rng};
+
+    fn one_param(shape: &[usize]) -> (Params, ParamId) {
+        let mut builder = ParamsBuilder::default();
+        let x = builder.add("x", shape, Init::Normal(1.0), true, Rng::new(1));
+        (builder.build(&Device::Cpu), x)
+    }
+
+    #[test]
+    fn a_million_ops_are_just_a_long_vec() {
+        let (params, x) = one_param(&[1]);
+        let mut grads = params.grads();
+        params.backprop(&mut grads, |w| ((0..1_000_000).fold(w[x].clone(), |y, _| ops::scale(&y, 1.0)), ()));
+        assert_eq!(grads.get(x).item(), 1.0);
+    }
+
+    #[test]
+    fn gradients_accumulate_until_zeroed() {
+        let (params, x) = one_param(&[3]);
+        let mut grads = params.grads();
+        for passes in 1..=3 {
+            params.backprop(&mut grads, |w| (ops::sum(&w[x]), ()));
+            assert_eq!(grads.get(x).to_vec(), [passes as f32; 3]);
+        }
+        grads.zero();
+        assert_eq!(grads.norm(), 0.0);
+    }
+
+    #[test]
+    fn frozen_weights_leave_nothing_behind() {
+        let (params, x) = one_param(&[3]);
+        let w = params.frozen();
+        let y = ops::sum(&ops::square(&w[x]));
+        assert!(!y.is_tracked() && y.tape_names().is_empty());
+    }
+
+    #[test]
+    fn detach_stops_the_gradient() {
+        let (params, x) = one_param(&[1]);
+        let mut grads = params.grads();
+        let at = params.get(x).item();
+        params.backprop(&mut grads, |w| (&w[x] * &w[x].detach(), ()));
+        assert_eq!(grads.get(x).item(), at);
+    }
+
+    #[test]
+    fn a_node_drops_what_it_saved() {
+        let (params, x) = one_param(&[4]);
+        let mut grads = params.grads();
+        let saved = Tensor::new(&[4], vec![2.0; 4]);
+        let watcher = saved.clone();
+        params.backprop(&mut grads, |w| (ops::dot(&w[x], &saved), ()));
+        drop(saved);
+        assert!(!watcher.is_shared());
+    }
+
+    #[test]
+    #[should_panic(expected = "on two tapes")]
+    fn two_tapes_do_not_mix() {
+        let (params, x) = one_param(&[1]);
+        let (mut outer, mut inner) = (params.grads(), params.grads());
+        params.backprop(&mut outer, |a| {
+            params.backprop(&mut inner, |b| (&a[x] + &b[x], ()));
+            (a[x].clone(), ())
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "bad: the gradient (left) is not of its input's shape")]
+    fn a_gradient_has_its_inputs_shape() {
+        let (params, x) = one_param(&[2]);
+        let bad = |w: &Weights| record("bad", [&w[x]], Tensor::scalar(0.0), |dy, _| [Some(dy)]);
+        params.backprop(&mut params.grads(), |w| (bad(w), ()));
+    }
+
+    #[test]
+    #[should_panic(expected = "starts from one number")]
+    fn a_loss_is_one_number() {
+        let (params, x) = one_param(&[2]);
+        params.backprop(&mut params.grads(), |w| (w[x].clone(), ()));
+    }
+}
