@@ -1,1 +1,5 @@
 //! model: one transformer.
+
+pub mod tokenizer;
+
+pub use tokenizer::{Tokenizer, TokenizerError};

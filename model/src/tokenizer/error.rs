@@ -1,0 +1,45 @@
+use std::path::{Path, PathBuf};
+
+/// Why a tokenizer could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    #[error("cannot {action} {path}: {source}")]
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{path} is not a tokenizer that can be used: {reason}")]
+    Malformed { path: PathBuf, reason: String },
+    #[error(
+        "{path} needs the {part} `{name}`, which is not implemented. Implemented are byte-level BPE with the splits of \
+         GPT-2, SmolLM, Llama 3 and GPT-4, and sentencepiece BPE with byte fallback (Llama 2)"
+    )]
+    Unsupported { path: PathBuf, part: &'static str, name: String },
+    #[error(
+        "no tokenizer in {dir}: expected tokenizer.json, or vocab.json with merges.txt, or encoder.json with vocab.bpe, \
+         or tokenizer.bin"
+    )]
+    Missing { dir: PathBuf },
+}
+
+/// The same before anyone said which file it was.
+#[derive(Debug, PartialEq)]
+pub(super) enum Fault {
+    Malformed(String),
+    Unsupported { part: &'static str, name: String },
+}
+
+impl Fault {
+    pub fn at(self, path: &Path) -> TokenizerError {
+        let path = path.to_path_buf();
+        match self {
+            Fault::Malformed(reason) => TokenizerError::Malformed { path, reason },
+            Fault::Unsupported { part, name } => TokenizerError::Unsupported { path, part, name },
+        }
+    }
+}
+
+pub(super) fn malformed<T>(reason: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Malformed(reason.into()))
+}
+
+pub(super) fn unsupported<T>(part: &'static str, name: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Unsupported { part, name: name.into() })
+}

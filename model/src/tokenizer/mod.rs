@@ -1,0 +1,344 @@
+//! Text to token ids and back: byte-pair encoding, trained here or read from the files of others.
+//!
+//! Bytes are the alphabet, so any text has an encoding and comes back from it unchanged. Text never
+//! becomes a special token (an end of text, say) by containing its name: [`Tokenizer::encode`] treats
+//! `<|endoftext|>` as thirteen characters, [`Tokenizer::encode_with_special`] is for templates.
+//!
+//! Not here: BPE dropout, unigram and word-piece models, Unicode normalisation. A file that asks for
+//! one of them is refused by name.
+
+mod alphabet;
+mod bpe;
+mod error;
+mod files;
+mod hash;
+mod json;
+mod letters;
+mod sentencepiece;
+mod split;
+mod stream;
+mod train;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use bpe::Merges;
+use hash::FastMap;
+use split::words;
+
+pub use error::TokenizerError;
+pub use split::Split;
+pub use stream::TextStream;
+
+/// A vocabulary and the rules to write text in it.
+#[derive(Debug)]
+pub struct Tokenizer {
+    /// What each id stands for; `None` where the file leaves a hole.
+    pieces: Vec<Option<Box<[u8]>>>,
+    merges: Merges,
+    /// How a word starts out.
+    units: Units,
+    split: Split,
+    /// A space is put before the text (sentencepiece's dummy prefix).
+    prefix_space: bool,
+    /// A word that is a piece is not put together by merges (Llama 3).
+    whole_words: Option<FastMap<Box<[u8]>, u32>>,
+    /// Tokens outside the merges, by id.
+    added: BTreeMap<u32, Added>,
+    eos: u32,
+    bos: Option<u32>,
+    cache: Mutex<Cache>,
+}
+
+/// The symbols that a word consists of before anything is merged.
+#[derive(Clone, Debug)]
+enum Units {
+    /// One per byte. `None`: the vocabulary has no token for that byte.
+    Bytes([Option<u32>; 256]),
+    /// One per character that is a piece, else one per byte of it (sentencepiece).
+    Chars { chars: FastMap<char, u32>, bytes: [Option<u32>; 256] },
+}
+
+/// A token that no merge makes.
+#[derive(Clone, Debug, PartialEq)]
+struct Added {
+    text: String,
+    /// A control token: found in text only when asked for. The others (`<tool_call>`, runs of spaces) always are.
+    special: bool,
+    /// Takes the whitespace before or after it along.
+    strip: (bool, bool),
+}
+
+/// Words seen before and their ids.
+type Cache = FastMap<Box<[u8]>, Box<[u32]>>;
+
+/// Words in the cache: the common ones come first in any text.
+const CACHED_WORDS: usize = 1 << 16;
+const CACHED_WORD_BYTES: usize = 64;
+
+impl Tokenizer {
+    /// Learns a byte-level BPE with GPT-2's split. Ids are laid out as GPT-2's: 256 bytes, the merges, then
+    /// `special`, the first of which is the end of text. The vocabulary is smaller than `vocab_size` if the
+    /// texts do not have that many pairs which occur twice.
+    #[track_caller]
+    pub fn train<T: AsRef<str>>(texts: impl IntoIterator<Item = T>, vocab_size: usize, special: &[&str]) -> Tokenizer {
+        assert!(!special.is_empty(), "a tokenizer needs an end-of-text token: special is empty");
+        let smallest = 256 + special.len();
+        assert!(
+            vocab_size >= smallest,
+            "a vocabulary of {vocab_size} cannot hold 256 bytes and {} special tokens",
+            special.len()
+        );
+        let split = Split::Gpt2 { digits: false };
+        let (mut pieces, merges) = train::learn(texts, vocab_size - smallest, split);
+        let mut added = BTreeMap::new();
+        for text in special {
+            let token = Added { text: text.to_string(), special: true, strip: (false, false) };
+            added.insert(pieces.len() as u32, token);
+            pieces.push(text.as_bytes().to_vec());
+        }
+        let eos = *added.keys().next().expect("special is not empty");
+        let pieces: Vec<_> = pieces.into_iter().map(|piece| Some(piece.into_boxed_slice())).collect();
+        let units = Units::Bytes(single_bytes(&pieces, &added));
+        Tokenizer::new(pieces, merges, units, split, added, eos)
+    }
+
+    fn new(
+        pieces: Vec<Option<Box<[u8]>>>,
+        merges: Merges,
+        units: Units,
+        split: Split,
+        added: BTreeMap<u32, Added>,
+        eos: u32,
+    ) -> Tokenizer {
+        let (cache, whole_words) = (Mutex::default(), None);
+        Tokenizer { pieces, merges, units, split, prefix_space: false, whole_words, added, eos, bos: None, cache }
+    }
+
+    /// Number of ids, holes included: the rows of the embedding.
+    pub fn vocab_size(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// The token that ends a text.
+    pub fn eos(&self) -> u32 {
+        self.eos
+    }
+
+    /// The token that starts every text, for the models that were trained with one (Llama, not GPT-2).
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// Is `id` a control token?
+    pub fn is_special(&self, id: u32) -> bool {
+        self.added.get(&id).is_some_and(|token| token.special)
+    }
+
+    /// The id of the added token that is written `text`.
+    pub fn added_token(&self, text: &str) -> Option<u32> {
+        self.added.iter().find(|(_, token)| token.text == text).map(|(&id, _)| id)
+    }
+
+    /// The bytes that `id` stands for; none if it is outside the vocabulary.
+    pub fn piece(&self, id: u32) -> &[u8] {
+        self.pieces.get(id as usize).and_then(Option::as_deref).unwrap_or_default()
+    }
+
+    /// Bytes that no token stands for. Text that has them cannot be encoded without loss; empty for every
+    /// tokenizer trained here.
+    pub fn missing_bytes(&self) -> Vec<u8> {
+        let (Units::Bytes(bytes) | Units::Chars { bytes, .. }) = &self.units;
+        (0..=255).filter(|&byte: &u8| bytes[byte as usize].is_none()).collect()
+    }
+
+    /// The ids of a text. Names of special tokens in it are text like any other.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.encode_parts(text, |token| !token.special)
+    }
+
+    /// The ids of a text in which the names of special tokens mean those tokens. Never for text that a user
+    /// or a data set wrote.
+    pub fn encode_with_special(&self, text: &str) -> Vec<u32> {
+        self.encode_parts(text, |_| true)
+    }
+
+    /// The ids of bytes that need not be UTF-8.
+    pub fn encode_bytes(&self, bytes: &[u8]) -> Vec<u32> {
+        let mut ids = vec![];
+        let mut cache = self.borrow_cache();
+        for chunk in bytes.utf8_chunks() {
+            self.encode_words(chunk.valid(), &mut cache, &mut ids);
+            self.encode_word(chunk.invalid(), &mut cache, &mut ids);
+        }
+        self.return_cache(cache);
+        ids
+    }
+
+    fn encode_parts(&self, text: &str, is_sought: impl Fn(&Added) -> bool) -> Vec<u32> {
+        let sought = self.added.iter().filter(|(_, token)| is_sought(token));
+        let sought = Sought::new(sought.map(|(&id, token)| (id, token)).collect());
+        let mut ids = Vec::with_capacity(text.len() / 3);
+        let mut cache = self.borrow_cache();
+        let mut rest = text;
+        while let Some((at, id, token)) = sought.first_in(rest) {
+            let (before, after) = (&rest[..at], &rest[at + token.text.len()..]);
+            self.encode_words(if token.strip.0 { before.trim_end() } else { before }, &mut cache, &mut ids);
+            ids.push(id);
+            rest = if token.strip.1 { after.trim_start() } else { after };
+        }
+        self.encode_words(rest, &mut cache, &mut ids);
+        self.return_cache(cache);
+        ids
+    }
+
+    fn encode_words(&self, text: &str, cache: &mut Cache, ids: &mut Vec<u32>) {
+        let prefixed;
+        let text = if self.prefix_space && !text.is_empty() {
+            prefixed = format!(" {text}");
+            &prefixed
+        } else {
+            text
+        };
+        for word in words(text, self.split) {
+            self.encode_word(word.as_bytes(), cache, ids);
+        }
+    }
+
+    fn encode_word(&self, word: &[u8], cache: &mut Cache, ids: &mut Vec<u32>) {
+        if let Some(known) = cache.get(word) {
+            return ids.extend_from_slice(known);
+        }
+        let start = ids.len();
+        match self.whole_words.as_ref().and_then(|whole| whole.get(word)) {
+            Some(&id) => ids.push(id),
+            None => {
+                let mut symbols = self.symbols(word);
+                self.merges.apply(&mut symbols);
+                ids.extend(symbols);
+            }
+        }
+        if word.len() <= CACHED_WORD_BYTES && cache.len() < CACHED_WORDS {
+            cache.insert(word.into(), ids[start..].into());
+        }
+    }
+
+    fn symbols(&self, word: &[u8]) -> Vec<u32> {
+        let (chars, bytes) = match &self.units {
+            Units::Bytes(bytes) => return word.iter().filter_map(|&byte| bytes[byte as usize]).collect(),
+            Units::Chars { chars, bytes } => (chars, bytes),
+        };
+        let mut symbols = Vec::with_capacity(word.len());
+        let fallback =
+            |part: &[u8], symbols: &mut Vec<u32>| symbols.extend(part.iter().filter_map(|&b| bytes[b as usize]));
+        for chunk in word.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match chars.get(&c) {
+                    Some(&id) => symbols.push(id),
+                    None => fallback(c.encode_utf8(&mut [0; 4]).as_bytes(), &mut symbols),
+                }
+            }
+            fallback(chunk.invalid(), &mut symbols);
+        }
+        symbols
+    }
+
+    /// The text that ids stand for, names of special tokens included. Bytes that are not UTF-8 become U+FFFD;
+    /// ids outside the vocabulary become nothing.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        self.text(self.decode_bytes(ids))
+    }
+
+    /// The same without the special tokens: what a reader should see.
+    pub fn decode_text(&self, ids: &[u32]) -> String {
+        let plain: Vec<u32> = ids.iter().copied().filter(|&id| !self.is_special(id)).collect();
+        self.decode(&plain)
+    }
+
+    /// The bytes that ids stand for, exactly.
+    pub fn decode_bytes(&self, ids: &[u32]) -> Vec<u8> {
+        ids.iter().flat_map(|&id| self.piece(id)).copied().collect()
+    }
+
+    fn text(&self, mut bytes: Vec<u8>) -> String {
+        if self.prefix_space && bytes.first() == Some(&b' ') {
+            bytes.remove(0);
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(broken) => String::from_utf8_lossy(broken.as_bytes()).into_owned(),
+        }
+    }
+
+    /// Takes the cache away; another thread that encodes meanwhile starts an empty one.
+    fn borrow_cache(&self) -> Cache {
+        self.cache.lock().map(|mut cache| std::mem::take(&mut *cache)).unwrap_or_default()
+    }
+
+    /// Puts it back, unless a fuller one is there.
+    fn return_cache(&self, cache: Cache) {
+        if let Ok(mut place) = self.cache.lock()
+            && place.len() < cache.len()
+        {
+            *place = cache;
+        }
+    }
+}
+
+impl Clone for Tokenizer {
+    fn clone(&self) -> Tokenizer {
+        Tokenizer {
+            pieces: self.pieces.clone(),
+            merges: self.merges.clone(),
+            units: self.units.clone(),
+            whole_words: self.whole_words.clone(),
+            added: self.added.clone(),
+            cache: Mutex::default(),
+            ..*self
+        }
+    }
+}
+
+/// The added tokens to look for in a text.
+struct Sought<'a> {
+    tokens: Vec<(u32, &'a Added)>,
+    /// Bytes that one of them starts with.
+    starts: [bool; 256],
+}
+
+impl<'a> Sought<'a> {
+    fn new(tokens: Vec<(u32, &'a Added)>) -> Sought<'a> {
+        let mut starts = [false; 256];
+        tokens.iter().for_each(|(_, token)| starts[token.text.as_bytes()[0] as usize] = true);
+        Sought { tokens, starts }
+    }
+
+    /// The first of them in `text`; the longest of those that start at the same place.
+    fn first_in(&self, text: &str) -> Option<(usize, u32, &'a Added)> {
+        if self.tokens.is_empty() {
+            return None;
+        }
+        let places = text.bytes().enumerate().filter(|&(_, byte)| self.starts[byte as usize]);
+        places.into_iter().find_map(|(at, _)| {
+            let here = self.tokens.iter().filter(|(_, token)| text.as_bytes()[at..].starts_with(token.text.as_bytes()));
+            here.max_by_key(|(_, token)| token.text.len()).map(|&(id, token)| (at, id, token))
+        })
+    }
+}
+
+/// The token of each byte, by the bytes of the pieces.
+fn single_bytes(pieces: &[Option<Box<[u8]>>], added: &BTreeMap<u32, Added>) -> [Option<u32>; 256] {
+    let mut bytes = [None; 256];
+    for (id, piece) in pieces.iter().enumerate() {
+        let id = id as u32;
+        if let Some([byte]) = piece.as_deref()
+            && !added.contains_key(&id)
+        {
+            bytes[*byte as usize].get_or_insert(id);
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+/// The data that lies beside a checkout, if it does.
+fn shared(path: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("RLHF_SHARED").map(PathBuf::from);
+    let root = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"));
+    let path = root.join(path);
+    if !path.exists() {
+        eprintln!("SKIPPED: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+fn gpt2() -> Option<Tokenizer> {
+    Some(Tokenizer::from_file(&shared("data/tokenizers/gpt2/encoder.json")?).unwrap())
+}
+
+fn toy() -> Tokenizer {
+    let text = "the cat sat on the mat; the other cat sat on the hat. ".repeat(3);
+    Tokenizer::train([text], 300, &["<|endoftext|>", "<|user|>"])
+}
+
+#[test]
+fn gpt2_encodes_llama_cpps_47_strings() {
+    let Some(tokenizer) = gpt2() else { return };
+    let dir = "data/tokenizers/gpt2/llama.cpp.ggml-vocab-gpt-2.gguf";
+    let read = |end: &str| std::fs::read_to_string(shared(&format!("{dir}.{end}")).unwrap()).unwrap();
+    let (input, output) = (read("inp"), read("out"));
+    let strings: Vec<&str> = input.split("\n__ggml_vocab_test__\n").collect();
+    // the last string is empty, and so is its line
+    let lines: Vec<&str> = output.split('\n').collect();
+    assert_eq!((strings.len(), lines.len()), (47, 47));
+    for (string, line) in strings.into_iter().zip(lines) {
+        let expected: Vec<u32> = line.split_whitespace().map(|id| id.parse().unwrap()).collect();
+        assert_eq!(tokenizer.encode(string), expected, "{string:?}");
+        assert_eq!(tokenizer.decode(&expected), string);
+    }
+}
+
+#[test]
+fn gpt2_encodes_the_golden_strings() {
+    let Some(tokenizer) = gpt2() else { return };
+    let golden = std::fs::read_to_string(shared("data/tokenizers/gpt2/golden.jsonl").unwrap()).unwrap();
+    let mut rows = 0;
+    for line in golden.lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let text = row["text"].as_str().unwrap();
+        let expected: Vec<u32> = row["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+        assert_eq!(tokenizer.encode(text), expected, "{text:?}");
+        assert_eq!(tokenizer.decode(&expected), text);
+        rows += 1;
+    }
+    assert!(rows >= 47, "{rows} rows");
+    assert_eq!((tokenizer.vocab_size(), tokenizer.eos(), tokenizer.bos()), (50257, 50256, None));
+}
+
+#[test]
+fn a_tokenizer_json_says_the_same_as_gpt2s_files() {
+    let Some(tokenizer) = gpt2() else { return };
+    let again = Tokenizer::from_json(&tokenizer.to_json()).unwrap();
+    let text = "Führer 日本 I'll  see:\n\n\n1984 <|endoftext|> naïve";
+    assert_eq!(again.encode(text), tokenizer.encode(text));
+    assert_eq!(again.pieces, tokenizer.pieces);
+    assert_eq!((again.eos(), again.added.clone()), (tokenizer.eos(), tokenizer.added.clone()));
+}
+
+#[test]
+fn real_texts_come_back() {
+    for name in ["tinyshakespeare.txt", "sherlock_body.txt", "austen.txt", "tinystories_1m.txt"] {
+        let (Some(path), Some(tokenizer)) = (shared(&format!("data/text/{name}")), gpt2()) else { return };
+        let bytes = std::fs::read(path).unwrap();
+        let ids = tokenizer.encode_bytes(&bytes);
+        assert!(tokenizer.decode_bytes(&ids) == bytes, "{name}");
+        assert!(ids.len() * 3 < bytes.len(), "{name}: {} tokens", ids.len());
+    }
+}
+
+#[test]
+fn random_bytes_come_back() {
+    let tokenizer = toy();
+    for trial in 0..300 {
+        let mut draws = kernels::Rng::new(11).fold(trial).draws();
+        let words: [&[u8]; 8] =
+            [b"the ", b"cat", "é日".as_bytes(), b"<|endoftext|>", b"\r\n  ", b"\xff\xc3", b"7", b"\0"];
+        let mut bytes = vec![];
+        for _ in 0..draws.below(40) {
+            match draws.chance(0.5) {
+                true => bytes.extend_from_slice(words[draws.below(words.len())]),
+                false => bytes.push(draws.below(256) as u8),
+            }
+        }
+        let ids = tokenizer.encode_bytes(&bytes);
+        assert_eq!(tokenizer.decode_bytes(&ids), bytes);
+        assert!(ids.iter().all(|&id| !tokenizer.is_special(id)));
+        if let Ok(text) = std::str::from_utf8(&bytes) {
+            assert_eq!(tokenizer.encode(text), ids);
+            assert_eq!(tokenizer.decode(&ids), text);
+        }
+    }
+}
+
+#[test]
+fn text_does_not_become_a_special_token_unless_asked() {
+    let tokenizer = toy();
+    let text = "the cat<|endoftext|><|user|> sat";
+    assert!(tokenizer.encode(text).iter().all(|&id| !tokenizer.is_special(id)));
+    let ids = tokenizer.encode_with_special(text);
+    let special: Vec<u32> = ids.iter().copied().filter(|&id| tokenizer.is_special(id)).collect();
+    assert_eq!(special, [tokenizer.eos(), tokenizer.added_token("<|user|>").unwrap()]);
+    assert_eq!(tokenizer.decode(&ids), text);
+    assert_eq!(tokenizer.decode_text(&ids), "the cat sat");
+}
+
+#[test]
+fn training_is_deterministic_and_merges_whole_words() {
+    let (a, b) = (toy(), toy());
+    assert_eq!(a.to_json(), b.to_json());
+    assert_eq!(a.encode(" the cat").len(), 2);
+    assert_eq!(a.eos() as usize, a.vocab_size() - 2);
+    assert!(a.missing_bytes().is_empty());
+}
+
+#[test]
+fn both_spellings_of_merges_are_read() {
+    let tokenizer = toy();
+    let mut file: serde_json::Value = serde_json::from_str(&tokenizer.to_json()).unwrap();
+    for merge in file["model"]["merges"].as_array_mut().unwrap() {
+        let (left, right) = merge.as_str().unwrap().split_once(' ').unwrap();
+        *merge = serde_json::json!([left, right]);
+    }
+    let again = Tokenizer::from_json(&file.to_string()).unwrap();
+    assert_eq!(again.to_json(), tokenizer.to_json());
+}
+
+#[test]
+fn every_split_survives_the_file() {
+    for split in [Split::Gpt2 { digits: true }, Split::Gpt4 { digits: 3 }, Split::Gpt4 { digits: 1 }, Split::Whole] {
+        let tokenizer = Tokenizer { split, ..toy() };
+        assert_eq!(Tokenizer::from_json(&tokenizer.to_json()).unwrap().split, split);
+    }
+}
+
+#[test]
+fn what_is_not_implemented_is_refused_by_name() {
+    let with = |pointer: &str, value: serde_json::Value| {
+        let mut file: serde_json::Value = serde_json::from_str(&toy().to_json()).unwrap();
+        *file.pointer_mut(pointer).unwrap() = value;
+        Tokenizer::from_json(&file.to_string()).unwrap_err().to_string()
+    };
+    use serde_json::json;
+    for (pointer, value, name) in [
+        ("/model/type", json!("Unigram"), "`Unigram`"),
+        ("/model/dropout", json!(0.1), "`dropout`"),
+        ("/pre_tokenizer", json!({"type": "BertPreTokenizer"}), "`BertPreTokenizer`"),
+        (
+            "/pre_tokenizer",
+            json!({"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}, {"type": "ByteLevel"}]}),
+            "`Punctuation`",
+        ),
+        ("/pre_tokenizer", json!(null), "`none`"),
+        ("/normalizer", json!({"type": "NFC"}), "`NFC`"),
+        ("/post_processor", json!({"type": "RobertaProcessing"}), "`RobertaProcessing`"),
+    ] {
+        let message = with(pointer, value);
+        assert!(message.contains(name) && message.contains("tokenizer.json"), "{message}");
+    }
+    for (pointer, value, part) in [
+        ("/model/merges/0", json!("a"), "merge 0"),
+        ("/model/merges/0", json!("q zz"), "not in the vocabulary"),
+        ("/model/vocab/A", json!(4_000_000_000u32), "greatest id"),
+        ("/model/vocab/A", json!(-1), "whole number"),
+        ("/model/vocab/A", json!(7), "another token"),
+        ("/model/vocab", json!({"日": 0}), "byte-level alphabet"),
+        ("/added_tokens/0/content", json!(""), "empty"),
+        ("/added_tokens", json!([]), "no token ends a text"),
+    ] {
+        let message = with(pointer, value);
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+/// Bytes of a good file changed, dropped and doubled at random: an error or a tokenizer, never a panic.
+#[test]
+fn broken_files_never_panic() {
+    let json = toy().to_json();
+    let bin = [&7u32.to_le_bytes()[..], &[0; 4], &5u32.to_le_bytes(), b"<unk>", &[0; 4], &3u32.to_le_bytes(), b"<s>"]
+        .concat();
+    for trial in 0..4000 {
+        let mut draws = kernels::Rng::new(5).fold(trial).draws();
+        let mut bytes = if trial % 4 == 0 { bin.clone() } else { json.clone().into_bytes() };
+        for _ in 0..1 + draws.below(4) {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = draws.below(bytes.len());
+            match draws.below(4) {
+                0 => bytes[at] = draws.below(256) as u8,
+                1 => drop(bytes.remove(at)),
+                2 => bytes[at] = *draws.choose(b"0123456789\"{}[],:- a"),
+                _ => bytes.truncate(at + 1),
+            }
+        }
+        let parsed = match trial % 4 {
+            0 => sentencepiece::parse_llama2c(&bytes, &files::Ends::default()).ok(),
+            _ => Tokenizer::from_json(&String::from_utf8_lossy(&bytes)).ok(),
+        };
+        if let Some(tokenizer) = parsed {
+            let ids = tokenizer.encode_with_special("the cat<|endoftext|> é");
+            tokenizer.decode(&ids);
+        }
+    }
+}
+
+#[test]
+fn stories260k_reads_and_writes_sentencepiece() {
+    let Some(path) = shared("data/weights/stories260K/tok512.bin") else { return };
+    let tokenizer = Tokenizer::from_file(&path).unwrap();
+    assert_eq!((tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos()), (512, Some(1), 2));
+    let golden = std::fs::read_to_string(path.with_file_name("golden.json")).unwrap();
+    let golden: serde_json::Value = serde_json::from_str(&golden).unwrap();
+    let expected: Vec<u32> = golden["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+    let prompt = golden["prompt"].as_str().unwrap();
+    assert_eq!(tokenizer.encode(prompt), expected[1..]);
+    assert_eq!(tokenizer.decode_text(&expected), prompt);
+
+    let story = std::fs::read_to_string(path.with_file_name("expected_run_t0_n200.txt")).unwrap();
+    let ids = tokenizer.encode(&story);
+    assert_eq!(tokenizer.decode(&ids), story);
+    let mut stream = tokenizer.stream(true);
+    assert_eq!(ids.iter().map(|&id| stream.push(id)).collect::<String>(), story);
+
+    let again = Tokenizer::from_json(&tokenizer.to_json()).unwrap();
+    assert_eq!(again.encode(&story), ids);
+    assert_eq!((again.bos(), again.eos()), (Some(1), 2));
+    let odd = "日本 ▁ \u{1F642}  two  spaces";
+    assert_eq!(again.decode(&again.encode(odd)), odd);
+}
+
+/// `cargo test --release -p model -- --ignored --nocapture speed`
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let Some(path) = shared("data/text/austen.txt") else { return };
+    let text = std::fs::read_to_string(path).unwrap();
+    let megabytes = text.len() as f64 / 1e6;
+    let clock = std::time::Instant::now();
+    let tokenizer = Tokenizer::train([&text], 8192, &["<|endoftext|>"]);
+    println!("train, 8192 tokens: {:.2} MB/s", megabytes / clock.elapsed().as_secs_f64());
+    for (name, tokenizer) in [("own", Some(tokenizer)), ("GPT-2", gpt2())] {
+        let Some(tokenizer) = tokenizer else { continue };
+        let clock = std::time::Instant::now();
+        let ids = tokenizer.encode(&text);
+        let encoded = clock.elapsed().as_secs_f64();
+        let clock = std::time::Instant::now();
+        let decoded = tokenizer.decode(&ids);
+        println!(
+            "{name}: encode {:.1} MB/s, decode {:.1} MB/s",
+            megabytes / encoded,
+            megabytes / clock.elapsed().as_secs_f64()
+        );
+        assert!(decoded == text);
+    }
+}
