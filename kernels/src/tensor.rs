@@ -43,9 +43,14 @@ impl Tensor {
     }
 
     pub fn full(device: &Device, shape: &[usize], value: f32) -> Tensor {
-        let mut data = pool::take(shape.iter().product());
-        data.fill(value);
-        Tensor::new(shape, data).to(device)
+        match device {
+            Device::Cpu => {
+                let mut data = pool::take(shape.iter().product());
+                data.fill(value);
+                Tensor::new(shape, data)
+            }
+            Device::Gpu(gpu) => crate::elementwise::gpu::full(gpu, shape, value),
+        }
     }
 
     /// One number, on the CPU. [1]

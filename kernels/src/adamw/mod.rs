@@ -1,6 +1,6 @@
 //! One step of AdamW (Loshchilov & Hutter 2019) over flat buffers, in place.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;

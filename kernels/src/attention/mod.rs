@@ -3,7 +3,7 @@
 //! A row of `qkv` holds H query heads, then G key heads, then G value heads, each of size D. Scores are
 //! scaled by 1/√D.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;

@@ -1,6 +1,6 @@
 //! bf16 as storage: half the bytes of f32, the same range. Rounded to nearest, ties to even.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::{Device, Shape, Tensor, cpu::pool};

@@ -1,6 +1,6 @@
 //! Functions of each element alone: one table of (name, Rust, WGSL), and updates in place.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 pub mod table;
 

@@ -134,7 +134,7 @@ impl Unary {
             Unary::Square => row1!("square", |x, _| x * x, "x * x"),
             Unary::Sigmoid => row1!("sigmoid", |x, _| sigmoid(x), "1.0 / (1.0 + exp(-x))"),
             Unary::LogSigmoid => {
-                row1!("log_sigmoid", |x, _| log_sigmoid(x), "min(x, 0.0) - log(1.0 + exp(-abs(x)))")
+                row1!("log_sigmoid", |x, _| log_sigmoid(x), "min(x, 0.0) - log1p(exp(-abs(x)))")
             }
             Unary::Gelu => row1!("gelu", |x, _| gelu(x), "gelu(x)"),
             Unary::Silu => row1!("silu", |x, _| silu(x), "x / (1.0 + exp(-x))"),

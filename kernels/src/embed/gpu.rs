@@ -1,10 +1,59 @@
-//! Through wgpu.
-use crate::{Ids, Tensor, gpu::Gpu};
+//! Through wgpu. WGSL has no float atomics, so backward gathers instead of scattering.
+use crate::gpu::{Gpu, Kernel, flat_groups, read, read_buffer, wgsl, write};
+use crate::{Ids, Tensor};
 use std::sync::Arc;
 
-pub fn embed(_g: &Arc<Gpu>, _w: &Tensor, _ids: &Ids) -> Tensor {
-    unimplemented!()
+const EMBED: Kernel = Kernel { name: "embed", parts: &[wgsl::GRID, include_str!("embed.wgsl")], consts: &[] };
+const EMBED_BACK: Kernel =
+    Kernel { name: "embed_back", parts: &[wgsl::GRID, include_str!("embed_back.wgsl")], consts: &[] };
+
+pub fn sources() -> Vec<(String, String)> {
+    crate::gpu::source_of(&[EMBED, EMBED_BACK])
 }
-pub fn embed_back(_g: &Arc<Gpu>, _dy: &Tensor, _ids: &Ids, _rows: usize) -> Tensor {
-    unimplemented!()
+
+#[track_caller]
+pub fn embed(g: &Arc<Gpu>, w: &Tensor, ids: &Ids) -> Tensor {
+    let [_, c] = w.dims();
+    let y = g.array(&[ids.len(), c]);
+    let on_gpu = ids.on(g);
+    g.run(&EMBED, flat_groups(y.len()), &[y.len() as u32, c as u32], &[read(w), read_buffer(&on_gpu), write(&y)]);
+    y
+}
+
+#[track_caller]
+pub fn embed_back(g: &Arc<Gpu>, dy: &Tensor, ids: &Ids, rows: usize) -> Tensor {
+    let [_, c] = dy.dims();
+    let (starts, uses) = uses_of_rows(ids.host(), rows);
+    let (starts, uses) = (g.upload(&starts), g.upload(&uses));
+    let dw = g.array(&[rows, c]);
+    let args = [read(dy), read_buffer(&starts), read_buffer(&uses), write(&dw)];
+    g.run(&EMBED_BACK, flat_groups(dw.len()), &[dw.len() as u32, c as u32], &args);
+    dw
+}
+
+/// Where each row of a table is used: row v at `uses[starts[v]..starts[v + 1]]`, in rising order.
+fn uses_of_rows(ids: &[u32], rows: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut starts = vec![0u32; rows + 1];
+    for &id in ids {
+        starts[id as usize + 1] += 1;
+    }
+    for v in 0..rows {
+        starts[v + 1] += starts[v];
+    }
+    let (mut next, mut uses) = (starts.clone(), vec![0; ids.len()]);
+    for (n, &id) in ids.iter().enumerate() {
+        uses[next[id as usize] as usize] = n as u32;
+        next[id as usize] += 1;
+    }
+    (starts, uses)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn uses() {
+        let (starts, uses) = super::uses_of_rows(&[2, 0, 2, 3], 5);
+        assert_eq!(starts, [0, 1, 1, 3, 4, 4]);
+        assert_eq!(uses, [1, 0, 2, 3]);
+    }
 }

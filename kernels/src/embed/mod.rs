@@ -1,6 +1,6 @@
 //! Rows of a table: token embeddings, and the picking of rows from any matrix.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::{Device, Ids, Tensor, cpu::pool};

@@ -1,36 +1,128 @@
-//! The GPU through wgpu.
-use crate::DeviceError;
-use std::ops::Range;
-use std::sync::Arc;
+//! The GPU, through wgpu. Nothing outside this folder names wgpu.
+//!
+//! `adapter` finds a GPU and opens it, `pool` keeps buffers for reuse, `pipeline` compiles WGSL,
+//! `batch` records dispatches and hands them over, `run` is what a kernel's `gpu.rs` calls.
+//!
+//! A kernel call only *records*: dispatches go to one open compute pass, which is submitted when 64 of
+//! them have gathered, before an upload that could overtake them, and at a readback. The readback is
+//! the only wait. One queue runs everything in the order it was recorded, so a buffer may be used
+//! again the moment its last owner lets go of it.
+//!
+//! Every shader stays within what any WebGPU offers: 8 storage buffers, 16 KiB of workgroup memory,
+//! 256 invocations, 65,535 workgroups an axis, windows of buffers at multiples of 256 bytes.
 
-pub struct Gpu {}
+mod adapter;
+mod batch;
+mod pipeline;
+mod pool;
+mod run;
+#[cfg(test)]
+mod tests;
 
-/// Words on a GPU; goes back to the pool when dropped.
-pub struct Buffer {
-    gpu: Arc<Gpu>,
+pub use adapter::{AdapterSummary, adapters};
+pub use pipeline::{Kernel, MAX_STORAGE_BUFFERS, MAX_THREADS, MAX_WORKGROUP_BYTES};
+pub use pool::Buffer;
+pub use run::{
+    ALIGN, Access, Arg, flat_groups, read, read_buffer, row_groups, source_of, sources, windows, write, write_buffer,
+};
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// An open GPU. Shared as `Arc<Gpu>`; every method takes `&self`.
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    /// Words that one binding may cover.
+    max_binding: usize,
+    /// Bytes that one buffer may have.
+    max_buffer: u64,
+    batch: Mutex<batch::Batch>,
+    pool: Mutex<pool::Pool>,
+    pipelines: Mutex<pipeline::Pipelines>,
+    failure: std::sync::Arc<Mutex<Option<String>>>,
+    counters: Counters,
 }
 
-impl Buffer {
-    pub fn gpu(&self) -> &Arc<Gpu> {
-        &self.gpu
-    }
+#[derive(Default)]
+struct Counters {
+    dispatches: AtomicU64,
+    submissions: AtomicU64,
+    uploaded: AtomicU64,
+    read: AtomicU64,
+}
+
+/// What a GPU has been asked so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub dispatches: u64,
+    pub submissions: u64,
+    pub uploaded_bytes: u64,
+    pub read_bytes: u64,
+    pub pipelines: u64,
+    /// Bytes in buffers that live now, and that wait in the pool.
+    pub used_bytes: u64,
+    pub pooled_bytes: u64,
 }
 
 impl Gpu {
-    pub fn open(_index: Option<usize>, _allow_software: bool) -> Result<Arc<Gpu>, DeviceError> {
-        Err(DeviceError::None("not built yet".into()))
-    }
     pub fn name(&self) -> String {
-        String::new()
+        format!("{} ({:?})", self.info.name, self.info.backend).replace("Vulkan", "vulkan")
     }
-    pub fn sync(&self) {}
-    pub fn upload(self: &Arc<Gpu>, _words: &[u32]) -> Buffer {
-        unimplemented!()
+
+    /// Does the processor play the GPU here (lavapipe, SwiftShader)?
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
     }
-    pub fn read(&self, _parts: &[(&Buffer, Range<usize>)]) -> Vec<Vec<u32>> {
-        unimplemented!()
+
+    /// Words (f32 or u32) that a kernel may bind at once.
+    pub fn max_binding_words(&self) -> usize {
+        self.max_binding
     }
-    pub fn copy(self: &Arc<Gpu>, _from: &Buffer, _offset: usize, _len: usize) -> Buffer {
-        unimplemented!()
+
+    pub fn counts(&self) -> Counts {
+        let pool = self.pool.lock().expect("pool");
+        Counts {
+            dispatches: self.counters.dispatches.load(Relaxed),
+            submissions: self.counters.submissions.load(Relaxed),
+            uploaded_bytes: self.counters.uploaded.load(Relaxed),
+            read_bytes: self.counters.read.load(Relaxed),
+            pipelines: self.pipelines.lock().expect("pipelines").len() as u64,
+            used_bytes: pool.used_bytes(),
+            pooled_bytes: pool.pooled_bytes(),
+        }
     }
+
+    /// Give the pool's idle buffers back to the driver, for example between rollout and update.
+    pub fn trim(&self) {
+        self.flush();
+        self.pool.lock().expect("pool").trim();
+    }
+
+    /// wgpu reports errors late and elsewhere; they end the program here, on the caller's thread.
+    #[track_caller]
+    fn check(&self) {
+        let failure = self.failure.lock().expect("failure").clone();
+        if let Some(what) = failure {
+            panic!("{}: {what}", self.name());
+        }
+    }
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+/// WGSL that several kernels start with.
+pub mod wgsl {
+    /// `group_of`: the number of a workgroup in a folded grid.
+    pub const GRID: &str = include_str!("grid.wgsl");
+    /// `total` and `largest` over a workgroup of `THREADS`.
+    pub const WORKGROUP: &str = include_str!("workgroup.wgsl");
+    /// Philox4x32-10.
+    pub const PHILOX: &str = include_str!("philox.wgsl");
 }

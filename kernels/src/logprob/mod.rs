@@ -1,6 +1,6 @@
 //! Log-probability of chosen ids under a softmax, its gradient, and the entropy.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 pub(crate) use cpu::log_sum_exp;

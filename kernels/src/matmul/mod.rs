@@ -1,6 +1,6 @@
 //! Matrix products in the three forms that training needs: forward, dx and dW.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;

@@ -1,6 +1,6 @@
 //! Layer norm (Ba et al. 2016) and RMS norm (Zhang & Sennrich 2019), forward and backward.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;

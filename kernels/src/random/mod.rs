@@ -1,6 +1,6 @@
 //! Random arrays and dropout from the counter-based generator: element i depends on (rng, i) alone.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::{Device, Rng, Tensor, cpu::pool};

@@ -1,6 +1,6 @@
 //! Sums, always in one order.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;

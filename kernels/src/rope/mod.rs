@@ -1,6 +1,6 @@
 //! Rotary position embedding (Su et al. 2021, arXiv 2104.09864) in Hugging Face's half-split layout.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;

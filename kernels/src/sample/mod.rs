@@ -3,7 +3,7 @@
 //! The noise of token v in a row is word v % 4 of Philox(rng, [v / 4, position, stream, 0]): it depends on
 //! the row's own stream and position, never on the batch it happens to be in.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::{Device, Rng, Tensor};

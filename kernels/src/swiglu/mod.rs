@@ -1,6 +1,6 @@
 //! The gated MLP of Llama (Shazeer 2020, arXiv 2002.05202). Gate and up lie side by side in one row.
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;

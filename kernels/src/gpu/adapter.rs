@@ -1,0 +1,189 @@
+//! Which GPUs there are, and opening one.
+use super::{Counters, Gpu, batch, pipeline};
+use crate::DeviceError;
+use std::sync::{Arc, Mutex};
+
+/// One GPU, as `rlhf devices` lists it.
+#[derive(Clone, Debug)]
+pub struct AdapterSummary {
+    pub index: usize,
+    pub name: String,
+    /// discrete, integrated, virtual, software or other
+    pub kind: &'static str,
+    /// Vulkan, Metal, Dx12
+    pub backend: String,
+    pub driver: String,
+    /// The processor plays the GPU: right, and slow.
+    pub software: bool,
+    /// Bytes in one buffer, and in one window that a kernel can see.
+    pub max_buffer: u64,
+    pub max_binding: u64,
+    /// Half precision, subgroups, timestamps: what faster kernels could use.
+    pub features: Vec<&'static str>,
+}
+
+/// Every adapter that wgpu finds, best first: discrete, integrated, virtual, other, software.
+pub fn adapters() -> Vec<AdapterSummary> {
+    enumerate().iter().enumerate().map(|(index, adapter)| summary(index, adapter)).collect()
+}
+
+impl Gpu {
+    /// Opens adapter `index` of [`adapters`], or the first that is not software (unless allowed).
+    pub fn open(index: Option<usize>, allow_software: bool) -> Result<Arc<Gpu>, DeviceError> {
+        let found = enumerate();
+        let at =
+            choose(&found.iter().enumerate().map(|(i, a)| summary(i, a)).collect::<Vec<_>>(), index, allow_software)
+                .map_err(DeviceError::None)?;
+        open(&found[at]).map_err(DeviceError::None)
+    }
+}
+
+fn enumerate() -> Vec<wgpu::Adapter> {
+    let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends = wgpu::Backends::from_env().unwrap_or(backends);
+    // indirect dispatches are never used; their checking shader would only cost time
+    descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
+    let instance = wgpu::Instance::new(descriptor);
+    let mut found = pollster::block_on(instance.enumerate_adapters(backends));
+    found.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+    found
+}
+
+fn rank(kind: wgpu::DeviceType) -> usize {
+    use wgpu::DeviceType::*;
+    [DiscreteGpu, IntegratedGpu, VirtualGpu, Other, Cpu].iter().position(|k| *k == kind).unwrap_or(3)
+}
+
+fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let offered = [
+        ("f16", wgpu::Features::SHADER_F16),
+        ("subgroups", wgpu::Features::SUBGROUP),
+        ("timestamps", wgpu::Features::TIMESTAMP_QUERY),
+        ("matrix units", wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+    ];
+    AdapterSummary {
+        index,
+        name: info.name,
+        kind: ["discrete", "integrated", "virtual", "other", "software"][rank(info.device_type)],
+        backend: format!("{:?}", info.backend),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        software: info.device_type == wgpu::DeviceType::Cpu,
+        max_buffer: limits.max_buffer_size,
+        max_binding: limits.max_storage_buffer_binding_size,
+        features: offered.iter().filter(|(_, feature)| features.contains(*feature)).map(|(name, _)| *name).collect(),
+    }
+}
+
+const HOW: &str = "Install a Vulkan driver for your GPU (Linux: mesa-vulkan-drivers, or the NVIDIA driver), \
+                   or run without one: --device cpu";
+
+/// The place of the adapter to open, or why there is none.
+fn choose(found: &[AdapterSummary], index: Option<usize>, allow_software: bool) -> Result<usize, String> {
+    let list =
+        || found.iter().map(|a| format!("\n  {}: {} ({}, {})", a.index, a.name, a.kind, a.backend)).collect::<String>();
+    if found.is_empty() {
+        return Err(format!("no GPU found (looked for Vulkan, Metal and Direct3D 12). {HOW}"));
+    }
+    match index {
+        Some(index) if index >= found.len() => Err(format!("there is no GPU {index}; there are:{}", list())),
+        Some(index) if found[index].software && !allow_software => Err(format!(
+            "GPU {index} is software ({}): slower than the CPU kernels. To use it all the same, allow software adapters",
+            found[index].name
+        )),
+        Some(index) => Ok(index),
+        None => found
+            .iter()
+            .position(|a| allow_software || !a.software)
+            .ok_or_else(|| format!("no real GPU found, only software that plays one:{}\n{HOW}", list())),
+    }
+}
+
+fn open(adapter: &wgpu::Adapter) -> Result<Arc<Gpu>, String> {
+    let (info, offers) = (adapter.get_info(), adapter.limits());
+    // WebGPU's portable base; only sizes of memory are taken as large as they come.
+    let required_limits = wgpu::Limits {
+        max_buffer_size: offers.max_buffer_size,
+        max_storage_buffer_binding_size: offers.max_storage_buffer_binding_size,
+        ..wgpu::Limits::default()
+    };
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("rlhf"),
+        required_limits: compute_only(required_limits, &offers),
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+        .map_err(|e| format!("{} cannot be opened: {e}. It may be in use, or its driver too old. {HOW}", info.name))?;
+    let limits = device.limits();
+    let failure = Arc::new(Mutex::new(None));
+    listen(&device, &failure);
+    Ok(Arc::new(Gpu {
+        batch: Mutex::new(batch::Batch::new(&device)),
+        pool: Mutex::default(),
+        pipelines: Mutex::new(pipeline::Pipelines::default()),
+        max_binding: (limits.max_storage_buffer_binding_size / 4) as usize & !63,
+        max_buffer: limits.max_buffer_size,
+        failure,
+        counters: Counters::default(),
+        device,
+        queue,
+        info,
+    }))
+}
+
+/// Nothing is drawn here: limits on textures and vertices may be as low as the adapter has them.
+fn compute_only(mut limits: wgpu::Limits, offers: &wgpu::Limits) -> wgpu::Limits {
+    limits.max_texture_dimension_1d = limits.max_texture_dimension_1d.min(offers.max_texture_dimension_1d);
+    limits.max_texture_dimension_2d = limits.max_texture_dimension_2d.min(offers.max_texture_dimension_2d);
+    limits.max_texture_dimension_3d = limits.max_texture_dimension_3d.min(offers.max_texture_dimension_3d);
+    limits.max_color_attachment_bytes_per_sample =
+        limits.max_color_attachment_bytes_per_sample.min(offers.max_color_attachment_bytes_per_sample);
+    limits
+}
+
+/// The first error stays; `Gpu::check` raises it on the thread that next uses the GPU.
+fn listen(device: &wgpu::Device, failure: &Arc<Mutex<Option<String>>>) {
+    let (errors, lost) = (failure.clone(), failure.clone());
+    device.on_uncaptured_error(Arc::new(move |error| {
+        let what = match &error {
+            wgpu::Error::OutOfMemory { .. } => {
+                "out of GPU memory. Use a smaller batch (fewer tokens a step), a smaller model, or --device cpu"
+                    .to_string()
+            }
+            other => format!("a bug in a GPU kernel or in wgpu: {other}"),
+        };
+        errors.lock().expect("failure").get_or_insert(what);
+    }));
+    device.set_device_lost_callback(move |reason, message| {
+        if reason != wgpu::DeviceLostReason::Destroyed {
+            let what = format!("the GPU was lost ({message}). Training can go on from the last checkpoint: --resume");
+            lost.lock().expect("failure").get_or_insert(what);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(index: usize, name: &str, software: bool) -> AdapterSummary {
+        let kind = if software { "software" } else { "discrete" };
+        let (name, backend, driver) = (name.to_string(), "Vulkan".to_string(), String::new());
+        AdapterSummary { index, name, kind, backend, driver, software, max_buffer: 0, max_binding: 0, features: vec![] }
+    }
+
+    #[test]
+    fn a_real_gpu_comes_before_software_and_refusals_say_what_to_do() {
+        let (real, soft) = (adapter(0, "Real", false), adapter(1, "llvmpipe", true));
+        let both = [real, soft.clone()];
+        assert_eq!(choose(&both, None, false), Ok(0));
+        assert_eq!(choose(&both, Some(1), true), Ok(1));
+        assert!(choose(&both, Some(1), false).unwrap_err().contains("llvmpipe"));
+        assert!(choose(&both, Some(2), true).unwrap_err().contains("0: Real"));
+        let only = [AdapterSummary { index: 0, ..soft }];
+        assert!(choose(&only, None, false).unwrap_err().contains("--device cpu"));
+        assert_eq!(choose(&only, None, true), Ok(0));
+        assert!(choose(&[], None, true).unwrap_err().contains("no GPU found"));
+    }
+}

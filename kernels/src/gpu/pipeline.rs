@@ -1,0 +1,116 @@
+//! WGSL in, compute pipelines out.
+use super::{Access, Gpu};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What any WebGPU offers. wgpu does not check workgroup memory itself.
+pub const MAX_STORAGE_BUFFERS: usize = 8;
+pub const MAX_WORKGROUP_BYTES: u32 = 16 * 1024;
+pub const MAX_THREADS: u32 = 256;
+
+/// A WGSL program with one entry point, `main`. Its source is the constants as real WGSL
+/// (`const D = 64u;`), then the parts one after the other, so that a part may use names that the
+/// header or an earlier part defines: no template language. Binding 0 is its parameters.
+#[derive(Clone, Copy)]
+pub struct Kernel<'a> {
+    /// Together with the constants this names the pipeline.
+    pub name: &'static str,
+    pub parts: &'a [&'static str],
+    pub consts: &'a [(&'static str, u32)],
+}
+
+impl Kernel<'_> {
+    pub fn source(&self) -> String {
+        let header: String = self.consts.iter().map(|(name, value)| format!("const {name} = {value}u;\n")).collect();
+        header + &self.parts.concat()
+    }
+
+    /// For messages: `matmul TILE=64`.
+    pub fn title(&self) -> String {
+        self.consts.iter().fold(self.name.to_string(), |title, (name, value)| format!("{title} {name}={value}"))
+    }
+}
+
+pub struct Pipeline {
+    pub compute: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+}
+
+type Key = (&'static str, Vec<u32>);
+
+#[derive(Default)]
+pub struct Pipelines(HashMap<Key, Arc<Pipeline>>);
+
+impl Pipelines {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Gpu {
+    /// The pipeline of `kernel`, compiled at its first use.
+    #[track_caller]
+    pub(super) fn pipeline(&self, kernel: &Kernel, access: impl Iterator<Item = Access>) -> Arc<Pipeline> {
+        let key = (kernel.name, kernel.consts.iter().map(|(_, value)| *value).collect());
+        let mut pipelines = self.pipelines.lock().expect("pipelines");
+        if let Some(pipeline) = pipelines.0.get(&key) {
+            return pipeline.clone();
+        }
+        let pipeline = Arc::new(self.compile(kernel, access));
+        pipelines.0.insert(key, pipeline.clone());
+        pipeline
+    }
+
+    #[track_caller]
+    fn compile(&self, kernel: &Kernel, access: impl Iterator<Item = Access>) -> Pipeline {
+        let title = kernel.title();
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let layout = self.layout(&title, access);
+        let module = self.shader(&title, kernel.source());
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&title),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let compute = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&title),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            panic!("{}: kernel {title} does not compile: {error}", self.name());
+        }
+        Pipeline { compute, layout }
+    }
+
+    fn layout(&self, title: &str, access: impl Iterator<Item = Access>) -> wgpu::BindGroupLayout {
+        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        };
+        let storage = access.zip(1..).map(|(access, binding)| {
+            let read_only = access == Access::Read;
+            entry(binding, wgpu::BufferBindingType::Storage { read_only })
+        });
+        let entries: Vec<_> = std::iter::once(entry(0, wgpu::BufferBindingType::Uniform)).chain(storage).collect();
+        assert!(entries.len() <= MAX_STORAGE_BUFFERS + 1, "kernel {title} binds {} buffers", entries.len() - 1);
+        self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(title), entries: &entries })
+    }
+
+    fn shader(&self, title: &str, source: String) -> wgpu::ShaderModule {
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(title), source: wgpu::ShaderSource::Wgsl(source.into()) };
+        let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+        // SAFETY: without loop bounding a shader must not loop for ever. Every loop here counts up to a
+        // size or down by halves. Bounding costs 2-6x because it keeps drivers from unrolling.
+        unsafe { self.device.create_shader_module_trusted(descriptor, checks) }
+    }
+}
