@@ -74,8 +74,7 @@ fn cached(lengths: &[usize], heads: Heads) -> Case {
 fn rope(lengths: &[usize], heads: Heads) -> Case {
     let seg = Segments::from_lengths(lengths);
     let (n, t) = (seg.tokens(), seg.longest());
-    let inv_freq: Vec<f64> =
-        (0..heads.dim / 2).map(|i| 10_000f64.powf(-2.0 * i as f64 / heads.dim as f64)).collect();
+    let inv_freq: Vec<f64> = (0..heads.dim / 2).map(|i| 10_000f64.powf(-2.0 * i as f64 / heads.dim as f64)).collect();
     let table = kernels::rope_table(t, &inv_freq);
     let wide: Vec<f64> = table.iter().map(|&x| x as f64).collect();
     let positions = seg.positions().clone();
@@ -110,7 +109,8 @@ fn segments_do_not_see_each_other_on_a_gpu() {
         let own = &data[rows.start * heads.qkv()..rows.end * heads.qkv()];
         let alone = Tensor::from_slice(&device, &[length, heads.qkv()], own);
         let (y, _) = kernels::attention(&alone, &Segments::from_lengths(&[length]), heads);
-        let worst = y.to_vec().iter().zip(&together[rows.start * width..]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst =
+            y.to_vec().iter().zip(&together[rows.start * width..]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-6, "sequence {b}: {worst}");
     }
 }

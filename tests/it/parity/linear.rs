@@ -5,7 +5,8 @@ use kernels::{AdamWStep, Binary, Form, Ids, Rng, Tensor, Unary};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (m, n, k) in [(1, 1, 1), (3, 5, 7), (17, 33, 9), (64, 64, 64), (65, 127, 100), (257, 130, 300), (600, 520, 48)] {
+    for (m, n, k) in [(1, 1, 1), (3, 5, 7), (17, 33, 9), (64, 64, 64), (65, 127, 100), (257, 130, 300), (600, 520, 48)]
+    {
         cases.extend([Form::NN, Form::NT, Form::TN].map(|form| product(form, Size { m, n, k })));
     }
     // few rows: a step of generation
