@@ -5,7 +5,7 @@
 //! a head, so that every product reads dense rows.
 use crate::Heads;
 use crate::cpu::gemm::{Matrix, Start, gemm_here};
-use crate::cpu::math::{LANES, add_lanes, exp, max, sum_of, sum_of_pairs};
+use crate::cpu::math::{LANES, add_lanes, exp, max, sum_of_pairs};
 use crate::cpu::par::{self, Block};
 use crate::cpu::pool::{self, Pooled};
 use crate::cpu::simd::per_level;

@@ -59,66 +59,110 @@ pub fn ln(x: f32) -> f32 {
 /// How many partial sums the functions below keep: one AVX-512 register, or two or four smaller ones.
 pub const LANES: usize = 16;
 
-/// Adds the lanes up as a tree.
+/// The lanes joined two by two, as a tree.
 #[inline(always)]
-pub fn add_lanes(mut lanes: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
+fn join(x: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let (mut a, mut b, mut c) = ([0.0; 8], [0.0; 4], [0.0; 2]);
+    for i in 0..8 {
+        a[i] = f(x[i], x[i + 8]);
     }
-    lanes[0]
+    for i in 0..4 {
+        b[i] = f(a[i], a[i + 4]);
+    }
+    for i in 0..2 {
+        c[i] = f(b[i], b[i + 2]);
+    }
+    f(c[0], c[1])
 }
 
-/// yᵢ = f(xᵢ). The last few are done as a whole chunk too, so that no element is computed alone.
+#[inline(always)]
+pub fn add_lanes(lanes: [f32; LANES]) -> f32 {
+    join(lanes, |a, b| a + b)
+}
+
+/// yᵢ = f(xᵢ). Here and below the last few elements are done as a whole chunk too, none alone. (The loops are flat
+/// because compilers make gathers of nested ones.)
 #[inline(always)]
 pub fn each(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
-    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks_mut::<LANES>());
-    for (x, y) in xs.iter().zip(ys) {
-        for i in 0..LANES {
-            y[i] = f(x[i]);
-        }
+    let ((x, x_rest), (y, y_rest)) = (whole(x), whole_mut(y));
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = f(x);
     }
-    let mut last = padded(x_rest);
-    for x in &mut last {
-        *x = f(*x);
+    if !x_rest.is_empty() {
+        let x = padded(x_rest);
+        y_rest.copy_from_slice(&chunk(|i| f(x[i]))[..x_rest.len()]);
     }
-    y_rest.copy_from_slice(&last[..x_rest.len()]);
 }
 
 /// yᵢ = f(aᵢ, bᵢ)
 #[inline(always)]
 pub fn each_pair(a: &[f32], b: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-    let ((xs, a_rest), (bs, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let (ys, y_rest) = y.as_chunks_mut::<LANES>();
-    for ((a, b), y) in xs.iter().zip(bs).zip(ys) {
-        for i in 0..LANES {
-            y[i] = f(a[i], b[i]);
-        }
+    let ((a, a_rest), (b, b_rest), (y, y_rest)) = (whole(a), whole(b), whole_mut(y));
+    for (y, (&a, &b)) in y.iter_mut().zip(a.iter().zip(b)) {
+        *y = f(a, b);
     }
-    let (mut last, b) = (padded(a_rest), padded(b_rest));
-    for i in 0..LANES {
-        last[i] = f(last[i], b[i]);
+    if !a_rest.is_empty() {
+        let (a, b) = (padded(a_rest), padded(b_rest));
+        y_rest.copy_from_slice(&chunk(|i| f(a[i], b[i]))[..a_rest.len()]);
     }
-    y_rest.copy_from_slice(&last[..a_rest.len()]);
 }
 
 /// yᵢ = f(yᵢ)
 #[inline(always)]
 pub fn update(y: &mut [f32], f: impl Fn(f32) -> f32) {
-    let (ys, rest) = y.as_chunks_mut::<LANES>();
-    for y in ys {
-        for i in 0..LANES {
-            y[i] = f(y[i]);
-        }
+    let (y, rest) = whole_mut(y);
+    for y in y {
+        *y = f(*y);
     }
-    let mut last = padded(rest);
-    for x in &mut last {
-        *x = f(*x);
+    if !rest.is_empty() {
+        let last = padded(rest);
+        rest.copy_from_slice(&chunk(|i| f(last[i]))[..rest.len()]);
     }
-    rest.copy_from_slice(&last[..rest.len()]);
+}
+
+/// yᵢ = f(yᵢ, xᵢ)
+#[inline(always)]
+pub fn update_from(y: &mut [f32], x: &[f32], f: impl Fn(f32, f32) -> f32) {
+    let ((y, y_rest), (x, x_rest)) = (whole_mut(y), whole(x));
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = f(*y, x);
+    }
+    if !x_rest.is_empty() {
+        let (y, x) = (padded(y_rest), padded(x_rest));
+        y_rest.copy_from_slice(&chunk(|i| f(y[i], x[i]))[..x_rest.len()]);
+    }
+}
+
+/// sᵢ += f(aᵢ, bᵢ)
+#[inline(always)]
+pub fn add_pairs(sums: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) {
+    let ((s, s_rest), (a, a_rest), (b, b_rest)) = (whole_mut(sums), whole(a), whole(b));
+    for (s, (&a, &b)) in s.iter_mut().zip(a.iter().zip(b)) {
+        *s += f(a, b);
+    }
+    if !a_rest.is_empty() {
+        let (s, a, b) = (padded(s_rest), padded(a_rest), padded(b_rest));
+        s_rest.copy_from_slice(&chunk(|i| s[i] + f(a[i], b[i]))[..a_rest.len()]);
+    }
+}
+
+#[inline(always)]
+fn whole(x: &[f32]) -> (&[f32], &[f32]) {
+    x.split_at(x.len() / LANES * LANES)
+}
+
+#[inline(always)]
+fn whole_mut(x: &mut [f32]) -> (&mut [f32], &mut [f32]) {
+    x.split_at_mut(x.len() / LANES * LANES)
+}
+
+#[inline(always)]
+fn chunk(f: impl Fn(usize) -> f32) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    for i in 0..LANES {
+        out[i] = f(i);
+    }
+    out
 }
 
 #[inline(always)]
@@ -181,7 +225,7 @@ pub fn max(x: &[f32]) -> f32 {
     for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane = larger(*lane, x);
     }
-    lanes.into_iter().fold(f32::NEG_INFINITY, larger)
+    join(lanes, larger)
 }
 
 #[cfg(test)]
@@ -230,7 +274,8 @@ mod tests {
             let mut y = vec![0.0; n];
             each(&x, &mut y, |x| x + 1.0);
             update(&mut y, |y| 2.0 * y);
-            each_pair(&y.clone(), &x, &mut y, |a, b| a - b);
+            update_from(&mut y, &x, |y, x| y + x);
+            each_pair(&y.clone(), &x, &mut y, |a, b| a - 2.0 * b);
             assert!(y.iter().enumerate().all(|(i, &y)| y == i as f32 + 2.0));
             assert_eq!(max(&x), if n == 0 { f32::NEG_INFINITY } else { (n - 1) as f32 });
         }

@@ -1,7 +1,7 @@
 //! Fast on the CPU: the table again for the functions that are hot in training, in vector form. The rare ones are
 //! read from the table element by element.
 use super::{Binary, Unary};
-use crate::cpu::math::{each, each_pair, exp, sigmoid, update};
+use crate::cpu::math::{each, each_pair, exp, sigmoid, update, update_from};
 use crate::cpu::par;
 use crate::cpu::simd::per_level;
 
@@ -73,15 +73,11 @@ per_level! {
     }
 
     fn axpy_piece(y: &mut [f32], s: f32, x: &[f32]) {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y += s * x;
-        }
+        update_from(y, x, |y, x| y + s * x);
     }
 
     fn lerp_piece(y: &mut [f32], t: f32, x: &[f32]) {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y += t * (x - *y);
-        }
+        update_from(y, x, |y, x| y + t * (x - y));
     }
 
     fn scale_piece(y: &mut [f32], s: f32) {

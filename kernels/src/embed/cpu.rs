@@ -1,6 +1,8 @@
 //! Fast on the CPU. The backward is a gather: the uses of each row are listed first, in order, so that rows can be
 //! summed in parallel and always in the same order.
+use crate::cpu::math::update_from;
 use crate::cpu::par;
+use crate::cpu::simd::per_level;
 
 pub fn embed(w: &[f32], c: usize, ids: &[u32], y: &mut [f32]) {
     par::rows(ids.len(), par::grain(c), [(y, c)], |range, [y]| super::plain::embed(w, c, &ids[range], y));
@@ -26,12 +28,16 @@ pub fn embed_back(dy: &[f32], c: usize, ids: &[u32], dw: &mut [f32]) {
         for (r, dw) in range.zip(dw.chunks_exact_mut(c)) {
             dw.fill(0.0);
             for &n in &uses[if r == 0 { 0 } else { ends[r - 1] }..ends[r]] {
-                for (dw, &dy) in dw.iter_mut().zip(&dy[n * c..][..c]) {
-                    *dw += dy;
-                }
+                add(dw, &dy[n * c..][..c]);
             }
         }
     });
+}
+
+per_level! {
+    fn add(y: &mut [f32], x: &[f32]) {
+        update_from(y, x, |y, x| y + x);
+    }
 }
 
 #[cfg(test)]

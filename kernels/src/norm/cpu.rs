@@ -1,5 +1,5 @@
 //! Fast on the CPU: rows in parallel; the gradients of w and b are summed by pieces of fixed size, in order.
-use crate::cpu::math::{sum_of, sum_of_pairs};
+use crate::cpu::math::{add_pairs, each_pair, sum_of, sum_of_pairs, update_from};
 use crate::cpu::par;
 use crate::cpu::simd::per_level;
 
@@ -51,9 +51,8 @@ per_level! {
             let mean = sum_of(x, |x| x) / c as f32;
             let variance = sum_of(x, |x| (x - mean) * (x - mean)) / c as f32;
             let rstd = 1.0 / (variance + eps).sqrt();
-            for (y, ((&x, &w), &b)) in y.iter_mut().zip(x.iter().zip(w).zip(b)) {
-                *y = (x - mean) * rstd * w + b;
-            }
+            each_pair(x, w, y, |x, w| (x - mean) * rstd * w);
+            update_from(y, b, |y, b| y + b);
             *stats = [mean, rstd];
         }
     }
@@ -65,17 +64,12 @@ per_level! {
         let rows = dy.chunks_exact(c).zip(x.chunks_exact(c)).zip(dx.chunks_exact_mut(c));
         for (((dy, x), dx), &[mean, rstd]) in rows.zip(stats.as_chunks::<2>().0) {
             // dx holds g = dy·w for a while
-            for (dx, (&dy, &w)) in dx.iter_mut().zip(dy.iter().zip(w)) {
-                *dx = dy * w;
-            }
+            each_pair(dy, w, dx, |dy, w| dy * w);
             let mean_g = sum_of(dx, |g| g) / c as f32;
             let mean_gn = sum_of_pairs(dx, x, |g, x| g * ((x - mean) * rstd)) / c as f32;
-            for ((dx, (&dy, &x)), (dw, db)) in dx.iter_mut().zip(dy.iter().zip(x)).zip(dw.iter_mut().zip(db.iter_mut())) {
-                let n = (x - mean) * rstd;
-                *dw += dy * n;
-                *db += dy;
-                *dx = (*dx - mean_g - n * mean_gn) * rstd;
-            }
+            update_from(dx, x, |g, x| (g - mean_g - (x - mean) * rstd * mean_gn) * rstd);
+            add_pairs(dw, dy, x, |dy, x| dy * ((x - mean) * rstd));
+            update_from(db, dy, |db, dy| db + dy);
         }
     }
 
@@ -83,9 +77,7 @@ per_level! {
         let c = w.len();
         for ((x, y), rstd) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)).zip(rstd) {
             let r = 1.0 / (sum_of(x, |x| x * x) / c as f32 + eps).sqrt();
-            for (y, (&x, &w)) in y.iter_mut().zip(x.iter().zip(w)) {
-                *y = x * r * w;
-            }
+            each_pair(x, w, y, |x, w| x * r * w);
             *rstd = r;
         }
     }
@@ -95,15 +87,10 @@ per_level! {
         let c = w.len();
         let rows = dy.chunks_exact(c).zip(x.chunks_exact(c)).zip(dx.chunks_exact_mut(c));
         for (((dy, x), dx), &rstd) in rows.zip(rstd) {
-            for (dx, (&dy, &w)) in dx.iter_mut().zip(dy.iter().zip(w)) {
-                *dx = dy * w;
-            }
+            each_pair(dy, w, dx, |dy, w| dy * w);
             let mean_gn = sum_of_pairs(dx, x, |g, x| g * (x * rstd)) / c as f32;
-            for ((dx, (&dy, &x)), dw) in dx.iter_mut().zip(dy.iter().zip(x)).zip(dw.iter_mut()) {
-                let n = x * rstd;
-                *dw += dy * n;
-                *dx = (*dx - n * mean_gn) * rstd;
-            }
+            update_from(dx, x, |g, x| (g - x * rstd * mean_gn) * rstd);
+            add_pairs(dw, dy, x, |dy, x| dy * (x * rstd));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Fast on the CPU: pieces of fixed size, their sums added in order (in f64, so that the number of pieces costs no
 //! accuracy).
-use crate::cpu::math::{sum_of, sum_of_pairs};
+use crate::cpu::math::{sum_of, sum_of_pairs, update_from};
 use crate::cpu::par;
 use crate::cpu::simd::per_level;
 
@@ -39,14 +39,12 @@ per_level! {
     }
 
     fn count_piece(x: &[f32]) -> u32 {
-        x.iter().map(|x| (x.to_bits() & 0x7f80_0000 == 0x7f80_0000) as u32).sum()
+        x.iter().fold(0, |n: u32, x| n.wrapping_add((x.to_bits() & 0x7f80_0000 == 0x7f80_0000) as u32))
     }
 
     fn sum_rows_piece(x: &[f32], y: &mut [f32]) {
         for row in x.chunks_exact(y.len()) {
-            for (y, &x) in y.iter_mut().zip(row) {
-                *y += x;
-            }
+            update_from(y, row, |y, x| y + x);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Fast on the CPU: rows in parallel, noise in vector form; sorting only where top-p asks for it.
 use super::Sampling;
 use crate::Rng;
-use crate::cpu::math::{each, ln, max, update};
+use crate::cpu::math::{each, ln, max, update, update_from};
 use crate::cpu::par;
 use crate::cpu::philox;
 use crate::cpu::pool::{self, Pooled};
@@ -54,9 +54,7 @@ per_level! {
     /// u uniform: x − ln(−ln u)
     fn add_gumbel(x: &[f32], u: &mut [f32]) {
         update(u, |u| -ln(-ln(u)));
-        for (u, &x) in u.iter_mut().zip(x) {
-            *u += x;
-        }
+        update_from(u, x, |u, x| u + x);
     }
 }
 

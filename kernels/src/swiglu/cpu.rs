@@ -1,5 +1,5 @@
 //! Fast on the CPU.
-use crate::cpu::math::each_pair;
+use crate::cpu::math::{each_pair, update_from};
 use crate::cpu::par;
 use crate::cpu::simd::per_level;
 use crate::elementwise::{silu, silu_slope};
@@ -30,9 +30,7 @@ per_level! {
         for ((dy, gu), dgu) in dy.chunks_exact(f).zip(gu.chunks_exact(2 * f)).zip(dgu.chunks_exact_mut(2 * f)) {
             let ((gate, up), (d_gate, d_up)) = (gu.split_at(f), dgu.split_at_mut(f));
             each_pair(gate, up, d_gate, |gate, up| silu_slope(gate) * up);
-            for (d, &dy) in d_gate.iter_mut().zip(dy) {
-                *d *= dy;
-            }
+            update_from(d_gate, dy, |d, dy| d * dy);
             each_pair(dy, gate, d_up, |dy, gate| dy * silu(gate));
         }
     }
