@@ -4,6 +4,7 @@
 //! makes what they start from. What their loops share is in [`train`], as functions; what they log is explained in
 //! [`metrics`]; how their results are judged is in [`stats`].
 
+pub mod data;
 #[allow(dead_code)] // the loops that use it follow
 pub mod metrics;
 pub mod stats;

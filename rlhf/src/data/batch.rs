@@ -1,0 +1,106 @@
+//! Examples and ragged batches. A weight per token says what is trained; it is made here and nowhere else.
+
+use kernels::{Ids, Segments};
+use std::ops::Range;
+
+/// One sequence, and which of its tokens are trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    pub tokens: Vec<u32>,
+    /// one for each token; 1.0 where that token counts, and weights[0] = 0: nothing predicts the first
+    pub weights: Vec<f32>,
+}
+
+impl Example {
+    /// Plain text: every token but the first counts.
+    pub fn text(tokens: Vec<u32>) -> Example {
+        let weights = (0..tokens.len()).map(|i| (i > 0) as u8 as f32).collect();
+        Example { tokens, weights }
+    }
+
+    /// An answer to a prompt: only the answer counts, its end token included.
+    pub fn answer(prompt: &[u32], answer: &[u32]) -> Example {
+        let tokens = [prompt, answer].concat();
+        let weights = (0..tokens.len()).map(|i| (i > 0 && i >= prompt.len()) as u8 as f32).collect();
+        Example { tokens, weights }
+    }
+}
+
+/// B sequences laid end to end.
+#[derive(Clone)]
+pub struct Batch {
+    /// [N]
+    pub tokens: Ids,
+    pub seg: Segments,
+    /// [R] rows whose next token is trained
+    pub rows: Ids,
+    /// [R] that next token
+    pub targets: Ids,
+    /// [R]
+    pub weights: Vec<f32>,
+}
+
+impl Batch {
+    pub fn new(examples: &[&Example]) -> Batch {
+        let (mut tokens, mut rows, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for example in examples {
+            let first = tokens.len();
+            for i in (1..example.tokens.len()).filter(|&i| example.weights[i] != 0.0) {
+                rows.push((first + i - 1) as u32);
+                targets.push(example.tokens[i]);
+                weights.push(example.weights[i]);
+            }
+            tokens.extend(&example.tokens);
+        }
+        let seg = Segments::from_lengths(&examples.iter().map(|e| e.tokens.len()).collect::<Vec<_>>());
+        Batch { tokens: Ids::new(tokens), seg, rows: Ids::new(rows), targets: Ids::new(targets), weights }
+    }
+}
+
+/// Cuts examples into consecutive micro-batches of at most `token_budget` tokens (or one example, where that alone is
+/// longer).
+pub fn cut(examples: &[&Example], token_budget: usize) -> Vec<Range<usize>> {
+    let (mut cuts, mut start, mut tokens) = (Vec::new(), 0, 0);
+    for (i, example) in examples.iter().enumerate() {
+        if tokens + example.tokens.len() > token_budget && i > start {
+            cuts.push(start..i);
+            (start, tokens) = (i, 0);
+        }
+        tokens += example.tokens.len();
+    }
+    if start < examples.len() {
+        cuts.push(start..examples.len());
+    }
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_point_at_what_comes_before_a_trained_token() {
+        let (text, answer) = (Example::text(vec![5, 6, 7]), Example::answer(&[1, 2], &[3, 4]));
+        let batch = Batch::new(&[&text, &answer]);
+        assert_eq!(batch.tokens.host(), [5, 6, 7, 1, 2, 3, 4]);
+        assert_eq!(batch.seg.starts().host(), [0, 3, 7]);
+        assert_eq!(batch.rows.host(), [0, 1, 4, 5]);
+        assert_eq!(batch.targets.host(), [6, 7, 3, 4]);
+        assert_eq!(batch.weights, [1.0; 4]);
+    }
+
+    #[test]
+    fn nothing_predicts_the_first_token() {
+        assert_eq!(Example::answer(&[], &[3, 4]).weights, [0.0, 1.0]);
+        assert_eq!(Example::text(vec![]).weights, []);
+    }
+
+    #[test]
+    fn cuts_keep_to_the_budget_where_they_can() {
+        let examples: Vec<Example> = [3, 3, 9, 1, 4].map(|n| Example::text(vec![0; n])).into();
+        let examples: Vec<&Example> = examples.iter().collect();
+        assert_eq!(cut(&examples, 6), [0..2, 2..3, 3..5]);
+        assert_eq!(cut(&examples, 1000), [0..5]);
+        assert_eq!(cut(&[], 6), []);
+    }
+}
