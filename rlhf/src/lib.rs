@@ -8,3 +8,4 @@ pub mod data;
 #[allow(dead_code)] // the loops that use it follow
 pub mod metrics;
 pub mod stats;
+pub mod world;
