@@ -4,8 +4,9 @@ use crate::Tensor;
 use crate::gpu::{ALIGN, Gpu, Kernel, read, wgsl, windows, write};
 use std::sync::Arc;
 
-const UPDATE: Kernel = Kernel { name: "update", parts: &[wgsl::GRID, include_str!("update.wgsl")], consts: &[] };
-const SCALE: Kernel = Kernel { name: "scale", parts: &[wgsl::GRID, include_str!("scale.wgsl")], consts: &[] };
+const UPDATE: Kernel =
+    Kernel { name: "update_in_place", parts: &[wgsl::GRID, include_str!("update.wgsl")], consts: &[] };
+const SCALE: Kernel = Kernel { name: "scale_in_place", parts: &[wgsl::GRID, include_str!("scale.wgsl")], consts: &[] };
 const FUNCTIONS: &str = include_str!("functions.wgsl");
 
 fn map_parts(op: Unary) -> [&'static str; 6] {
@@ -19,8 +20,8 @@ fn zip_parts(op: Binary) -> [&'static str; 6] {
 }
 
 pub fn sources() -> Vec<(String, String)> {
-    let maps = Unary::ALL.map(|op| (format!("map {}", op.row().name), map_parts(op).concat()));
-    let zips = Binary::ALL.map(|op| (format!("zip {}", op.row().name), zip_parts(op).concat()));
+    let maps = Unary::ALL.map(|op| (op.row().name.to_string(), map_parts(op).concat()));
+    let zips = Binary::ALL.map(|op| (op.row().name.to_string(), zip_parts(op).concat()));
     let updates = crate::gpu::source_of(&[UPDATE, SCALE]);
     maps.into_iter().chain(zips).chain(updates).collect()
 }

@@ -8,6 +8,10 @@ use std::sync::Arc;
 fn shaders_are_valid_and_portable() {
     let sources = sources();
     assert!(sources.len() > 40, "{} shaders", sources.len());
+    // the name and the constants choose the pipeline
+    let mut names: Vec<&String> = sources.iter().map(|(name, _)| name).collect();
+    names.sort();
+    assert!(names.windows(2).all(|two| two[0] != two[1]), "one name twice: {names:?}");
     let check = |(name, source): (String, String)| check(&source).err().map(|what| format!("{name}: {what}"));
     let wrong: Vec<String> = sources.into_iter().filter_map(check).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
