@@ -19,6 +19,7 @@ mod split;
 mod stream;
 mod train;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -154,16 +155,22 @@ impl Tokenizer {
 
     /// The ids of a text. Names of special tokens in it are text like any other.
     pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.encode_parts(&self.prefixed(text), |token| !token.special)
+    }
+
+    /// The ids of a text that goes on from another: as [`Tokenizer::encode`], but without the space that
+    /// sentencepiece puts before every text.
+    pub fn encode_more(&self, text: &str) -> Vec<u32> {
         self.encode_parts(text, |token| !token.special)
     }
 
     /// The ids of a text in which the names of special tokens mean those tokens. Never for text that a user
     /// or a data set wrote.
     pub fn encode_with_special(&self, text: &str) -> Vec<u32> {
-        self.encode_parts(text, |_| true)
+        self.encode_parts(&self.prefixed(text), |_| true)
     }
 
-    /// The ids of bytes that need not be UTF-8.
+    /// The ids of bytes that need not be UTF-8, with no space before them.
     pub fn encode_bytes(&self, bytes: &[u8]) -> Vec<u32> {
         let mut ids = vec![];
         let mut cache = self.borrow_cache();
@@ -173,6 +180,14 @@ impl Tokenizer {
         }
         self.return_cache(cache);
         ids
+    }
+
+    /// With sentencepiece's space in front, where there is one.
+    fn prefixed<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.prefix_space && !text.is_empty() {
+            true => Cow::Owned(format!(" {text}")),
+            false => Cow::Borrowed(text),
+        }
     }
 
     fn encode_parts(&self, text: &str, is_sought: impl Fn(&Added) -> bool) -> Vec<u32> {
@@ -193,13 +208,6 @@ impl Tokenizer {
     }
 
     fn encode_words(&self, text: &str, cache: &mut Cache, ids: &mut Vec<u32>) {
-        let prefixed;
-        let text = if self.prefix_space && !text.is_empty() {
-            prefixed = format!(" {text}");
-            &prefixed
-        } else {
-            text
-        };
         for word in words(text, self.split) {
             self.encode_word(word.as_bytes(), cache, ids);
         }

@@ -232,6 +232,9 @@ fn stories260k_reads_and_writes_sentencepiece() {
     let mut stream = tokenizer.stream(true);
     assert_eq!(ids.iter().map(|&id| stream.push(id)).collect::<String>(), story);
 
+    let more = [tokenizer.encode(prompt), tokenizer.encode_more(" that barked.")].concat();
+    assert_eq!(tokenizer.decode(&more), format!("{prompt} that barked."));
+
     let again = Tokenizer::from_json(&tokenizer.to_json()).unwrap();
     assert_eq!(again.encode(&story), ids);
     assert_eq!((again.bos(), again.eos()), (Some(1), 2));

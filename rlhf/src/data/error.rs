@@ -1,0 +1,28 @@
+use std::path::PathBuf;
+
+/// Why data could not be read. Lines count from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path} is a gzip file that ends too early or is damaged (after line {line}): {source}")]
+    Gzip { path: PathBuf, line: usize, source: std::io::Error },
+    #[error("{path}:{line}: the line is longer than {limit} bytes; one row a line is expected")]
+    LongLine { path: PathBuf, line: usize, limit: usize },
+    #[error("{path} is larger than {limit} bytes when unpacked")]
+    TooLarge { path: PathBuf, limit: u64 },
+    #[error("{path}:{line}: not UTF-8 (byte {column} of the line)")]
+    Encoding { path: PathBuf, line: usize, column: usize },
+    #[error("{path}:{line}: broken JSON: {reason}")]
+    Json { path: PathBuf, line: usize, reason: String },
+    #[error("{path}:{line}: no kind of row has the columns {found}. Expected one of:\n{expected}")]
+    Columns { path: PathBuf, line: usize, found: String, expected: String },
+    #[error("{path}:{line}: {reason}")]
+    Field { path: PathBuf, line: usize, reason: String },
+    #[error("{path} has no rows")]
+    Empty { path: PathBuf },
+    #[error("{path}: files that end in .jsonl, .jsonl.gz, .txt or .txt.gz can be read")]
+    Extension { path: PathBuf },
+    #[error("no {wanted} among the {rows} rows ({found}). Expected rows with one of:\n{expected}")]
+    Kind { wanted: &'static str, rows: usize, found: String, expected: String },
+}

@@ -1,0 +1,362 @@
+//! What `rlhf inspect FILE` says of a data file: what was found, how long it is, what of it would be trained.
+
+use std::collections::BTreeMap;
+
+use model::Tokenizer;
+use serde::Serialize;
+
+use super::read::DataFile;
+use super::rows::{self, Content, Row};
+use super::template::{Cuts, Encoder, completion_text, prompt_text};
+use super::{Example, chunks};
+
+/// Characters of one part of a sample that are shown.
+const SHOWN: usize = 480;
+const BAR: usize = 40;
+
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    pub path: String,
+    /// Kinds of lines, by their columns.
+    pub formats: BTreeMap<String, usize>,
+    /// Rows of each kind.
+    pub rows: BTreeMap<&'static str, usize>,
+    pub lengths: Lengths,
+    /// Sequences as they would be trained, and how many of their tokens count. Only with a tokenizer.
+    pub trained: Option<Trained>,
+    pub warnings: Vec<String>,
+    #[serde(skip)]
+    samples: Vec<Sample>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Trained {
+    pub context: usize,
+    pub sequences: usize,
+    pub tokens: usize,
+    pub trained_tokens: usize,
+    pub cuts: Cuts,
+}
+
+/// How long the rows are, before anything is cut: a prompt with its longest answer.
+#[derive(Debug, Default, Serialize)]
+pub struct Lengths {
+    /// "tokens", or "characters" where there is no tokenizer.
+    pub unit: &'static str,
+    pub min: usize,
+    pub median: usize,
+    pub p95: usize,
+    pub max: usize,
+    pub total: usize,
+    /// Upper end of each bin, and the rows in it.
+    pub histogram: Vec<(usize, usize)>,
+}
+
+/// A piece of text, and whether it is trained.
+type Sample = Vec<(String, bool)>;
+
+impl Inspection {
+    /// `with`: the tokenizer and the context of the model that would be trained. `samples`: how many rows to show.
+    pub fn new(file: &DataFile, with: Option<(&Tokenizer, usize)>, samples: usize) -> Inspection {
+        let mut kinds = BTreeMap::new();
+        file.rows.iter().for_each(|row| *kinds.entry(row.kind()).or_default() += 1);
+        let count = |text: &str| with.map_or(text.chars().count(), |(tokenizer, _)| tokenizer.encode(text).len());
+        let lengths = Lengths::of(file.rows.iter().map(|row| length(row, &count)).collect(), with.is_some());
+        let mut inspection = Inspection {
+            path: file.path.display().to_string(),
+            formats: file.formats.clone(),
+            rows: kinds,
+            lengths,
+            trained: None,
+            warnings: rankings_without_order(&file.rows),
+            samples: file.rows.iter().take(samples).map(plain_sample).collect(),
+        };
+        if let Some((tokenizer, context)) = with {
+            inspection.encode(file, tokenizer, context, samples);
+        }
+        inspection
+    }
+
+    /// What becomes of the rows for a model: counts, warnings, and samples with what is trained.
+    fn encode(&mut self, file: &DataFile, tokenizer: &Tokenizer, context: usize, samples: usize) {
+        let mut encoder = Encoder::new(tokenizer, context);
+        let mut examples: Vec<Example> = vec![];
+        let texts: Vec<&str> = rows::texts(&file.rows).unwrap_or_default();
+        if !texts.is_empty() {
+            examples.extend(chunks(tokenizer, &texts, context));
+        }
+        let answers_from = examples.len();
+        examples.extend(encoder.demonstrations(&file.rows).unwrap_or_default());
+        for ranking in encoder.rankings(&file.rows).unwrap_or_default() {
+            examples.extend(ranking.completions.iter().map(|answer| Example::answer(&ranking.prompt, answer)));
+        }
+        if !examples.is_empty() {
+            self.samples = examples.iter().take(samples).map(|example| sample(example, tokenizer)).collect();
+        }
+        self.warn_of_examples(&examples[answers_from..], tokenizer);
+        self.warn_of_tokenizer(file, tokenizer);
+        self.trained = Some(Trained {
+            context,
+            sequences: examples.len(),
+            tokens: examples.iter().map(|example| example.tokens.len()).sum(),
+            trained_tokens: examples.iter().flat_map(|example| &example.weights).filter(|&&w| w != 0.0).count(),
+            cuts: encoder.cuts,
+        });
+    }
+
+    fn warn_of_examples(&mut self, answers: &[Example], tokenizer: &Tokenizer) {
+        let untrained = answers.iter().filter(|example| example.weights.iter().all(|&w| w == 0.0)).count();
+        let endless = |example: &&Example| {
+            example.tokens.last() != Some(&tokenizer.eos()) || example.weights.last() == Some(&0.0)
+        };
+        let endless = answers.iter().filter(endless).count();
+        let only_end = |example: &&Example| example.weights.iter().filter(|&&w| w != 0.0).count() == 1;
+        let empty = answers.iter().filter(only_end).count();
+        let of = answers.len();
+        for (count, what) in [
+            (untrained, "have nothing that is trained"),
+            (endless, "do not train the end token: they were cut, and a model that only sees such rows never stops"),
+            (empty, "have an empty answer: only the end token is trained"),
+        ] {
+            if count > 0 {
+                self.warnings.push(format!("{count} of {of} sequences {what}"));
+            }
+        }
+    }
+
+    fn warn_of_tokenizer(&mut self, file: &DataFile, tokenizer: &Tokenizer) {
+        let texts: Vec<String> = file.rows.iter().map(all_text).collect();
+        let missing = tokenizer.missing_bytes();
+        let lossy = texts.iter().filter(|text| text.bytes().any(|byte| missing.contains(&byte))).count();
+        if !missing.is_empty() && lossy > 0 {
+            self.warnings.push(format!("{lossy} rows have bytes that the tokenizer has no token for; they are lost"));
+        }
+        let end = String::from_utf8_lossy(tokenizer.piece(tokenizer.eos())).into_owned();
+        let named = texts.iter().filter(|text| text.contains(&end)).count();
+        if named > 0 {
+            self.warnings.push(format!("{named} rows contain the text {end:?}; it is text there, not the end token"));
+        }
+    }
+
+    /// For a terminal; `color`: trained text in green, the rest dim. Without it, trained text stands in ⟦ ⟧.
+    pub fn render(&self, color: bool) -> String {
+        let counts = |map: Vec<(String, usize)>| {
+            map.into_iter().map(|(name, count)| format!("{name} × {count}")).collect::<Vec<_>>().join(", ")
+        };
+        let mut out = format!("{}\n", self.path);
+        out += &format!("  format   {}\n", counts(self.formats.clone().into_iter().collect()));
+        out += &format!("  rows     {}\n", counts(self.rows.iter().map(|(k, v)| (k.to_string(), *v)).collect()));
+        out += &self.lengths.render();
+        if let Some(trained) = &self.trained {
+            let Trained { context, sequences, tokens, trained_tokens, cuts } = trained;
+            let share = 100.0 * *trained_tokens as f64 / (*tokens).max(1) as f64;
+            out += &format!(
+                "  trained  {trained_tokens} of {tokens} tokens ({share:.0} %) in {sequences} sequences, context {context}\n"
+            );
+            if cuts.any() {
+                out += &format!("  cut      {cuts}\n");
+            }
+        }
+        for warning in &self.warnings {
+            out += &paint(color, "33", &format!("  warning  {warning}"));
+            out.push('\n');
+        }
+        for (at, sample) in self.samples.iter().enumerate() {
+            out += &format!("\n── {} ──\n{}\n", at + 1, render_sample(sample, color));
+        }
+        out
+    }
+}
+
+impl Lengths {
+    fn of(mut lengths: Vec<usize>, tokens: bool) -> Lengths {
+        lengths.sort_unstable();
+        let Some(&max) = lengths.last() else { return Lengths::default() };
+        let at = |share: f64| lengths[((lengths.len() - 1) as f64 * share).round() as usize];
+        let bin = |length: usize| length.max(1).next_power_of_two();
+        let mut histogram = vec![];
+        let (mut end, last) = (bin(lengths[0]), bin(max));
+        while end <= last {
+            histogram.push((end, lengths.iter().filter(|&&length| bin(length) == end).count()));
+            end *= 2;
+        }
+        let unit = if tokens { "tokens" } else { "characters" };
+        let (min, median, p95, total) = (lengths[0], at(0.5), at(0.95), lengths.iter().sum());
+        Lengths { unit, min, median, p95, max, total, histogram }
+    }
+
+    fn render(&self) -> String {
+        let Lengths { unit, min, median, p95, max, total, histogram } = self;
+        let mut out = format!("  length   {total} {unit}: min {min}, median {median}, 95 % up to {p95}, max {max}\n");
+        let most = histogram.iter().map(|&(_, count)| count).max().unwrap_or(1).max(1);
+        for (end, count) in histogram {
+            let range = if *end <= 1 { "1".to_string() } else { format!("{}–{end}", end / 2 + 1) };
+            out += format!("{range:>22} │{} {count}", bar(*count as f64 / most as f64)).trim_end();
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// A bar of blocks, to an eighth of a character.
+fn bar(share: f64) -> String {
+    let eighths = (share * (BAR * 8) as f64).round() as usize;
+    let part = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'][eighths % 8];
+    let bar = "█".repeat(eighths / 8) + &part.to_string();
+    bar.trim_end().to_string()
+}
+
+fn length(row: &Row, count: &impl Fn(&str) -> usize) -> usize {
+    let answer = |completion: &Content| count(&completion_text(completion)) + 1;
+    match row {
+        Row::Text(text) => count(text),
+        Row::Messages(messages) => count(&completion_text(&Content::Messages(messages.clone()))),
+        Row::Prompt(prompt) => count(&prompt_text(prompt)),
+        Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, .. } => {
+            count(&prompt_text(prompt)) + answer(completion)
+        }
+        Row::Ranked { prompt, completions, .. } => {
+            count(&prompt_text(prompt)) + completions.iter().map(answer).max().unwrap_or(0)
+        }
+    }
+}
+
+fn all_text(row: &Row) -> String {
+    plain_sample(row).into_iter().map(|(text, _)| text).collect()
+}
+
+/// A row as text, where nothing says what its tokens are.
+fn plain_sample(row: &Row) -> Sample {
+    match row {
+        Row::Text(text) => vec![(text.clone(), true)],
+        Row::Prompt(prompt) => vec![(prompt_text(prompt), false)],
+        Row::Messages(messages) => vec![(completion_text(&Content::Messages(messages.clone())), false)],
+        Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, .. } => {
+            vec![(prompt_text(prompt), false), (completion_text(completion), true)]
+        }
+        Row::Ranked { prompt, completions, ranks } => {
+            let answers = completions.iter().zip(ranks);
+            let answers =
+                answers.map(|(answer, rank)| [(format!("\n[rank {rank}]"), false), (completion_text(answer), true)]);
+            std::iter::once((prompt_text(prompt), false)).chain(answers.flatten()).collect()
+        }
+    }
+}
+
+fn rankings_without_order(rows: &[Row]) -> Vec<String> {
+    let rankings = rows.iter().filter_map(|row| match row {
+        Row::Ranked { ranks, .. } => Some(ranks),
+        _ => None,
+    });
+    let (all, without): (usize, usize) = rankings
+        .fold((0, 0), |(all, without), ranks| (all + 1, without + ranks.iter().all(|rank| *rank == ranks[0]) as usize));
+    match without {
+        0 => vec![],
+        _ => vec![format!("{without} of {all} rankings have only ties, and so no comparisons")],
+    }
+}
+
+/// Runs of tokens that are trained or are not, as text.
+fn sample(example: &Example, tokenizer: &Tokenizer) -> Sample {
+    let mut runs: Vec<(Vec<u32>, bool)> = vec![];
+    for (&token, &weight) in example.tokens.iter().zip(&example.weights) {
+        let trained = weight != 0.0;
+        match runs.last_mut() {
+            Some((run, same)) if *same == trained => run.push(token),
+            _ => runs.push((vec![token], trained)),
+        }
+    }
+    let text = |ids: Vec<u32>| String::from_utf8_lossy(&tokenizer.decode_bytes(&ids)).into_owned();
+    runs.into_iter().map(|(ids, trained)| (text(ids), trained)).collect()
+}
+
+fn render_sample(sample: &Sample, color: bool) -> String {
+    let parts = sample.iter().map(|(text, trained)| {
+        let text = printable(&shortened(text));
+        match (color, trained) {
+            // colours are set line by line, as pagers want it
+            (true, _) => {
+                let code = if *trained { "32" } else { "2" };
+                text.split('\n').map(|line| paint(true, code, line)).collect::<Vec<_>>().join("\n")
+            }
+            (false, true) => format!("⟦{text}⟧"),
+            (false, false) => text,
+        }
+    });
+    parts.collect()
+}
+
+fn paint(color: bool, code: &str, text: &str) -> String {
+    if color && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+}
+
+/// The start and the end of a long text.
+fn shortened(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= SHOWN {
+        return text.to_string();
+    }
+    let part = |from: usize, n: usize| text.chars().skip(from).take(n).collect::<String>();
+    format!("{} … {} more characters … {}", part(0, SHOWN / 2), length - SHOWN, part(length - SHOWN / 2, SHOWN / 2))
+}
+
+/// Control characters are shown, not sent to the terminal: data could move the cursor or set its title.
+fn printable(text: &str) -> String {
+    let show = |c: char| match c {
+        '\n' | '\t' => c.to_string(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(show).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(rows: Vec<Row>) -> DataFile {
+        DataFile { path: "some.jsonl".into(), formats: BTreeMap::from([("{x}".to_string(), rows.len())]), rows }
+    }
+
+    fn demonstration(prompt: &str, completion: &str) -> Row {
+        Row::Demonstration { prompt: prompt.into(), completion: completion.into() }
+    }
+
+    #[test]
+    fn shows_what_is_trained_and_warns() {
+        let tokenizer = Tokenizer::train(["no merges"], 257, &["<|endoftext|>"]);
+        let long = "x".repeat(40);
+        let rows =
+            vec![demonstration("Hi\x1b[2J", " yo"), demonstration("a", &long), demonstration("<|endoftext|>", "")];
+        let inspection = Inspection::new(&file(rows), Some((&tokenizer, 20)), 2);
+        let plain = inspection.render(false);
+        assert!(plain.contains("Hi\\u{1b}[2J⟦ yo<|endoftext|>⟧"), "{plain}");
+        assert!(plain.contains("demonstration × 3"), "{plain}");
+        assert!(plain.contains("1 of 3 sequences do not train the end token"), "{plain}");
+        assert!(plain.contains("1 of 3 sequences have an empty answer"), "{plain}");
+        assert!(plain.contains("1 rows contain the text \"<|endoftext|>\""), "{plain}");
+        assert!(plain.contains("1 completions lost their end (22 tokens"), "{plain}");
+        assert!(plain.contains("min 10, median 14, 95 % up to 42, max 42"), "{plain}");
+        assert!(inspection.render(true).contains("\x1b[2mHi\\u{1b}[2J\x1b[0m\x1b[32m yo<|endoftext|>\x1b[0m"));
+        let json = serde_json::to_value(&inspection).unwrap();
+        assert_eq!(json["trained"]["trained_tokens"], 4 + 19 + 1);
+    }
+
+    #[test]
+    fn without_a_model_lengths_are_characters() {
+        let ties =
+            Row::Ranked { prompt: "q".into(), completions: vec!["é".into(), "b".into()], ranks: vec![1.0, 1.0] };
+        let text = Inspection::new(&file(vec![ties]), None, 1).render(false);
+        assert!(text.contains("3 characters: min 3"), "{text}");
+        assert!(text.contains("1 of 1 rankings have only ties"), "{text}");
+        assert!(text.contains("q\n[rank 1]⟦é⟧\n[rank 1]⟦b⟧"), "{text}");
+    }
+
+    #[test]
+    fn bars_are_as_long_as_the_counts() {
+        assert_eq!(bar(1.0), "█".repeat(BAR));
+        assert_eq!((bar(0.0), bar(0.5 / BAR as f64)), ("".into(), "▌".into()));
+        let lengths = Lengths::of(vec![1, 2, 3, 4, 5, 9], true);
+        assert_eq!(lengths.histogram, [(1, 1), (2, 1), (4, 2), (8, 1), (16, 1)]);
+    }
+}

@@ -1,0 +1,215 @@
+//! One row of data, whatever file it came from.
+
+use kernels::Rng;
+
+use super::error::DataError;
+use super::formats;
+
+/// Who said what. The roles of Hugging Face's message lists; others are refused when read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Message {
+    pub role: Role,
+    pub text: String,
+}
+
+/// A prompt or a completion: a string, to be used as it is, or messages, to be written by a [`super::template`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    Text(String),
+    Messages(Vec<Message>),
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Content {
+        Content::Text(text.to_string())
+    }
+}
+
+impl Content {
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Content::Text(text) => text.is_empty(),
+            Content::Messages(messages) => messages.iter().all(|message| message.text.is_empty()),
+        }
+    }
+}
+
+/// What a row says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Row {
+    /// Text to learn to continue.
+    Text(String),
+    /// A conversation; what the assistant says in it are demonstrations.
+    Messages(Vec<Message>),
+    /// Something to be answered.
+    Prompt(Content),
+    /// A prompt and how to answer it.
+    Demonstration { prompt: Content, completion: Content },
+    /// An answer that someone found good, or not.
+    Labelled { prompt: Content, completion: Content, good: bool },
+    /// K answers to one prompt; lower ranks are better, ties allowed. A preference is K = 2.
+    Ranked { prompt: Content, completions: Vec<Content>, ranks: Vec<f32> },
+}
+
+impl Row {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Row::Text(_) => "text",
+            Row::Messages(_) => "messages",
+            Row::Prompt(_) => "prompt",
+            Row::Demonstration { .. } => "demonstration",
+            Row::Labelled { .. } => "labelled completion",
+            Row::Ranked { .. } => "ranking",
+        }
+    }
+
+    /// What the row is about: rows about the same belong on the same side of a split.
+    fn subject(&self) -> String {
+        let of_prompt = |prompt: &Content, other: Option<&Content>| match prompt.is_empty() {
+            false => format!("{prompt:?}"),
+            true => format!("{other:?}"), // summaries, say, whose articles are not there
+        };
+        match self {
+            Row::Text(text) => text.clone(),
+            Row::Prompt(prompt) => of_prompt(prompt, None),
+            Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, .. } => {
+                of_prompt(prompt, Some(completion))
+            }
+            Row::Ranked { prompt, completions, .. } => of_prompt(prompt, completions.first()),
+            Row::Messages(messages) => {
+                let first_answer = messages.iter().position(|m| m.role == Role::Assistant).unwrap_or(messages.len());
+                format!("{:?}", Content::Messages(messages[..first_answer].to_vec()))
+            }
+        }
+    }
+}
+
+/// Splits rows into those to train on and those to hold out, about `held_out` (0 to 1) of the prompts. All rows
+/// of one prompt go to the same side, and which side depends on the prompt and the seed alone: not on the other
+/// rows, nor on their order.
+pub fn split(rows: Vec<Row>, held_out: f32, rng: Rng) -> (Vec<Row>, Vec<Row>) {
+    let rng = rng.stream("held out");
+    rows.into_iter().partition(|row| rng.stream(&row.subject()).unit_at(0) >= held_out)
+}
+
+/// Prompt and answer of every demonstration in the rows. A conversation gives one for each thing the assistant
+/// says; a labelled completion counts if it is good.
+pub fn demonstrations(rows: &[Row]) -> Result<Vec<(Content, Content)>, DataError> {
+    let found = rows.iter().flat_map(|row| match row {
+        Row::Messages(messages) => turns(messages),
+        Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, good: true } => {
+            vec![(prompt.clone(), completion.clone())]
+        }
+        _ => vec![],
+    });
+    wanted("demonstrations", rows, found.collect())
+}
+
+/// Every answer of the assistant with all that was said before it.
+fn turns(messages: &[Message]) -> Vec<(Content, Content)> {
+    let answers = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
+    let turn = |(at, answer): (usize, &Message)| {
+        (Content::Messages(messages[..at].to_vec()), Content::Messages(vec![answer.clone()]))
+    };
+    answers.map(turn).collect()
+}
+
+/// A conversation without the answer at its end.
+fn question(messages: &[Message]) -> Content {
+    let answered = messages.last().is_some_and(|message| message.role == Role::Assistant);
+    Content::Messages(messages[..messages.len() - answered as usize].to_vec())
+}
+
+/// The prompts of all rows that have one, each once, in the order of their first row.
+pub fn prompts(rows: &[Row]) -> Result<Vec<Content>, DataError> {
+    let mut seen = std::collections::HashSet::new();
+    let found = rows.iter().filter_map(|row| match row {
+        Row::Text(_) => None,
+        Row::Messages(messages) => Some(question(messages)),
+        Row::Prompt(prompt)
+        | Row::Demonstration { prompt, .. }
+        | Row::Labelled { prompt, .. }
+        | Row::Ranked { prompt, .. } => Some(prompt.clone()),
+    });
+    let found = found.filter(|prompt| !prompt.is_empty() && seen.insert(prompt.clone())).collect();
+    wanted("prompts", rows, found)
+}
+
+/// Prompt, answers and ranks of every ranking.
+pub fn rankings(rows: &[Row]) -> Result<Vec<(&Content, &[Content], &[f32])>, DataError> {
+    let found = rows.iter().filter_map(|row| match row {
+        Row::Ranked { prompt, completions, ranks } => Some((prompt, &completions[..], &ranks[..])),
+        _ => None,
+    });
+    wanted("rankings", rows, found.collect())
+}
+
+/// The texts to pretrain on.
+pub fn texts(rows: &[Row]) -> Result<Vec<&str>, DataError> {
+    let found = rows.iter().filter_map(|row| match row {
+        Row::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    wanted("texts", rows, found.collect())
+}
+
+fn wanted<T>(wanted: &'static str, rows: &[Row], found: Vec<T>) -> Result<Vec<T>, DataError> {
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let kinds: std::collections::BTreeSet<&str> = rows.iter().map(Row::kind).collect();
+    let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
+    Err(DataError::Kind { wanted, rows: rows.len(), found: kinds, expected: formats::expected(Some(wanted)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(role: Role, text: &str) -> Message {
+        Message { role, text: text.into() }
+    }
+
+    #[test]
+    fn a_conversation_is_a_demonstration_for_every_answer() {
+        use Role::*;
+        let messages = vec![said(User, "a"), said(Assistant, "b"), said(User, "c"), said(Assistant, "d")];
+        let found = demonstrations(&[Row::Messages(messages.clone())]).unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[1].0, Content::Messages(messages[..3].to_vec()));
+        assert_eq!(found[1].1, Content::Messages(messages[3..].to_vec()));
+    }
+
+    #[test]
+    fn the_split_goes_by_prompt_and_not_by_order() {
+        let row = |i: usize| Row::Demonstration {
+            prompt: Content::from(format!("prompt {}", i / 3).as_str()),
+            completion: Content::from(format!("{i}").as_str()),
+        };
+        let rows: Vec<Row> = (0..900).map(row).collect();
+        let (train, held_out) = split(rows.clone(), 0.2, Rng::new(1));
+        assert!((120..240).contains(&held_out.len()), "{}", held_out.len());
+        let prompts_of = |rows: &[Row]| prompts(rows).unwrap();
+        assert!(prompts_of(&train).iter().all(|prompt| !prompts_of(&held_out).contains(prompt)));
+
+        let mut backwards = rows;
+        backwards.reverse();
+        let (_, mut again) = split(backwards, 0.2, Rng::new(1));
+        again.reverse();
+        assert_eq!(again, held_out);
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let message = rankings(&[Row::Text("x".into())]).unwrap_err().to_string();
+        assert!(message.starts_with("no rankings among the 1 rows (text)"), "{message}");
+        assert!(message.contains("prompt, chosen, rejected"), "{message}");
+    }
+}
