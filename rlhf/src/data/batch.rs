@@ -100,7 +100,7 @@ mod tests {
         let examples: Vec<Example> = [3, 3, 9, 1, 4].map(|n| Example::text(vec![0; n])).into();
         let examples: Vec<&Example> = examples.iter().collect();
         assert_eq!(cut(&examples, 6), [0..2, 2..3, 3..5]);
-        assert_eq!(cut(&examples, 1000), [0..5]);
+        assert_eq!(cut(&examples, 1000), vec![0..5; 1]);
         assert_eq!(cut(&[], 6), []);
     }
 }

@@ -115,7 +115,7 @@ impl Inspection {
         let of = answers.len();
         for (count, what) in [
             (untrained, "have nothing that is trained"),
-            (endless, "do not train the end token: they were cut, and a model that only sees such rows never stops"),
+            (endless, "have lost their end token: a model that only sees such answers never stops"),
             (empty, "have an empty answer: only the end token is trained"),
         ] {
             if count > 0 {
@@ -332,7 +332,7 @@ mod tests {
         let plain = inspection.render(false);
         assert!(plain.contains("Hi\\u{1b}[2J⟦ yo<|endoftext|>⟧"), "{plain}");
         assert!(plain.contains("demonstration × 3"), "{plain}");
-        assert!(plain.contains("1 of 3 sequences do not train the end token"), "{plain}");
+        assert!(plain.contains("1 of 3 sequences have lost their end token"), "{plain}");
         assert!(plain.contains("1 of 3 sequences have an empty answer"), "{plain}");
         assert!(plain.contains("1 rows contain the text \"<|endoftext|>\""), "{plain}");
         assert!(plain.contains("1 completions lost their end (22 tokens"), "{plain}");

@@ -268,4 +268,32 @@ mod tests {
         // a bomb: 64 MiB of zeros in 64 kB
         fails("a.jsonl.gz", &packed(&vec![b'0'; 64 << 20]), &["line is longer"]);
     }
+    /// Bytes of good lines changed, dropped and cut at random: rows or an error, never a panic.
+    #[test]
+    fn broken_lines_never_panic() {
+        let good = br#"{"prompt":[{"role":"user","content":"a"}],"chosen":[{"role":"assistant","content":"b"}],"rejected":"\u00e9c"}
+{"instruction":"i","input":"","response1":"x","response2":"y","annotator1":2,"annotator2":0}
+{"history":[{"role":"prompter","text":"q"}],"responses":[{"text":"x","rank":1},{"text":"y","rank":0.5}]}
+{"instruction":"i","instances":[{"input":"1","output":"2"}]}
+{"prompt":"p","completions":["a","b"],"ranks":[1,2]}"#;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.jsonl");
+        for trial in 0..1000 {
+            let mut draws = kernels::Rng::new(9).fold(trial).draws();
+            let mut bytes = good.to_vec();
+            for _ in 0..=draws.below(3) {
+                let at = draws.below(bytes.len());
+                match draws.below(4) {
+                    0 => bytes[at] = draws.below(256) as u8,
+                    1 => drop(bytes.remove(at)),
+                    2 => bytes[at] = *draws.choose(b"0123456789\"{}[],:- ant"),
+                    _ => bytes.truncate(at + 1),
+                }
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            if let Ok(file) = load_file(&path) {
+                crate::data::Inspection::new(&file, None, 5).render(true);
+            }
+        }
+    }
 }

@@ -142,8 +142,11 @@ pub fn prompts(rows: &[Row]) -> Result<Vec<Content>, DataError> {
     wanted("prompts", rows, found)
 }
 
-/// Prompt, answers and ranks of every ranking.
-pub fn rankings(rows: &[Row]) -> Result<Vec<(&Content, &[Content], &[f32])>, DataError> {
+/// Prompt, answers and their ranks.
+pub type Ranked<'a> = (&'a Content, &'a [Content], &'a [f32]);
+
+/// Every ranking in the rows.
+pub fn rankings(rows: &[Row]) -> Result<Vec<Ranked<'_>>, DataError> {
     let found = rows.iter().filter_map(|row| match row {
         Row::Ranked { prompt, completions, ranks } => Some((prompt, &completions[..], &ranks[..])),
         _ => None,
