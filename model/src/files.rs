@@ -1,0 +1,44 @@
+//! Files that are there whole or not at all, also after a power cut.
+use crate::error::{At, ModelError, Result};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Write beside, flush to the disk, rename over, flush the directory.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = beside(path);
+    let mut file = File::create(&beside).at("create", &beside)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).at("write", &beside)?;
+    drop(file);
+    rename(&beside, path)
+}
+
+/// A name in the same directory that nobody else writes to.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".tmp-{}-{name}", std::process::id()))
+}
+
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).at("rename into place", to)?;
+    sync_dir(to.parent().unwrap_or(Path::new(".")))
+}
+
+/// Make the names in a directory durable. Windows has no such call, and needs none.
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    match cfg!(unix) {
+        true => File::open(dir).and_then(|d| d.sync_all()).at("flush", dir),
+        false => Ok(()),
+    }
+}
+
+/// A text file of at most `limit` bytes.
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
+    let size = fs::metadata(path).at("read", path)?.len();
+    if size > limit {
+        let problem = format!("{size} bytes, where at most {limit} are expected");
+        return Err(ModelError::file(path, problem, "Is it the file you meant?"));
+    }
+    fs::read_to_string(path).at("read", path)
+}
