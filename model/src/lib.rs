@@ -1,18 +1,34 @@
-//! One transformer that is GPT-2 or Llama by its config; its files, its generation, its checkpoints.
+//! One transformer that is GPT-2 or Llama by its config; its tokenizer, its files, its generation, its
+//! checkpoints.
 //!
 //! Read in this order: [`config`] (what a model is made of), [`transformer`] (tokens in, a row of channels
 //! for each out; reads as the papers do), [`heads`] (rows to logits, or to one score), [`hf`] (Hugging Face
-//! directories in and out), [`generate`] (the same blocks over a cache), [`score`] (log-probabilities of
-//! given text), [`checkpoint`] (a training run that survives a power cut).
+//! directories in and out), [`mod@generate`] (the same blocks over a cache), [`score`] (log-probabilities of
+//! given text), [`checkpoint`] (a training run that survives a power cut), [`tokenizer`] (text to tokens and
+//! back).
 #![deny(unsafe_code)]
 
+pub mod cache;
+pub mod checkpoint;
 pub mod config;
 pub mod error;
+pub mod generate;
+pub mod heads;
+pub mod hf;
 pub mod safetensors;
+pub mod score;
 pub mod tokenizer;
+pub mod transformer;
 
 mod files;
+#[cfg(test)]
+mod tests;
 
+pub use cache::Cache;
+pub use checkpoint::Checkpoint;
 pub use config::{Arch, Config, HeadKind};
 pub use error::{ModelError, Result};
+pub use generate::{GenerateConfig, Generated, generate};
+pub use hf::{Loaded, hf_windows, load, save};
 pub use tokenizer::{Tokenizer, TokenizerError};
+pub use transformer::{Dropout, Transformer};

@@ -1,0 +1,34 @@
+//! Keys and values of tokens already seen: a slot for each sequence that is being written.
+use crate::transformer::Transformer;
+use autograd::{Var, Weights};
+use kernels::{Device, Heads, Ids, Tensor};
+
+pub struct Cache {
+    /// For each layer keys and values, [slots, T, G·D] each.
+    layers: Vec<(Tensor, Tensor)>,
+    heads: Heads,
+}
+
+impl Cache {
+    /// Room for `slots` sequences of up to `context` tokens.
+    pub fn new(model: &Transformer, slots: usize, context: usize, device: &Device) -> Cache {
+        let heads = model.config.heads;
+        let room = || Tensor::zeros(device, &[slots, context, heads.kv * heads.dim]);
+        Cache { layers: (0..model.config.layers).map(|_| (room(), room())).collect(), heads }
+    }
+}
+
+impl Transformer {
+    /// As `hidden`, for tokens that continue the sequences in the cache. Token n stands at positions[n] of
+    /// slot slots[n]; what stands before it there must have been given, now or earlier.
+    /// tokens, slots, positions [N] → [N, C]
+    #[track_caller]
+    pub fn step(&self, w: &Weights, tokens: &Ids, slots: &Ids, positions: &Ids, cache: &mut Cache) -> Var {
+        let heads = cache.heads;
+        self.hidden_with(w, tokens, positions, |layer, qkv| {
+            let ((k, v), qkv) = (&mut cache.layers[layer], qkv.value());
+            kernels::kv_append(k, v, qkv, slots, positions, heads);
+            Var::from(kernels::attention_cached(qkv, k, v, slots, positions, heads))
+        })
+    }
+}

@@ -1,0 +1,419 @@
+//! Hugging Face model directories, in and out.
+//!
+//! One table, [`hf_windows`], says which of their tensors is which part of which of our parameters. It is
+//! all there is to loading, to saving, and to comparing gradients with PyTorch's.
+//!
+//! A reward model is saved as `…ForSequenceClassification` with `num_labels: 1` and `score.weight` [1, C].
+//! That class has no bias, so the centring bias goes into config.json as [`BIAS`], a key that `transformers`
+//! keeps and ignores. Its scores are ours less that number.
+//!
+//! Their class finds the last token of each row of a batch as the last that is not `pad_token_id`. If that
+//! were the end token, it would read the score one token too early, as our scores are read at the end token.
+//! So we write the pad id that the config has, if it is not an end token, and else none: `transformers` then
+//! asks for one when given a batch, and scores single sequences as we do.
+use crate::config::{Arch, Config, HeadKind, ids};
+use crate::error::{At, ModelError, Result};
+use crate::files::{beside, read_text, rename, sync_dir, write_atomic};
+use crate::heads::Head;
+use crate::safetensors::{self, Archive, Array};
+use crate::transformer::{Linear, Norm, Positions, Transformer};
+use autograd::{ParamId, Params};
+use kernels::{Device, Tensor};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Key of config.json with what is added to every score.
+pub const BIAS: &str = "rlhf_reward_bias";
+
+/// A model with its numbers.
+#[derive(Clone)]
+pub struct Loaded {
+    pub transformer: Transformer,
+    pub params: Params,
+}
+
+impl Loaded {
+    pub fn config(&self) -> &Config {
+        &self.transformer.config
+    }
+
+    pub fn head(&self) -> HeadKind {
+        self.transformer.head_kind()
+    }
+}
+
+/// One tensor of theirs: rows `rows` of our `param`, transposed where theirs is [I, O] (GPT-2's Conv1D).
+#[derive(Clone, Debug)]
+pub struct Window {
+    pub hf_name: String,
+    pub param: ParamId,
+    pub rows: Range<usize>,
+    pub transposed: bool,
+}
+
+impl Window {
+    /// Shape and numbers as theirs, cut from `ours`: the parameter or its gradient.
+    pub fn to_hf(&self, ours: &Tensor) -> (Vec<usize>, Vec<f32>) {
+        let part = ours.rows(self.rows.clone());
+        let (shape, numbers) = (part.shape().to_vec(), part.to_vec());
+        match (self.transposed, &shape[..]) {
+            (true, &[o, i]) => (vec![i, o], transpose(&numbers, o, i)),
+            _ => (shape, numbers),
+        }
+    }
+
+    /// Their shape, where ours is `shape`.
+    fn hf_shape(&self, shape: &[usize]) -> Vec<usize> {
+        let mut shape = shape.to_vec();
+        shape[0] = self.rows.len();
+        if self.transposed {
+            shape.reverse();
+        }
+        shape
+    }
+}
+
+/// [rows, cols] → [cols, rows]
+fn transpose(x: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    (0..cols).flat_map(|c| (0..rows).map(move |r| x[r * cols + c])).collect()
+}
+
+/// Every tensor of the Hugging Face form of this model; the windows of one parameter stand together.
+pub fn hf_windows(model: &Transformer) -> Vec<Window> {
+    let mut table = Table { config: &model.config, windows: Vec::new() };
+    match model.config.arch {
+        Arch::Gpt2 => table.gpt2(model),
+        Arch::Llama => table.llama(model),
+    }
+    match model.head {
+        Head::Tied => {}
+        Head::Untied(weight) => table.whole("lm_head.weight", weight, model.config.vocab),
+        Head::Score(score) => table.whole("score.weight", score.weight, 1),
+    }
+    table.windows
+}
+
+struct Table<'a> {
+    config: &'a Config,
+    windows: Vec<Window>,
+}
+
+impl Table<'_> {
+    fn add(&mut self, hf_name: String, param: ParamId, rows: Range<usize>, transposed: bool) {
+        self.windows.push(Window { hf_name, param, rows, transposed });
+    }
+
+    fn whole(&mut self, name: &str, param: ParamId, rows: usize) {
+        self.add(name.into(), param, 0..rows, false);
+    }
+
+    fn norm(&mut self, name: &str, norm: &Norm) {
+        self.whole(&format!("{name}.weight"), norm.gain, self.config.channels);
+        if let Some(bias) = norm.bias {
+            self.whole(&format!("{name}.bias"), bias, self.config.channels);
+        }
+    }
+
+    fn conv1d(&mut self, name: &str, linear: &Linear, outputs: usize) {
+        self.add(format!("{name}.weight"), linear.weight, 0..outputs, true);
+        self.whole(&format!("{name}.bias"), linear.bias.expect("GPT-2 has biases"), outputs);
+    }
+
+    fn gpt2(&mut self, model: &Transformer) {
+        let Config { vocab, context, channels, hidden, heads, .. } = *self.config;
+        self.whole("transformer.wte.weight", model.embedding, vocab);
+        if let Positions::Learned(table) = model.positions {
+            self.whole("transformer.wpe.weight", table, context);
+        }
+        for (l, block) in model.blocks.iter().enumerate() {
+            let at = |name: &str| format!("transformer.h.{l}.{name}");
+            self.norm(&at("ln_1"), &block.norm1);
+            self.conv1d(&at("attn.c_attn"), &block.qkv, heads.qkv());
+            self.conv1d(&at("attn.c_proj"), &block.out, channels);
+            self.norm(&at("ln_2"), &block.norm2);
+            self.conv1d(&at("mlp.c_fc"), &block.up, hidden);
+            self.conv1d(&at("mlp.c_proj"), &block.down, channels);
+        }
+        self.norm("transformer.ln_f", &model.norm);
+    }
+
+    fn llama(&mut self, model: &Transformer) {
+        let Config { vocab, channels, hidden, heads, .. } = *self.config;
+        let (q, kv) = (heads.q * heads.dim, heads.kv * heads.dim);
+        self.whole("model.embed_tokens.weight", model.embedding, vocab);
+        for (l, block) in model.blocks.iter().enumerate() {
+            let at = |name: &str| format!("model.layers.{l}.{name}.weight");
+            self.whole(&at("input_layernorm"), block.norm1.gain, channels);
+            for (name, rows) in [("q", 0..q), ("k", q..q + kv), ("v", q + kv..q + 2 * kv)] {
+                self.add(at(&format!("self_attn.{name}_proj")), block.qkv.weight, rows, false);
+            }
+            self.whole(&at("self_attn.o_proj"), block.out.weight, channels);
+            self.whole(&at("post_attention_layernorm"), block.norm2.gain, channels);
+            for (name, rows) in [("gate", 0..hidden), ("up", hidden..2 * hidden)] {
+                self.add(at(&format!("mlp.{name}_proj")), block.up.weight, rows, false);
+            }
+            self.whole(&at("mlp.down_proj"), block.down.weight, channels);
+        }
+        self.norm("model.norm", &model.norm);
+    }
+}
+
+/// Read a model directory: config.json, generation_config.json if there, and the weights in one file or in
+/// shards with their index.
+pub fn load(dir: &Path, device: &Device) -> Result<Loaded> {
+    let json = read_json(&dir.join("config.json"))?;
+    let config = load_config(dir, &json)?;
+    let weights = Weights::open(dir)?;
+    let head = weights.head(&json);
+    weights.check_size(&config, head)?;
+    let (model, builder) = Transformer::lay_out(&config, head, None);
+    let mut params = builder.build(&Device::Cpu);
+    weights.fill(&model, &mut params)?;
+    if let Some(bias) = model.score_bias() {
+        let number = json.get(BIAS).map_or(Some(0.0), Value::as_f64).ok_or_else(|| {
+            ModelError::file(&dir.join("config.json"), format!("`{BIAS}`: expected a number"), "Mend or remove it.")
+        })?;
+        params.set(bias, &[number as f32]);
+    }
+    Ok(Loaded { transformer: model, params: params.to(device) })
+}
+
+/// What `config.json` and `generation_config.json` of a model directory say.
+pub fn read_config(dir: &Path) -> Result<Config> {
+    load_config(dir, &read_json(&dir.join("config.json"))?)
+}
+
+fn load_config(dir: &Path, json: &Value) -> Result<Config> {
+    let path = dir.join("config.json");
+    let mut config = Config::from_hf(json)
+        .map_err(|problem| ModelError::file(&path, problem, "Give a model that this program can compute."))?;
+    let path = dir.join("generation_config.json");
+    if path.exists() {
+        let generation = read_json(&path)?;
+        let eos = ids(generation.get("eos_token_id"))
+            .map_err(|e| ModelError::file(&path, format!("`eos_token_id`: {e}"), "Mend or remove it."))?;
+        if let Some(&id) = eos.iter().find(|&&id| id as usize >= config.vocab) {
+            let problem = format!("`eos_token_id` {id} is not below vocab_size {}", config.vocab);
+            return Err(ModelError::file(&path, problem, "Mend or remove it."));
+        }
+        if !eos.is_empty() {
+            config.eos = eos;
+        }
+    }
+    Ok(config)
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    let text = read_text(path, 1 << 20)?;
+    serde_json::from_str(&text).map_err(|e| ModelError::file(path, format!("not JSON: {e}"), "Mend it."))
+}
+
+/// The tensors of a directory, in however many files.
+struct Weights {
+    dir: PathBuf,
+    archives: Vec<Archive>,
+    /// Our spelling of a name → the archive that has it, and its spelling there.
+    found: BTreeMap<String, (usize, String)>,
+}
+
+impl Weights {
+    fn open(dir: &Path) -> Result<Weights> {
+        let single = dir.join("model.safetensors");
+        let index = dir.join("model.safetensors.index.json");
+        let paths = match (single.exists(), index.exists()) {
+            (true, _) => vec![single],
+            (false, true) => shards(dir, &index)?,
+            (false, false) => {
+                let remedy = "Convert other formats to safetensors first; pickled files (.bin, .pt) run code \
+                              when opened and are never read.";
+                return Err(ModelError::file(dir, "no model.safetensors, and no index of shards", remedy));
+            }
+        };
+        let archives = paths.iter().map(|path| Archive::open(path)).collect::<Result<Vec<_>>>()?;
+        let mut found = BTreeMap::new();
+        for (a, archive) in archives.iter().enumerate() {
+            for name in archive.names().into_iter().filter(|name| !is_buffer(name)) {
+                if let Some((b, name)) = found.insert(name.clone(), (a, name)) {
+                    let problem = format!("`{name}` is also in {}", archives[b].path().display());
+                    return Err(ModelError::file(archive.path(), problem, "Remove one of them."));
+                }
+            }
+        }
+        Ok(Weights { dir: dir.into(), archives, found })
+    }
+
+    /// Scores where the config or the tensors say so.
+    fn head(&self, json: &Value) -> HeadKind {
+        let classes = json.get("architectures").and_then(Value::as_array);
+        let scores = |name: &Value| name.as_str().is_some_and(|n| n.ends_with("ForSequenceClassification"));
+        match self.found.contains_key("score.weight") || classes.is_some_and(|c| c.iter().any(scores)) {
+            true => HeadKind::Score,
+            false => HeadKind::Lm,
+        }
+    }
+
+    /// Before anything is allocated: the config must not promise more than the files hold.
+    fn check_size(&self, config: &Config, head: HeadKind) -> Result<()> {
+        let sizes = self.found.values().filter_map(|(a, name)| self.archives[*a].shape(name));
+        let have: usize = sizes.map(|shape| shape.iter().product::<usize>()).sum();
+        match config.parameters(head) {
+            // + 1: the bias of a score head is not in the files
+            Some(need) if need <= have + 1 => Ok(()),
+            need => {
+                let need = need.map_or("far too many".into(), |n| n.to_string());
+                let problem = format!("config.json describes {need} parameters, the weights are {have}");
+                Err(ModelError::file(&self.dir, problem, "The two are of different models, or a file is missing."))
+            }
+        }
+    }
+
+    /// GPT-2's first files have no `transformer.` before their names, and bodies without a head no `model.`.
+    fn get(&self, name: &str) -> Option<(&Archive, &str)> {
+        let short = name.strip_prefix("transformer.").or(name.strip_prefix("model.")).unwrap_or(name);
+        let (archive, spelt) = self.found.get(name).or_else(|| self.found.get(short))?;
+        Some((&self.archives[*archive], spelt))
+    }
+
+    fn fill(&self, model: &Transformer, params: &mut Params) -> Result<()> {
+        let windows = hf_windows(model);
+        let mut used = BTreeSet::new();
+        for windows in windows.chunk_by(|a, b| a.param == b.param) {
+            let shape = params.shape(windows[0].param).to_vec();
+            let mut numbers = Vec::with_capacity(shape.iter().product());
+            for window in windows {
+                let (archive, spelt) = self.get(&window.hf_name).ok_or_else(|| self.missing(window))?;
+                let wanted = window.hf_shape(&shape);
+                if archive.shape(spelt) != Some(&wanted) {
+                    let problem = format!("`{spelt}` has shape {:?}, {wanted:?} is expected", archive.shape(spelt));
+                    let remedy = "The weights and config.json are of different models.";
+                    return Err(ModelError::file(archive.path(), problem, remedy));
+                }
+                let theirs = archive.read(spelt)?;
+                used.insert(spelt.to_string());
+                match window.transposed {
+                    true => numbers.extend(transpose(&theirs, wanted[0], wanted[1])),
+                    false => numbers.extend(theirs),
+                }
+            }
+            params.set(windows[0].param, &numbers);
+        }
+        self.refuse_others(&used, model)
+    }
+
+    fn missing(&self, window: &Window) -> ModelError {
+        let problem = format!("no tensor `{}`", window.hf_name);
+        ModelError::file(&self.dir, problem, "A shard is missing, or config.json is of another model.")
+    }
+
+    /// A tensor that nobody read would have changed the result.
+    fn refuse_others(&self, used: &BTreeSet<String>, model: &Transformer) -> Result<()> {
+        let head_unused = !matches!(model.head, Head::Untied(_)); // tied, or replaced by a score
+        let extra = self.found.values().find(|(_, n)| !used.contains(n) && !(head_unused && n == "lm_head.weight"));
+        match extra {
+            None => Ok(()),
+            Some((archive, name)) => {
+                let problem = format!("`{name}` is no part of a {:?} as config.json describes it", model.config.arch);
+                let remedy = "The model computes something that this program does not.";
+                Err(ModelError::file(self.archives[*archive].path(), problem, remedy))
+            }
+        }
+    }
+}
+
+/// Constants that old files carry along: causal masks and rotary frequencies.
+fn is_buffer(name: &str) -> bool {
+    let gpt2_mask = name.contains("h.") && (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"));
+    gpt2_mask || name.ends_with(".rotary_emb.inv_freq")
+}
+
+/// The files that an index names. A name must be a plain file name: an index from elsewhere must not reach
+/// outside its directory (`..`, absolute paths, which `Path::join` would follow).
+fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
+    let text = read_text(index, 16 << 20)?;
+    let wrong = |problem: String| ModelError::file(index, problem, "Copy or download it again.");
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: HashMap<String, String>,
+    }
+    let index: Index = serde_json::from_str(&text).map_err(|e| wrong(format!("not an index of shards: {e}")))?;
+    let names: BTreeSet<&String> = index.weight_map.values().collect();
+    let plain = |name: &str| {
+        let stem = name.strip_suffix(".safetensors").unwrap_or("");
+        (1..=255).contains(&stem.len())
+            && !stem.starts_with('.')
+            && stem.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    match names.iter().find(|name| !plain(name)) {
+        Some(name) => Err(wrong(format!("`{}` is not a plain name of a .safetensors file", name.escape_debug()))),
+        None if names.is_empty() => Err(wrong("it names no file".into())),
+        None => Ok(names.into_iter().map(|name| dir.join(name)).collect()),
+    }
+}
+
+/// Write a model directory. Each file appears whole or not at all, config.json last: a directory without it
+/// is not yet a model. A directory that holds a model of another kind or size is not overwritten.
+///
+/// `tokenizer` is the text of tokenizer.json.
+pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<&str>) -> Result<()> {
+    refuse_other_model(dir, model)?;
+    fs::create_dir_all(dir).at("create", dir)?;
+    let config = &model.config;
+    if let Some(text) = tokenizer {
+        write_atomic(&dir.join("tokenizer.json"), text.as_bytes())?;
+    }
+    let tokens = [("bos_token_id", config.bos.into()), ("eos_token_id", config.eos_to_hf())];
+    let tokens: Map<String, Value> = tokens.into_iter().map(|(k, v): (_, Value)| (k.to_string(), v)).collect();
+    write_json(&dir.join("generation_config.json"), &Value::Object(tokens))?;
+
+    let weights = dir.join("model.safetensors");
+    let beside = beside(&weights);
+    let params = params.to(&Device::Cpu);
+    safetensors::write(&beside, &hf_arrays(model, &params))?;
+    rename(&beside, &weights)?;
+
+    let mut json = config.to_hf(model.head_kind());
+    if let Some(bias) = model.score_bias() {
+        json[BIAS] = json!(params.get(bias).item());
+        if config.pad.is_some_and(|pad| config.eos.contains(&pad)) {
+            json["pad_token_id"] = Value::Null;
+        }
+    }
+    write_json(&dir.join("config.json"), &json)?;
+    sync_dir(dir)
+}
+
+fn hf_arrays(model: &Transformer, params: &Params) -> Vec<Array<'static>> {
+    let array = |window: Window| {
+        let (shape, numbers) = window.to_hf(&params.get(window.param));
+        Array { name: window.hf_name, shape, numbers: numbers.into() }
+    };
+    hf_windows(model).into_iter().map(array).collect()
+}
+
+fn write_json(path: &Path, json: &Value) -> Result<()> {
+    write_atomic(path, format!("{json:#}\n").as_bytes())
+}
+
+fn refuse_other_model(dir: &Path, model: &Transformer) -> Result<()> {
+    let remedy = "Choose another directory, or remove what is there.";
+    if !dir.join("config.json").exists() {
+        return match dir.join("model.safetensors").exists() || dir.join("model.safetensors.index.json").exists() {
+            true => Err(ModelError::file(dir, "holds weights without a config.json", remedy)),
+            false => Ok(()),
+        };
+    }
+    let same = |json: Value| {
+        let head = if json.get(BIAS).is_some() { HeadKind::Score } else { HeadKind::Lm };
+        let there = Config::from_hf(&json).ok()?;
+        let ours = &model.config;
+        let there = Config { bos: ours.bos, eos: ours.eos.clone(), pad: ours.pad, ..there };
+        (there == *ours && head == model.head_kind()).then_some(())
+    };
+    match read_json(&dir.join("config.json")).ok().and_then(same) {
+        Some(()) => Ok(()),
+        None => Err(ModelError::file(dir, "holds another model, which would be overwritten", remedy)),
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of this crate by itself: files, generation, checkpoints.
