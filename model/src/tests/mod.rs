@@ -1,1 +1,1 @@
-//! Tests of this crate by itself: files, generation, checkpoints.
+//! Tests of this crate by itself.
