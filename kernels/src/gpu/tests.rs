@@ -4,10 +4,16 @@ use crate::{Binary, Tensor, Unary, map, zip};
 use std::sync::Arc;
 
 /// naga accepts every shader with every header, and it keeps to what any WebGPU offers.
+/// `DUMP_WGSL=folder` also writes them out, for other compilers to judge.
 #[test]
 fn shaders_are_valid_and_portable() {
     let sources = sources();
     assert!(sources.len() > 40, "{} shaders", sources.len());
+    if let Ok(folder) = std::env::var("DUMP_WGSL") {
+        for (name, source) in &sources {
+            std::fs::write(format!("{folder}/{}.wgsl", name.replace(' ', "_")), source).unwrap();
+        }
+    }
     // the name and the constants choose the pipeline
     let mut names: Vec<&String> = sources.iter().map(|(name, _)| name).collect();
     names.sort();
