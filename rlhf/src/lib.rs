@@ -5,7 +5,13 @@
 //! [`metrics`]; how their results are judged is in [`stats`].
 
 pub mod data;
-#[allow(dead_code)] // the loops that use it follow
+pub mod lm;
 pub mod metrics;
+pub mod ppo;
+pub mod pretrain;
+pub mod rm;
+pub mod rollout;
+pub mod sft;
 pub mod stats;
+pub mod train;
 pub mod world;

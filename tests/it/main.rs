@@ -3,5 +3,8 @@
 mod data; // real files: every kind of row, token ids, cuts, the split by prompt
 mod gpu; // a GPU for the tests that want one
 mod gradcheck; // every op against finite differences
+mod losses; // rewards, GAE, PPO and ranking losses with their gradients: by hand and against PyTorch
 mod parity; // every kernel: plain loop in f64, CPU, GPU
+mod rlhf; // SFT, reward model and PPO on tiny models: self-checks, accumulation, learning, resume bit for bit
+mod support; // what several tests share: golden files, comparing numbers, a tiny model
 mod tidy; // the rules of ARCHITECTURE.md that a test can check

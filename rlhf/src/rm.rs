@@ -1,0 +1,269 @@
+//! The reward model: a transformer with one number where the vocabulary was, taught from rankings.
+//!
+//! InstructGPT, equation 1. A labeler ranked K answers to a prompt; that is one element of a batch with all its
+//! C(K,2) comparisons, so every answer goes through the network once and is used in one update. (Shuffled into single
+//! comparisons, each answer would be used K−1 times and one epoch would already overfit.)
+
+use crate::{
+    data::{Example, Ranking},
+    rollout::Episode,
+    stats::Interval,
+    train::{Learner, Order, Progress, Run, State, TrainError, check_lengths, plan},
+};
+use autograd::{AdamWConfig, Params, Schedule, Var, Weights, ops};
+use kernels::{Ids, Rng, Segments, Tensor, read_all};
+use model::{Transformer, score::cut};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RmConfig {
+    /// how often the rankings are seen; the paper: 1, more overfits quickly
+    pub epochs: f32,
+    /// prompts a step, each with all its answers; the paper: 64
+    pub batch: usize,
+    /// learning rate at its peak; the paper's 9e-6 is for 6 billion parameters, small models want more
+    pub lr: f32,
+    /// steps over which the learning rate rises to its peak; the paper: 0
+    pub warmup: usize,
+    /// the cosine ends at this share of the peak; the paper: 0.1
+    pub lr_floor: f32,
+    /// pulls on matrices, not on norms and biases
+    pub weight_decay: f32,
+    /// the gradient is shortened to this norm; 0 leaves it
+    pub grad_clip: f32,
+    /// tokens a micro-batch; memory, not results, depends on it
+    pub token_budget: usize,
+}
+
+impl Default for RmConfig {
+    fn default() -> RmConfig {
+        RmConfig {
+            epochs: 1.0,
+            batch: 64,
+            lr: 9e-6,
+            warmup: 0,
+            lr_floor: 0.1,
+            weight_decay: 0.0,
+            grad_clip: 1.0,
+            token_budget: 8192,
+        }
+    }
+}
+
+// ---- comparisons ---------------------------------------------------------------------------------------------------
+
+/// One comparison: rows of the better and the worse answer, and how much it counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Comparison {
+    pub better: usize,
+    pub worse: usize,
+    pub weight: f32,
+}
+
+/// All comparisons of one ranking (lower is better, ties are dropped), together of weight 1. `first` is the row of its
+/// first answer. Empty when every answer ties.
+pub fn comparisons(ranks: &[f32], first: usize) -> Vec<Comparison> {
+    let k = ranks.len();
+    let ordered = (0..k).flat_map(|a| (0..k).map(move |b| (a, b))).filter(|&(a, b)| ranks[a] < ranks[b]);
+    let mut pairs: Vec<Comparison> =
+        ordered.map(|(a, b)| Comparison { better: first + a, worse: first + b, weight: 1.0 }).collect();
+    let weight = 1.0 / pairs.len().max(1) as f32;
+    pairs.iter_mut().for_each(|pair| pair.weight = weight);
+    pairs
+}
+
+/// scale · Σ weight · −log σ(r_better − r_worse) → [1].  scores [S]
+pub fn loss(scores: &Var, pairs: &[Comparison], scale: f32) -> Var {
+    let answers = scores.value().len();
+    let column = ops::reshape(scores, &[answers, 1]);
+    let pick = |row: fn(&Comparison) -> usize| {
+        let rows: Vec<u32> = pairs.iter().map(|pair| row(pair) as u32).collect();
+        ops::reshape(&ops::embed(&column, &Ids::new(rows)), &[pairs.len()])
+    };
+    let difference = &pick(|pair| pair.better) - &pick(|pair| pair.worse);
+    let weights: Vec<f32> = pairs.iter().map(|pair| -scale * pair.weight).collect();
+    let weights = Tensor::from_slice(&scores.value().device(), &[weights.len()], &weights);
+    ops::dot(&ops::log_sigmoid(&difference), &weights)
+}
+
+/// The score of every sequence, read at its last token.  → [S]
+fn scores(model: &Transformer, w: &Weights, sequences: &[&[u32]]) -> Var {
+    let seg = Segments::from_lengths(&sequences.iter().map(|s| s.len()).collect::<Vec<_>>());
+    let last: Vec<u32> = (0..seg.count()).map(|s| seg.range(s).end as u32 - 1).collect();
+    let hidden = model.hidden(w, &Ids::new(sequences.concat()), &seg, None); // [N, C]
+    model.score(w, &ops::embed(&hidden, &Ids::new(last)))
+}
+
+/// Scores of whole sequences (prompt and answer), by a model that is not learning.
+pub fn score(model: &Transformer, params: &Params, sequences: &[Vec<u32>], token_budget: usize) -> Vec<f32> {
+    let w = params.frozen();
+    let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+    let cuts = cut(&sequences.iter().map(|s| s.len()).collect::<Vec<_>>(), token_budget);
+    let parts: Vec<Tensor> =
+        cuts.into_iter().map(|range| scores(model, &w, &sequences[range]).value().clone()).collect();
+    read_all(&parts.iter().collect::<Vec<_>>()).concat()
+}
+
+/// A reward model as PPO asks it: the score of every answer, prompt included.
+pub fn reward<'a>(
+    model: &'a Transformer,
+    params: &'a Params,
+    token_budget: usize,
+) -> impl Fn(&[Episode]) -> Vec<f32> + 'a {
+    move |episodes| score(model, params, &episodes.iter().map(Episode::sequence).collect::<Vec<_>>(), token_budget)
+}
+
+// ---- training ------------------------------------------------------------------------------------------------------
+
+/// `model` has a score head: `Transformer::as_score` of a language model.
+pub fn train(
+    model: &Transformer,
+    params: Params,
+    rankings: &[Ranking],
+    config: &RmConfig,
+    rng: Rng,
+    run: &mut Run,
+) -> Result<Params, TrainError> {
+    let rankings: Vec<Prepared> = rankings.iter().map(Prepared::new).filter(|r| !r.pairs.is_empty()).collect();
+    if rankings.is_empty() {
+        return Err(TrainError::Data("reward model: no ranking prefers one answer to another".into()));
+    }
+    check_lengths("ranked answer", rankings.iter().flat_map(|r| r.sequences.iter().map(Vec::len)), model)?;
+    let (end, total) = plan(rankings.len(), config.epochs, config.batch);
+    let schedule = Schedule::Cosine { warmup: config.warmup, floor: config.lr_floor };
+    let adam = AdamWConfig { weight_decay: config.weight_decay, ..AdamWConfig::default() };
+    let (mut learner, mut progress) = (Learner::new(params, adam, config.grad_clip), Progress::default());
+    let mut order = Order::new(rng.stream("order"), rankings.len());
+    run.restore(State::of(&mut progress, &mut learner))?;
+
+    while progress.step < total {
+        let batch: Vec<&Prepared> =
+            order.batch(progress.step, config.batch, end).into_iter().map(|i| &rankings[i]).collect();
+        let (losses, scores) = accumulate(model, &mut learner, &batch, config.token_budget);
+        let lr = schedule.lr_at(config.lr, progress.step, total);
+        let norm = learner.step(lr);
+
+        let mut metrics = describe(&batch, &losses, &scores);
+        metrics.push(("grad_norm", norm.as_ref().map_or(f64::NAN, |&norm| norm as f64)));
+        progress.count(norm.map(|_| ()))?;
+        progress.step += 1;
+        progress.tokens += batch.iter().map(|r| r.tokens as u64).sum::<u64>();
+        metrics.extend([
+            ("learning_rate", lr as f64),
+            ("epoch", progress.step as f64 * config.batch as f64 / rankings.len() as f64),
+            ("num_tokens", progress.tokens as f64),
+            ("skipped", progress.skipped as f64),
+        ]);
+        run.after_step(total, metrics, State::of(&mut progress, &mut learner))?;
+    }
+    Ok(learner.params)
+}
+
+/// A ranking as the network reads it.
+struct Prepared {
+    /// prompt and answer, one for each of the K answers
+    sequences: Vec<Vec<u32>>,
+    /// rows count from this prompt's first answer
+    pairs: Vec<Comparison>,
+    tokens: usize,
+}
+
+impl Prepared {
+    fn new(ranking: &Ranking) -> Prepared {
+        let sequences: Vec<Vec<u32>> = ranking.completions.iter().map(|c| [&ranking.prompt[..], c].concat()).collect();
+        let tokens = sequences.iter().map(Vec::len).sum();
+        Prepared { sequences, pairs: comparisons(&ranking.ranks, 0), tokens }
+    }
+}
+
+/// Adds the gradient of the mean loss a prompt. Micro-batches hold whole prompts. Returns losses and scores, on the device.
+fn accumulate(
+    model: &Transformer,
+    learner: &mut Learner,
+    batch: &[&Prepared],
+    token_budget: usize,
+) -> (Vec<Tensor>, Vec<Tensor>) {
+    let scale = 1.0 / batch.len() as f32;
+    let cuts = cut(&batch.iter().map(|r| r.tokens).collect::<Vec<_>>(), token_budget);
+    cuts.into_iter()
+        .map(|range| {
+            let sequences: Vec<&[u32]> =
+                batch[range.clone()].iter().flat_map(|r| r.sequences.iter().map(Vec::as_slice)).collect();
+            let pairs = all_pairs(&batch[range]);
+            learner.backprop(|w| {
+                let scores = scores(model, w, &sequences);
+                (loss(&scores, &pairs, scale), scores.value().clone())
+            })
+        })
+        .unzip()
+}
+
+/// The comparisons of several prompts, their rows counted through.
+fn all_pairs(batch: &[&Prepared]) -> Vec<Comparison> {
+    let mut first = 0;
+    let mut all = Vec::new();
+    for ranking in batch {
+        let shift = |p: &Comparison| Comparison { better: p.better + first, worse: p.worse + first, ..*p };
+        all.extend(ranking.pairs.iter().map(shift));
+        first += ranking.sequences.len();
+    }
+    all
+}
+
+fn describe(batch: &[&Prepared], losses: &[Tensor], scores: &[Tensor]) -> Vec<(&'static str, f64)> {
+    let read = read_all(&losses.iter().chain(scores).collect::<Vec<_>>());
+    let loss: f64 = read[..losses.len()].iter().map(|l| l[0] as f64).sum();
+    let scores: Vec<f64> = read[losses.len()..].iter().flatten().map(|&s| s as f64).collect();
+    let margins: Vec<f64> = all_pairs(batch).iter().map(|p| scores[p.better] - scores[p.worse]).collect();
+    let right = margins.iter().filter(|&&m| m > 0.0).count();
+    vec![
+        ("loss", loss),
+        ("accuracy", right as f64 / margins.len() as f64),
+        ("margin", crate::stats::mean(&margins)),
+        ("mean_reward", crate::stats::mean(&scores)),
+        ("min_reward", scores.iter().fold(f64::INFINITY, |a, &b| a.min(b))),
+        ("max_reward", scores.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b))),
+    ]
+}
+
+// ---- afterwards ----------------------------------------------------------------------------------------------------
+
+/// Sets the bias of the score head so that demonstrations score 0 on average (the loss does not care where 0 is).
+/// Returns the mean they had.
+pub fn center(model: &Transformer, params: &mut Params, demonstrations: &[Example], token_budget: usize) -> f64 {
+    let sequences: Vec<Vec<u32>> = demonstrations.iter().map(|d| d.tokens.clone()).collect();
+    let scores = score(model, params, &sequences, token_budget);
+    let mean = scores.iter().map(|&s| s as f64).sum::<f64>() / scores.len().max(1) as f64;
+    let bias = model.score_bias().expect("a reward model has a score head with a bias");
+    let old = params.get(bias).item();
+    params.set(bias, &[old - mean as f32]);
+    mean
+}
+
+/// Share of held-out comparisons that the model orders as the labeler did. Equal scores count ½.
+/// The interval takes comparisons for independent; those of one prompt are not quite.
+pub fn accuracy(model: &Transformer, params: &Params, rankings: &[Ranking], token_budget: usize) -> Interval {
+    let prepared: Vec<Prepared> = rankings.iter().map(Prepared::new).collect();
+    let sequences: Vec<Vec<u32>> = prepared.iter().flat_map(|r| r.sequences.clone()).collect();
+    let scores = score(model, params, &sequences, token_budget);
+    let pairs = all_pairs(&prepared.iter().collect::<Vec<_>>());
+    Interval::wilson(pairs.iter().map(|p| half_point(scores[p.better], scores[p.worse])).sum(), pairs.len())
+}
+
+/// Share of the comparisons of one ranker (no ties) that another orders the same way; its ties count ½.
+pub fn agreement<'a>(rankings: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Interval {
+    let (mut hits, mut n) = (0.0, 0);
+    for (mine, theirs) in rankings {
+        for pair in comparisons(mine, 0) {
+            hits += half_point(theirs[pair.worse], theirs[pair.better]); // ranks: lower is better
+            n += 1;
+        }
+    }
+    Interval::wilson(hits, n)
+}
+
+/// 1 when the first is greater, ½ when they are equal, else 0.
+fn half_point(better: f32, worse: f32) -> f64 {
+    if better == worse { 0.5 } else { (better > worse) as u8 as f64 }
+}
