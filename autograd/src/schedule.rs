@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn cosine_after_warmup() {
         let schedule = Schedule::Cosine { warmup: 3, floor: 0.1 };
-        let want = [3.333_333_3e-4, 6.666_666_7e-4, 1e-3, 1e-3, 9.554_36e-4, 8.305_704_1e-4, 6.501_344_2e-4];
+        let want = [3.333_333_3e-4, 6.666_666_7e-4, 1e-3, 1e-3, 9.554_36e-4, 8.305_704e-4, 6.501_344e-4];
         want.into_iter().enumerate().for_each(|(step, want)| close(schedule.lr_at(1e-3, step, 10), want));
     }
 

@@ -53,6 +53,7 @@ impl Backprop<'_> {
 ///
 /// `back` is given dy, the gradient of the value, and which inputs want theirs; it returns one gradient
 /// per input, in the input's shape. It is kept, with all that it captured, only if an input is tracked.
+/// Capture tensors, never a `Var`: that would hold the tape from within.
 #[track_caller]
 pub fn record<const N: usize>(
     name: &'static str,

@@ -10,8 +10,10 @@ use kernels::{Device, Heads, Ids, Rng, Segments, Tensor, rope_table};
 struct Row {
     op: &'static str,
     inputs: Vec<Tensor>,
-    f: Box<dyn Fn(&[Var]) -> Var>,
+    f: Function,
 }
+
+type Function = Box<dyn Fn(&[Var]) -> Var>;
 
 fn row(op: &'static str, inputs: Vec<Tensor>, f: impl Fn(&[Var]) -> Var + 'static) -> Row {
     Row { op, inputs, f: Box::new(f) }

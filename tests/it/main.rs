@@ -1,10 +1,12 @@
 //! Table of contents of the integration tests.
 
 mod data; // real files: every kind of row, token ids, cuts, the split by prompt
+mod fused; // ragged, cached, accumulated, checkpointed: each equals the plain way
+mod golden; // whole models against PyTorch: logits, gradients, AdamW steps, greedy text
 mod gpu; // a GPU for the tests that want one
 mod gradcheck; // every op against finite differences
 mod losses; // rewards, GAE, PPO and ranking losses with their gradients: by hand and against PyTorch
 mod parity; // every kernel: plain loop in f64, CPU, GPU
 mod rlhf; // SFT, reward model and PPO on tiny models: self-checks, accumulation, learning, resume bit for bit
-mod support; // what several tests share: golden files, comparing numbers, a tiny model
+mod support; // what several tests share
 mod tidy; // the rules of ARCHITECTURE.md that a test can check
