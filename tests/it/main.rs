@@ -4,6 +4,7 @@ mod data; // real files: every kind of row, token ids, cuts, the split by prompt
 mod fused; // ragged, cached, accumulated, checkpointed: each equals the plain way
 mod golden; // whole models against PyTorch: logits, gradients, AdamW steps, greedy text
 mod gpu; // a GPU for the tests that want one
+mod gpu_model; // whole models on a GPU
 mod gradcheck; // every op against finite differences
 mod losses; // rewards, GAE, PPO and ranking losses with their gradients: by hand and against PyTorch
 mod parity; // every kernel: plain loop in f64, CPU, GPU

@@ -1,0 +1,92 @@
+//! Whole models on a GPU: losses, gradients, optimizer steps and answers as on the CPU.
+use autograd::{AdamW, AdamWConfig, Params, Var, ops};
+use kernels::{Device, Ids, Rng, Sampling, Segments, Tensor};
+use model::{Config, GenerateConfig, HeadKind, Transformer, generate};
+
+/// Small, with sizes that fit no tile; grouped heads in the Llama.
+fn configs() -> [Config; 2] {
+    [Config::gpt2(97, 128, 2, 36, 3), Config::llama(101, 128, 2, 48, 4, 2)]
+}
+
+fn on(device: &Device, config: &Config) -> (Transformer, Params) {
+    let (model, params) = Transformer::new(config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
+    (model, params.to(device))
+}
+
+/// A ragged batch of random tokens.
+fn batch(config: &Config) -> (Ids, Segments) {
+    let seg = Segments::from_lengths(&[5, 70, 1, 33]);
+    let mut draws = Rng::new(2).draws();
+    (Ids::new((0..seg.tokens()).map(|_| draws.below(config.vocab) as u32).collect()), seg)
+}
+
+/// Minus the weighted log-probability of each token's successor.
+fn loss(model: &Transformer, w: &autograd::Weights, (tokens, seg): &(Ids, Segments)) -> Var {
+    let n = tokens.len();
+    let next = Ids::new((0..n).map(|i| tokens.host()[(i + 1) % n]).collect());
+    let weights: Vec<f32> = (0..n).map(|i| if i % 3 == 0 { 0.0 } else { -1.0 / n as f32 }).collect();
+    let hidden = model.hidden(w, tokens, seg, Some((0.1, Rng::new(3))));
+    let lp = ops::logprob(&model.logits(w, &hidden), &next);
+    ops::dot(&lp, &Tensor::from_slice(&w.device(), &[n], &weights))
+}
+
+/// Losses of four steps, the gradients of the first, and the parameters at the end.
+fn train(device: &Device, config: &Config) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let (model, mut params) = on(device, config);
+    let batch = batch(config);
+    let mut adamw = AdamW::new(AdamWConfig::default(), &params);
+    let (mut losses, mut first) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let mut grads = params.grads();
+        losses.push(params.backprop(&mut grads, |w| (loss(&model, w, &batch), ())).0);
+        if first.is_empty() {
+            first = grads.flat().to_vec();
+        }
+        adamw.step(&mut params, &grads, 1e-3, Some(1.0)).expect("finite gradients");
+    }
+    (losses, first, params.flat().to_vec())
+}
+
+#[track_caller]
+fn close(what: &str, a: &[f32], b: &[f32], within: f32) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let size = a.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
+    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / size;
+    println!("{what}: {worst:.1e}");
+    assert!(worst <= within, "{what}: {worst} > {within}");
+}
+
+#[test]
+fn training_on_a_gpu_is_training() {
+    let Some(gpu) = crate::gpu::device() else { return };
+    for config in configs() {
+        let name = format!("{:?}", config.arch);
+        let (losses, grads, params) = train(&Device::Cpu, &config);
+        let (gpu_losses, gpu_grads, gpu_params) = train(&gpu, &config);
+        close(&format!("{name} losses"), &losses, &gpu_losses, 1e-5);
+        close(&format!("{name} gradients"), &grads, &gpu_grads, 1e-4);
+        close(&format!("{name} parameters after four steps"), &params, &gpu_params, 2e-3);
+        // the same device, the same bits
+        let again = train(&gpu, &config);
+        assert_eq!(gpu_params, again.2, "{name}: the second run ends elsewhere");
+    }
+}
+
+#[test]
+fn a_gpu_writes_the_same_answers() {
+    let Some(gpu) = crate::gpu::device() else { return };
+    for config in configs() {
+        let prompts: Vec<Vec<u32>> = (1..8).map(|n| (0..n * 3).map(|i| (i * 7 + n) as u32 % 90).collect()).collect();
+        for sampling in [Sampling::GREEDY, Sampling { temperature: 0.8, top_k: 30, top_p: 0.9 }] {
+            let how = GenerateConfig { max_new: 12, sampling, eos: vec![0], batch: 4 };
+            let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
+                let (model, params) = on(device, &config);
+                generate(&model, &params.frozen(), &prompts, &how, Rng::new(5), None, |_, _| ()).expect("an answer")
+            });
+            for (prompt, (a, b)) in cpu.iter().zip(&gpu).enumerate() {
+                assert_eq!(a.tokens, b.tokens, "{:?} {sampling:?} prompt {prompt}", config.arch);
+                close("log-probabilities", &a.logprobs, &b.logprobs, 1e-4);
+            }
+        }
+    }
+}
