@@ -1,7 +1,7 @@
 //! Kernels on the CPU: `cargo bench --bench kernels`, or one group: `cargo bench --bench kernels -- matmul`.
 //!
 //! Matrix products and attention are reported in operations (criterion's "elem/s" are flops), the others in bytes
-//! that must move at least. `RLHF_SIMD=portable|avx2|avx512` picks an instruction set, `RAYON_NUM_THREADS` threads.
+//! that must move at least. `RLHF_SIMD=portable|avx2|avx512` picks an instruction set, `RLHF_THREADS` threads.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kernels::{

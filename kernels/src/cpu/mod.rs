@@ -1,6 +1,7 @@
 //! What the fast CPU code of every kernel stands on.
 //!
-//! - [`par`]: work over all cores, cut in pieces that depend on shapes alone, so that a result has the same bits
+//! - [`crew`]: the threads
+//! - [`par`]: work over all of them, cut in pieces that depend on shapes alone, so that a result has the same bits
 //!   however many threads there are
 //! - [`simd`]: which vector instructions this machine has, and a macro that compiles one loop for each of them
 //! - [`math`]: exp, ln, sigmoid and sums in a form that compilers turn into vector code
@@ -10,6 +11,7 @@
 //!
 //! All `unsafe` of the CPU side is in this folder.
 
+pub mod crew;
 pub mod gemm;
 pub mod math;
 pub mod par;

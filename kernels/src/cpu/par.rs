@@ -3,8 +3,7 @@
 //! Every cut is made from shapes alone and never from the number of threads, so results have the same bits on
 //! one core and on sixty-four.
 
-use super::pool;
-use rayon::prelude::*;
+use super::{crew, pool};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -12,12 +11,8 @@ use std::ops::Range;
 const SMALL: usize = 16 * 1024;
 
 /// `f(0)`, `f(1)` … `f(count - 1)`, in any order, on all cores.
-pub fn tasks(count: usize, f: impl Fn(usize) + Sync + Send) {
-    if count <= 1 {
-        (0..count).for_each(f);
-    } else {
-        (0..count).into_par_iter().for_each(f);
-    }
+pub fn tasks(count: usize, f: impl Fn(usize) + Sync) {
+    crew::run(count, &f);
 }
 
 /// How many rows go in one piece when a row costs about `work` element operations.
@@ -31,7 +26,7 @@ pub fn rows<const P: usize>(
     rows: usize,
     grain: usize,
     outputs: [(&mut [f32], usize); P],
-    f: impl Fn(Range<usize>, [&mut [f32]; P]) + Sync + Send,
+    f: impl Fn(Range<usize>, [&mut [f32]; P]) + Sync,
 ) {
     for (out, width) in &outputs {
         assert_eq!(out.len(), rows * width, "an output of {rows} rows of {width}");
@@ -53,7 +48,7 @@ pub fn rows_and_sum<const P: usize>(
     grain: usize,
     outputs: [(&mut [f32], usize); P],
     sum: &mut [f32],
-    f: impl Fn(Range<usize>, [&mut [f32]; P], &mut [f32]) + Sync + Send,
+    f: impl Fn(Range<usize>, [&mut [f32]; P], &mut [f32]) + Sync,
 ) {
     let grain = grain.max(rows.div_ceil(64)); // at most 64 pieces to add up
     let pieces = rows.div_ceil(grain);
@@ -73,8 +68,17 @@ pub fn rows_and_sum<const P: usize>(
 }
 
 /// The results of `f(0)` … `f(count - 1)`, `grain` of them to a task.
-pub fn map<T: Send>(count: usize, grain: usize, f: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
-    (0..count).into_par_iter().with_min_len(grain).map(f).collect()
+pub fn map<T: Clone + Default + Send>(count: usize, grain: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let mut out = vec![T::default(); count];
+    let shared = Shared::new(&mut out);
+    tasks(count.div_ceil(grain), |task| {
+        let range = task * grain..((task + 1) * grain).min(count);
+        // SAFETY: the ranges of two tasks do not meet.
+        for (i, out) in range.clone().zip(unsafe { shared.slice(range) }) {
+            *out = f(i);
+        }
+    });
+    out
 }
 
 /// Rows `starts[s]..starts[s + 1]` of every segment s, times every part: a task for each. A part is `P` blocks, each
@@ -83,7 +87,7 @@ pub fn grid<const O: usize, const P: usize>(
     starts: &[u32],
     outputs: [(&mut [f32], usize); O],
     parts: &[[(usize, Range<usize>); P]],
-    f: impl Fn(Range<usize>, usize, [Block; P]) + Sync + Send,
+    f: impl Fn(Range<usize>, usize, [Block; P]) + Sync,
 ) {
     let rows = *starts.last().expect("segments have an end") as usize;
     for (o, (out, width)) in outputs.iter().enumerate() {
@@ -152,7 +156,7 @@ impl<'a> Block<'a> {
 }
 
 /// A slice that several tasks write, each in its own places.
-pub struct Shared<T> {
+struct Shared<T> {
     start: *mut T,
     len: usize,
 }
@@ -161,14 +165,14 @@ unsafe impl<T: Send> Send for Shared<T> {}
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
-    pub fn new(slice: &mut [T]) -> Shared<T> {
+    fn new(slice: &mut [T]) -> Shared<T> {
         Shared { start: slice.as_mut_ptr(), len: slice.len() }
     }
 
     /// # Safety
     /// No two slices that live at once may overlap, and none may outlive the slice this was made from.
     #[allow(clippy::mut_from_ref)]
-    pub unsafe fn slice(&self, range: Range<usize>) -> &mut [T] {
+    unsafe fn slice(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len);
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }

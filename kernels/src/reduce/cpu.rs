@@ -7,7 +7,7 @@ use crate::cpu::simd::per_level;
 /// Elements to a task.
 const GRAIN: usize = 1 << 14;
 
-fn over_pieces(len: usize, f: impl Fn(std::ops::Range<usize>) -> f32 + Sync + Send) -> f32 {
+fn over_pieces(len: usize, f: impl Fn(std::ops::Range<usize>) -> f32 + Sync) -> f32 {
     let pieces = par::map(len.div_ceil(GRAIN), 1, |i| f(i * GRAIN..len.min((i + 1) * GRAIN)));
     pieces.into_iter().map(f64::from).sum::<f64>() as f32
 }

@@ -9,6 +9,7 @@ impl Tile for Avx2 {
     const MR: usize = 6;
     const NR: usize = 16;
     const KC: usize = 384;
+    const MASKED: bool = false;
 
     unsafe fn run(t: TileArgs) {
         // SAFETY: as this function's

@@ -9,6 +9,7 @@ impl Tile for Avx512 {
     const MR: usize = 6;
     const NR: usize = 64;
     const KC: usize = 128;
+    const MASKED: bool = true;
 
     unsafe fn run(t: TileArgs) {
         // SAFETY: as this function's
@@ -28,35 +29,40 @@ impl Tile for Avx512 {
 #[inline(always)]
 unsafe fn by_columns<const MR: usize>(t: TileArgs) {
     unsafe {
-        match t.cols.div_ceil(16) {
-            1 => tile::<MR, 1>(t),
-            2 => tile::<MR, 2>(t),
-            3 => tile::<MR, 3>(t),
-            _ => tile::<MR, 4>(t),
+        match (t.cols.div_ceil(16), t.cols.is_multiple_of(16)) {
+            (1, true) => tile::<MR, 1, false>(t),
+            (1, false) => tile::<MR, 1, true>(t),
+            (2, true) => tile::<MR, 2, false>(t),
+            (2, false) => tile::<MR, 2, true>(t),
+            (3, true) => tile::<MR, 3, false>(t),
+            (3, false) => tile::<MR, 3, true>(t),
+            (_, true) => tile::<MR, 4, false>(t),
+            (_, false) => tile::<MR, 4, true>(t),
         }
     }
 }
 
-/// `MR` rows, `NV` vectors of 16 columns, the last of them perhaps in part.
+/// `MR` rows, `NV` vectors of 16 columns, the last of them in part where `MASKED` (masked stores are slow).
 #[target_feature(enable = "avx512f")]
-unsafe fn tile<const MR: usize, const NV: usize>(t: TileArgs) {
+unsafe fn tile<const MR: usize, const NV: usize, const MASKED: bool>(t: TileArgs) {
     unsafe {
-        let last: __mmask16 = 0xffff >> (NV * 16 - t.cols);
-        let mask = |v: usize| if v == NV - 1 { last } else { 0xffff };
+        // A mask of ones known to the compiler becomes a plain load or store.
+        let last: __mmask16 = if MASKED { 0xffff >> (NV * 16 - t.cols) } else { 0xffff };
+        let mask = |v: usize| if MASKED && v == NV - 1 { last } else { 0xffff };
         let mut sum = [[_mm512_setzero_ps(); NV]; MR];
         for i in 0..MR {
             for v in 0..NV {
-                _mm_prefetch::<_MM_HINT_T0>(t.c.add(i * t.c_row + v * 16) as *const i8);
+                _mm_prefetch::<_MM_HINT_T0>(t.c.wrapping_add(i * t.c_row + v * 16) as *const i8);
             }
         }
         let (mut a, mut b) = (t.a, t.b);
         for _ in 0..t.depth {
             let mut row = [_mm512_setzero_ps(); NV];
             for v in 0..NV {
-                row[v] = _mm512_maskz_loadu_ps(mask(v), b.add(v * 16));
+                row[v] = _mm512_maskz_loadu_ps(mask(v), b.wrapping_add(v * 16));
             }
             for i in 0..MR {
-                let x = _mm512_set1_ps(*a.add(i * t.a_row));
+                let x = _mm512_set1_ps(*a.wrapping_add(i * t.a_row));
                 for v in 0..NV {
                     sum[i][v] = _mm512_fmadd_ps(x, row[v], sum[i][v]);
                 }
@@ -67,10 +73,10 @@ unsafe fn tile<const MR: usize, const NV: usize>(t: TileArgs) {
         for i in 0..MR {
             for v in 0..NV {
                 if !t.start.is_null() {
-                    let start = _mm512_maskz_loadu_ps(mask(v), t.start.add(i * t.start_row + v * 16));
+                    let start = _mm512_maskz_loadu_ps(mask(v), t.start.wrapping_add(i * t.start_row + v * 16));
                     sum[i][v] = _mm512_add_ps(sum[i][v], start);
                 }
-                _mm512_mask_storeu_ps(t.c.add(i * t.c_row + v * 16), mask(v), sum[i][v]);
+                _mm512_mask_storeu_ps(t.c.wrapping_add(i * t.c_row + v * 16), mask(v), sum[i][v]);
             }
         }
     }

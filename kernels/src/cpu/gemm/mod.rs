@@ -18,12 +18,14 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
-mod rows;
+mod transpose;
 
 use super::par::{self, Block};
+use super::pool::{self, Pooled};
 use super::simd::{Level, level};
 use std::cell::RefCell;
 use std::ops::Range;
+pub use transpose::transpose;
 
 /// An operand where it lies: element (i, j) is `data[i * row + j * col]`.
 #[derive(Clone, Copy)]
@@ -72,6 +74,8 @@ trait Tile {
     const MR: usize;
     const NR: usize;
     const KC: usize;
+    /// Does a tile read no more columns of B than it has?
+    const MASKED: bool;
 
     /// C(i, j) = start(i, j) + Σ_k A(i, k) B(k, j) for i < `t.rows` ≤ MR, j < `t.cols` ≤ NR.
     ///
@@ -120,6 +124,9 @@ fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: b
     if m == 0 || n == 0 {
         return;
     }
+    if m <= FEW && n > 4 * m && b.row == 1 && b.col > 1 {
+        return few_rows(k, a, b, start, c, spread);
+    }
     let (c, c_row) = c.raw();
     let product = Product { m, n, k, a, b, start, c: Out(c), c_row, spread };
     match level() {
@@ -133,6 +140,27 @@ fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: b
     }
 }
 
+/// A few rows times Bᵀ (decoding): Cᵀ = Bᵀ Aᵀ, so that the long side of B is walked where it lies, once, and only the
+/// few rows of A are packed.
+fn few_rows(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: bool) {
+    let [m, n] = c.size();
+    let mut turned = Pooled::from(pool::take(n * m));
+    product(k, b.transposed(), a.transposed(), Start::Zero, Block::new(&mut turned, m, m), spread);
+    for i in 0..m {
+        let row = c.row(i);
+        match start {
+            Start::Zero => row.fill(0.0),
+            Start::Old => {}
+            Start::Bias(bias) => row.copy_from_slice(bias),
+        }
+        for (c, column) in row.iter_mut().zip(turned.chunks_exact(m)) {
+            *c += column[i];
+        }
+    }
+}
+
+/// What `few_rows` is for: one AVX-512 vector of them.
+const FEW: usize = 16;
 /// Products of fewer multiply-adds than this stay on one thread.
 const ONE_THREAD: usize = 1 << 18;
 /// A packed panel of B has at most this many numbers (32 KiB).
@@ -188,8 +216,12 @@ impl Product<'_> {
         // Equal blocks of k; an empty product still has to write its start.
         let blocks = self.k.div_ceil(T::KC).max(1);
         let deep = self.k.div_ceil(blocks);
-        // Where B's rows are dense and hardly longer than a tile, they already are a panel.
-        let packed = !(self.b.col == 1 && self.b.row <= T::NR && cols == T::NR);
+        // B's rows are read where they lie when they already are a panel, or when packing would hardly pay; and when
+        // a whole tile may be read there.
+        let panel_like = self.b.row <= T::NR || rows.len() <= 4 * T::MR;
+        let width = if T::MASKED { cols } else { T::NR };
+        let in_place = self.k > 0 && (self.k - 1) * self.b.row + left + width <= self.b.data.len();
+        let packed = !(self.b.col == 1 && panel_like && in_place);
         PANEL_OF_THREAD.with_borrow_mut(|panel| {
             for block in 0..blocks {
                 let top = block * deep;
@@ -258,7 +290,7 @@ fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mu
             panel[..ks.len() * width].fill(0.0);
         }
         // B(k, j) = data[k + j * col]: a transposition
-        rows::transpose(&b.data[js.start * b.col + ks.start..], b.col, js.len(), ks.len(), panel, width);
+        transpose(&b.data[js.start * b.col + ks.start..], b.col, js.len(), ks.len(), panel, width);
     }
 }
 
@@ -268,7 +300,7 @@ mod tests {
     use super::super::test::noise;
     use super::*;
 
-    const SHAPES: [[usize; 3]; 14] = [
+    const SHAPES: [[usize; 3]; 16] = [
         [1, 1, 1],
         [1, 5, 3],
         [5, 1, 7],
@@ -283,6 +315,8 @@ mod tests {
         [64, 200, 65],
         [257, 130, 100],
         [300, 600, 70],
+        [1, 300, 70],
+        [16, 700, 33],
     ];
 
     /// Every form and start against plain loops in f64.
@@ -321,67 +355,19 @@ mod tests {
         });
     }
 
+    /// Columns and rows alone, so cut otherwise than in the whole product.
     #[test]
-    fn the_same_bits_on_any_number_of_threads() {
+    fn the_cut_leaves_no_mark() {
         each_level(|level| {
             let [m, n, k] = [517, 200, 300];
             let (a, b) = (noise(m * k, 1), noise(k * n, 2));
-            let on = |threads| {
-                let mut c = vec![0.0; m * n];
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| gemm([m, n, k], Matrix::new(&a, k), Matrix::new(&b, n), Start::Zero, &mut c));
-                c
-            };
-            assert!(on(1) == on(3), "{level:?}");
-        });
-    }
-
-    /// `cargo test --release -p kernels gemm_speed -- --ignored --nocapture`
-    #[test]
-    #[ignore = "a measurement"]
-    fn gemm_speed() {
-        let shapes = [
-            [256, 256, 256],
-            [512, 512, 512],
-            [1024, 1024, 1024],
-            [2048, 192, 64],
-            [2048, 64, 64],
-            [2048, 256, 64],
-            [2048, 64, 256],
-            [2048, 600, 64],
-            [2048, 384, 128],
-            [2048, 128, 512],
-            [2048, 600, 128],
-            [2048, 768, 256],
-            [512, 2304, 768],
-            [512, 768, 3072],
-            [64, 192, 64],
-            [64, 256, 256],
-            [16, 192, 64],
-            [4, 256, 256],
-            [1, 768, 768],
-        ];
-        for [m, n, k] in shapes {
-            let mut line = format!("{m:5} {n:5} {k:5}");
-            for (name, [m, n, k]) in [("NN", [m, n, k]), ("NT", [m, n, k]), ("TN", [n, k, m])] {
-                let (a, b) = (noise(m * k, 1), noise(k * n, 2));
-                let am = if name == "TN" { Matrix::new(&a, m).transposed() } else { Matrix::new(&a, k) };
-                let bm = if name == "NT" { Matrix::new(&b, k).transposed() } else { Matrix::new(&b, n) };
-                let mut c = vec![0.0; m * n];
-                let flops = 2.0 * (m * n * k) as f64;
-                let times = (2e8 / flops).clamp(3.0, 2000.0) as usize;
-                let mut rates = vec![];
-                for _ in 0..9 {
-                    let t = std::time::Instant::now();
-                    for _ in 0..times {
-                        gemm([m, n, k], am, bm, Start::Zero, &mut c);
-                    }
-                    rates.push(flops * times as f64 / t.elapsed().as_secs_f64() * 1e-9);
-                }
-                rates.sort_by(f64::total_cmp);
-                line += &format!("   {name} {:6.1} (best {:6.1})", rates[4], rates[8]);
+            let mut whole = vec![0.0; m * n];
+            gemm([m, n, k], Matrix::new(&a, k), Matrix::new(&b, n), Start::Zero, &mut whole);
+            for i in [0, 3, 200, 516] {
+                let mut row = vec![0.0; n];
+                gemm([1, n, k], Matrix::new(&a[i * k..], k), Matrix::new(&b, n), Start::Zero, &mut row);
+                assert!(row == whole[i * n..][..n], "{level:?} row {i}");
             }
-            println!("{line}");
-        }
+        });
     }
 }

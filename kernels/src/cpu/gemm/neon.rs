@@ -9,6 +9,7 @@ impl Tile for Neon {
     const MR: usize = 8;
     const NR: usize = 8;
     const KC: usize = 512;
+    const MASKED: bool = false;
 
     unsafe fn run(t: TileArgs) {
         // SAFETY: as this function's

@@ -11,6 +11,7 @@ impl Tile for Portable {
     const MR: usize = MR;
     const NR: usize = NR;
     const KC: usize = 512;
+    const MASKED: bool = false;
 
     unsafe fn run(t: TileArgs) {
         // SAFETY: as this function's
