@@ -1,21 +1,9 @@
 //! Real data files, those that lie beside a checkout: what is found in them, and that nothing is lost.
 
-use std::path::{Path, PathBuf};
-
+use crate::support::shared;
 use kernels::Rng;
 use model::Tokenizer;
 use rlhf_core::data::{self, Content, DataFile, Encoder, Inspection, Row};
-
-/// A file of the shared data, if it is there.
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("RLHF_SHARED").map(PathBuf::from);
-    let path = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared")).join(path);
-    if !path.exists() {
-        eprintln!("SKIPPED: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
 
 fn load(path: &str) -> Option<DataFile> {
     Some(data::load_file(&shared(path)?).unwrap())

@@ -3,11 +3,10 @@
 //!
 //! PyTorch's batches are padded on the right with a mask; ours are ragged: the tokens that the mask keeps,
 //! end to end. Every figure that is compared is of a real token, so the two must agree.
-use crate::support::shared;
+use crate::support::{Golden, golden, read_json, shared};
 use autograd::{AdamW, AdamWConfig, Grads, Params, Schedule, Var, Weights, ops};
 use kernels::{Device, Ids, Rng, Sampling, Segments, Tensor};
 use model::{GenerateConfig, Loaded, Transformer, generate, hf_windows, load};
-use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -55,46 +54,24 @@ impl Batch {
     }
 }
 
-/// The tensors that PyTorch left.
-struct Expected(Vec<u8>);
-
-impl Expected {
-    fn read(&self, name: &str) -> (Vec<usize>, Vec<f64>) {
-        let file = SafeTensors::deserialize(&self.0).unwrap();
-        let tensor = file.tensor(name).unwrap();
-        let words = tensor.data().chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
-        let numbers = match tensor.dtype() {
-            Dtype::F32 => words.map(|b| f32::from_le_bytes(b) as f64).collect(),
-            Dtype::I32 => words.map(|b| i32::from_le_bytes(b) as f64).collect(),
-            other => panic!("{name} is {other:?}"),
-        };
-        (tensor.shape().to_vec(), numbers)
+/// PyTorch's input, mask and labels.
+fn batch_of(golden: &Golden) -> Batch {
+    let length = golden.shape("input_ids")[1];
+    let [ids, mask, labels] = ["input_ids", "attention_mask", "labels"].map(|name| golden.array(name));
+    let (mut sequences, mut targets) = (Vec::new(), Vec::new());
+    for ((ids, mask), labels) in ids.chunks(length).zip(mask.chunks(length)).zip(labels.chunks(length)) {
+        let real = mask.iter().filter(|&&m| m == 1.0).count();
+        sequences.push(ids[..real].iter().map(|&id| id as u32).collect::<Vec<_>>());
+        targets.push(labels[..real].iter().map(|&l| (l >= 0.0).then_some(l as u32)).collect());
     }
-
-    fn names(&self) -> Vec<String> {
-        SafeTensors::deserialize(&self.0).unwrap().names().into_iter().map(String::from).collect()
-    }
-
-    /// Input, mask and labels.
-    fn batch(&self) -> Batch {
-        let (shape, ids) = self.read("input_ids");
-        let (mask, labels) = (self.read("attention_mask").1, self.read("labels").1);
-        let row = |x: &[f64], b: usize| x[b * shape[1]..][..shape[1]].to_vec();
-        let (mut sequences, mut targets) = (Vec::new(), Vec::new());
-        for b in 0..shape[0] {
-            let length = row(&mask, b).iter().filter(|&&m| m == 1.0).count();
-            sequences.push(row(&ids, b)[..length].iter().map(|&id| id as u32).collect::<Vec<_>>());
-            targets.push(row(&labels, b)[..length].iter().map(|&l| (l >= 0.0).then_some(l as u32)).collect());
-        }
-        Batch::new(&sequences, &targets)
-    }
+    Batch::new(&sequences, &targets)
 }
 
 /// Length of the difference over length of what is expected.
-fn relative(ours: &[f32], theirs: &[f64]) -> f64 {
+fn relative(ours: &[f32], theirs: &[f32]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
-    let difference: f64 = ours.iter().zip(theirs).map(|(a, b)| (*a as f64 - b).powi(2)).sum();
-    let size: f64 = theirs.iter().map(|b| b * b).sum();
+    let difference: f64 = ours.iter().zip(theirs).map(|(a, b)| (*a as f64 - *b as f64).powi(2)).sum();
+    let size: f64 = theirs.iter().map(|b| (*b as f64).powi(2)).sum();
     (difference / size).sqrt()
 }
 
@@ -104,12 +81,8 @@ fn within(what: &str, error: f64, tolerance: f64) -> f64 {
     error
 }
 
-fn read_json(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-fn numbers(json: &Value) -> Vec<f64> {
-    json.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+fn numbers(json: &Value) -> Vec<f32> {
+    json.as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
 }
 
 fn tokens(json: &Value) -> Vec<u32> {
@@ -132,9 +105,8 @@ fn greedy(loaded: &Loaded, prompts: &[Vec<u32>], max_new: usize) -> Vec<Vec<u32>
 fn check_golden(name: &str) {
     let Some(dir) = shared(&format!("golden/{name}")) else { return };
     let loaded = load(&dir, &Device::Cpu).unwrap();
-    let expected = Expected(std::fs::read(dir.join("expect.safetensors")).unwrap());
-    let json = read_json(&dir.join("expect.json"));
-    let batch = expected.batch();
+    let expected = golden(name).unwrap();
+    let (json, batch) = (&expected.json, batch_of(&expected));
 
     let logits = check_logits(&loaded, &expected, &batch);
     let (loss, gradients) = check_gradients(&loaded, &expected, &batch);
@@ -148,30 +120,29 @@ fn check_golden(name: &str) {
     println!("    {losses:.1e} in ten steps' losses, {norms:.1e} in their gradient norms; greedy text is the same");
 }
 
-fn check_logits(loaded: &Loaded, expected: &Expected, batch: &Batch) -> f64 {
+fn check_logits(loaded: &Loaded, expected: &Golden, batch: &Batch) -> f64 {
     let ours = batch.logits(&loaded.transformer, &loaded.params);
-    let (shape, theirs) = expected.read("logits");
+    let (shape, theirs) = (expected.shape("logits"), expected.array("logits"));
     let (length, vocab) = (shape[1], shape[2]);
     let real = |b| theirs[b * length * vocab..][..batch.segments.range(b).len() * vocab].to_vec();
-    let theirs: Vec<f64> = (0..batch.segments.count()).flat_map(real).collect();
+    let theirs: Vec<f32> = (0..batch.segments.count()).flat_map(real).collect();
     within("logits", relative(&ours.to_vec(), &theirs), 1e-5)
 }
 
 /// Relative errors of the loss and of the worst gradient. No tensor of theirs may be left over.
-fn check_gradients(loaded: &Loaded, expected: &Expected, batch: &Batch) -> (f64, f64) {
+fn check_gradients(loaded: &Loaded, expected: &Golden, batch: &Batch) -> (f64, f64) {
     let (model, params) = (&loaded.transformer, &loaded.params);
     let mut grads = params.grads();
     let (loss, ()) = params.backprop(&mut grads, |w| (batch.loss(model, w), ()));
-    let loss = within("loss", relative(&[loss], &expected.read("loss").1), 1e-5);
+    let loss = within("loss", relative(&[loss], &expected.array("loss")), 1e-5);
 
     let (mut left, mut worst) = (expected.names(), 0.0f64);
     left.retain(|name| name.starts_with("grad."));
     for window in hf_windows(model) {
         let name = format!("grad.{}", window.hf_name);
         let (shape, ours) = window.to_hf(&grads.get(window.param));
-        let (their_shape, theirs) = expected.read(&name);
-        assert_eq!(shape, their_shape, "{name}");
-        worst = worst.max(within(&name, relative(&ours, &theirs), 1e-4));
+        assert_eq!(shape, expected.shape(&name), "{name}");
+        worst = worst.max(within(&name, relative(&ours, &expected.array(&name)), 1e-4));
         left.retain(|other| *other != name);
     }
     assert!(left.is_empty(), "gradients that we do not have: {left:?}");
@@ -195,13 +166,13 @@ fn check_adamw(loaded: &Loaded, batch: &Batch, json: &Value) -> (f64, f64) {
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
     for (step, &their_lr) in lrs.iter().enumerate() {
         let lr = schedule.lr_at(1e-3, step, lrs.len());
-        assert!((lr as f64 - their_lr).abs() < 1e-9, "lr {lr} is not {their_lr}");
+        assert!((lr - their_lr).abs() < 1e-9, "lr {lr} is not {their_lr}");
         grads.zero();
         losses.push(params.backprop(&mut grads, |w| (batch.loss(&loaded.transformer, w), ())).0);
         norms.push(adamw.step(&mut params, &grads, lr, Some(clip)).unwrap());
     }
-    let worst = |ours: &[f32], theirs: &[f64]| {
-        ours.iter().zip(theirs).map(|(a, b)| (*a as f64 - b).abs() / b).fold(0.0, f64::max)
+    let worst = |ours: &[f32], theirs: &[f32]| {
+        ours.iter().zip(theirs).map(|(a, b)| ((a - b).abs() / b) as f64).fold(0.0, f64::max)
     };
     let losses = within("losses of ten steps", worst(&losses, &theirs), 1e-4);
     (losses, within("gradient norms of ten steps", worst(&norms, &their_norms), 1e-3))
@@ -306,7 +277,7 @@ fn a_reward_model_as_in_pytorch() {
     let (better, worse): (Vec<u32>, Vec<u32>) = (0..5).flat_map(|i| (i + 1..5).map(move |j| (i, j))).unzip();
     let margins = ops::embed(&column, &better.into()) - ops::embed(&column, &worse.into());
     let loss = ops::sum(&ops::log_sigmoid(&margins)) * -0.1;
-    let theirs = golden["pairwise_loss_rank0best_mean_over_C_5_2"].as_f64().unwrap();
+    let theirs = golden["pairwise_loss_rank0best_mean_over_C_5_2"].as_f64().unwrap() as f32;
     within("loss", relative(&[loss.item()], &[theirs]), 1e-5);
     println!("rm-2x32: scores off by {error:.1e}");
 }
@@ -335,7 +306,7 @@ fn stories_as_in_pytorch_and_llama2_c() {
 
     let batch = Batch::whole(&[tokens(&golden["eval_ids_512"])]);
     let nll = batch.loss(model, &params.frozen()).item();
-    let nll = within("likelihood", relative(&[nll], &[golden["eval_mean_nll_511"].as_f64().unwrap()]), 1e-5);
+    let nll = within("likelihood", relative(&[nll], &[golden["eval_mean_nll_511"].as_f64().unwrap() as f32]), 1e-5);
 
     let bos = 1;
     let story = greedy(&loaded, &[vec![bos]], 200).remove(0);

@@ -3,7 +3,9 @@
 use autograd::{ParamId, Params};
 use kernels::{Device, Rng};
 use model::{Config, HeadKind, Transformer};
-use std::path::PathBuf;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// A file that was computed elsewhere (by PyTorch): ../shared beside the workspace, or $RLHF_SHARED.
 /// None, and a line that says so, where it is not there.
@@ -17,27 +19,43 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     Some(file)
 }
 
-/// Arrays and numbers that PyTorch computed for the losses of RLHF.
+/// Arrays (expect.safetensors) and numbers (expect.json) that PyTorch left in a folder.
 pub struct Golden {
-    pub json: serde_json::Value,
+    pub json: Value,
     bytes: Vec<u8>,
 }
 
-pub fn golden_rlhf() -> Option<Golden> {
-    let read = |name: &str| shared(&format!("golden/rlhf/{name}")).map(|path| std::fs::read(path).unwrap());
-    let json = serde_json::from_slice(&read("expect.json")?).unwrap();
-    Some(Golden { json, bytes: read("expect.safetensors")? })
+pub fn golden(folder: &str) -> Option<Golden> {
+    let folder = shared(&format!("golden/{folder}"))?;
+    let bytes = std::fs::read(folder.join("expect.safetensors")).unwrap();
+    Some(Golden { json: read_json(&folder.join("expect.json")), bytes })
+}
+
+pub fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 impl Golden {
+    fn file(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.bytes).unwrap()
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.file().names().into_iter().map(String::from).collect()
+    }
+
+    pub fn shape(&self, name: &str) -> Vec<usize> {
+        self.file().tensor(name).unwrap().shape().to_vec()
+    }
+
     /// Whole numbers come as f32 too.
     pub fn array(&self, name: &str) -> Vec<f32> {
-        let file = safetensors::SafeTensors::deserialize(&self.bytes).unwrap();
+        let file = self.file();
         let tensor = file.tensor(name).unwrap();
         let words = tensor.data().chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
         match tensor.dtype() {
-            safetensors::Dtype::F32 => words.map(f32::from_le_bytes).collect(),
-            safetensors::Dtype::I32 => words.map(|b| i32::from_le_bytes(b) as f32).collect(),
+            Dtype::F32 => words.map(f32::from_le_bytes).collect(),
+            Dtype::I32 => words.map(|b| i32::from_le_bytes(b) as f32).collect(),
             other => panic!("{name} is {other:?}"),
         }
     }
