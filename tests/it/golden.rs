@@ -101,10 +101,10 @@ fn greedy(loaded: &Loaded, prompts: &[Vec<u32>], max_new: usize) -> Vec<Vec<u32>
     answers.unwrap().into_iter().map(|answer| answer.tokens).collect()
 }
 
-/// A model of golden/, whole.
-fn check_golden(name: &str) {
+/// A model of golden/, whole, on some device.
+fn check_golden(name: &str, device: &Device) {
     let Some(dir) = shared(&format!("golden/{name}")) else { return };
-    let loaded = load(&dir, &Device::Cpu).unwrap();
+    let loaded = load(&dir, device).unwrap();
     let expected = golden(name).unwrap();
     let (json, batch) = (&expected.json, batch_of(&expected));
 
@@ -116,7 +116,9 @@ fn check_golden(name: &str) {
     let continuations: Vec<_> = examples.iter().map(|e| tokens(&e["continuation"])).collect();
     assert_eq!(greedy(&loaded, &prompts, continuations[0].len()), continuations);
 
-    println!("{name}: off by {logits:.1e} in logits, {loss:.1e} in the loss, {gradients:.1e} in the worst gradient,");
+    println!(
+        "{name} on {device:?}: off by {logits:.1e} in logits, {loss:.1e} in the loss, {gradients:.1e} in the worst gradient,"
+    );
     println!("    {losses:.1e} in ten steps' losses, {norms:.1e} in their gradient norms; greedy text is the same");
 }
 
@@ -180,12 +182,20 @@ fn check_adamw(loaded: &Loaded, batch: &Batch, json: &Value) -> (f64, f64) {
 
 #[test]
 fn gpt2_as_in_pytorch() {
-    check_golden("gpt2");
+    check_golden("gpt2", &Device::Cpu);
 }
 
 #[test]
 fn llama_as_in_pytorch() {
-    check_golden("llama");
+    check_golden("llama", &Device::Cpu);
+}
+
+#[test]
+fn both_as_in_pytorch_on_a_gpu() {
+    if let Some(gpu) = crate::gpu::device() {
+        check_golden("gpt2", &gpu);
+        check_golden("llama", &gpu);
+    }
 }
 
 /// A directory with the weights at `path` and this config.
