@@ -74,7 +74,7 @@ const PLAIN: &str = "a about after afternoon again am an and animal animals answ
     find food for friend from full fruit fruits give given gladly glad go going good goodbye has have he hello help helps here \
     home hope how i in into is it know like likes list live lives made make makes me morning my name names night not \
     now of ok on or past pet place places please polite put question questions repeat replace rewrite said say says sentence \
-    sentences short shorter should so something sorry start story sum sure tell text thank that the them then there \
+    sentences short shorter should so something sorry start story sum sure tell text thank that the them then these there \
     thing things this times to today true up use vegetable vegetables want was we well were what when where which who \
     why with word words write yesterday you your";
 
