@@ -1,1 +1,68 @@
-//! Tests of this crate by itself.
+//! Tests of this crate by itself. The goldens of PyTorch are in the workspace's tests/it/golden.rs.
+//!
+//! forward     ragged = each alone, cache = forward, checkpointed = plain, dropout, score heads
+//! golden      weights that PyTorch wrote: logits, greedy continuations, scores
+//! directories what is saved loads again; hostile and broken files are refused by name
+//! archives    safetensors: hostile headers, mutations, and the crate as a second opinion
+//! generation  independent of the batch, ends, streams, errors
+//! checkpoints killed, flipped, truncated
+mod archives;
+mod checkpoints;
+mod directories;
+mod forward;
+mod generation;
+mod golden;
+
+use crate::{Config, HeadKind, Transformer};
+use autograd::Params;
+use kernels::{Device, Rng};
+use std::path::PathBuf;
+
+fn gpt2() -> Config {
+    Config { eos: vec![0], bos: Some(0), ..Config::gpt2(61, 48, 2, 32, 4) }
+}
+
+fn llama() -> Config {
+    Config { tied: false, eos: vec![0], ..Config::llama(61, 48, 2, 32, 4, 2) }
+}
+
+/// A model whose numbers are large enough to matter everywhere, biases and gains too.
+fn shaken(config: &Config, head: HeadKind) -> (Transformer, Params) {
+    let (model, mut params) = Transformer::new(config, head, Rng::new(3), &Device::Cpu);
+    let ids: Vec<_> = params.iter().map(|(id, name, _)| (id, name.to_string())).collect();
+    for (id, name) in ids {
+        let mut numbers = params.get(id).to_vec();
+        let rng = Rng::new(4).stream(&name);
+        for (i, x) in numbers.iter_mut().enumerate() {
+            *x += 0.2 * rng.normal_at(i as u64);
+        }
+        params.set(id, &numbers);
+    }
+    (model, params)
+}
+
+/// Random tokens, one sequence for each length.
+fn texts(lengths: &[usize], vocab: usize) -> Vec<Vec<u32>> {
+    let mut draws = Rng::new(5).draws();
+    lengths.iter().map(|&n| (0..n).map(|_| draws.below(vocab) as u32).collect()).collect()
+}
+
+#[track_caller]
+fn close(a: &[f32], b: &[f32], tolerance: f32) {
+    assert_eq!(a.len(), b.len());
+    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= tolerance, "differ by {worst}, allowed is {tolerance}");
+}
+
+/// Files that several projects share and that are not in the repository: RLHF_SHARED, or ../shared.
+fn shared(path: &str) -> Option<PathBuf> {
+    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
+    let path = std::env::var_os("RLHF_SHARED").map_or(beside, PathBuf::from).join(path);
+    match path.exists() {
+        true => Some(path),
+        false => {
+            eprintln!("SKIPPED: {} is not there; set RLHF_SHARED to where it is", path.display());
+            None
+        }
+    }
+}

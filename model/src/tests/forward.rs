@@ -1,0 +1,145 @@
+//! Two ways to the same numbers.
+use super::{close, gpt2, llama, shaken, texts};
+use crate::{Cache, Config, HeadKind, Transformer, score};
+use autograd::{Params, Var, ops};
+use kernels::{Device, Ids, Rng, Segments};
+
+fn hidden(model: &Transformer, params: &Params, texts: &[Vec<u32>]) -> Vec<f32> {
+    let seg = Segments::from_lengths(&texts.iter().map(Vec::len).collect::<Vec<_>>());
+    model.hidden(&params.frozen(), &Ids::new(texts.concat()), &seg, None).value().to_vec()
+}
+
+#[test]
+fn a_ragged_batch_is_each_sequence_alone() {
+    for config in [gpt2(), llama()] {
+        let (model, params) = shaken(&config, HeadKind::Lm);
+        let texts = texts(&[5, 1, 17, 48, 2], config.vocab);
+        let alone: Vec<f32> = texts.iter().flat_map(|t| hidden(&model, &params, std::slice::from_ref(t))).collect();
+        close(&hidden(&model, &params, &texts), &alone, 1e-5);
+    }
+}
+
+#[test]
+fn tokens_through_the_cache_are_tokens_at_once() {
+    for config in [gpt2(), llama()] {
+        let (model, params) = shaken(&config, HeadKind::Lm);
+        let (w, c) = (params.frozen(), config.channels);
+        let texts = texts(&[9, 14], config.vocab);
+        let all = hidden(&model, &params, &texts);
+        let mut cache = Cache::new(&model, 3, 20, &Device::Cpu);
+        // slots 2 and 0; a prefix of each at once, the rest token by token, the longer one alone at the end
+        let mut step = |which: &[usize], ranges: &[std::ops::Range<usize>]| {
+            let pairs = || which.iter().zip(ranges);
+            let tokens: Vec<u32> = pairs().flat_map(|(&b, r)| texts[b][r.clone()].to_vec()).collect();
+            let slots: Vec<u32> = pairs().flat_map(|(&b, r)| vec![[2, 0][b]; r.len()]).collect();
+            let places: Vec<u32> = pairs().flat_map(|(_, r)| r.clone().map(|p| p as u32)).collect();
+            let got = model.step(&w, &tokens.into(), &slots.into(), &places.into(), &mut cache).value().to_vec();
+            let want = pairs().flat_map(|(&b, r)| {
+                let first = [0, 9][b];
+                all[(first + r.start) * c..(first + r.end) * c].to_vec()
+            });
+            close(&got, &want.collect::<Vec<_>>(), 2e-5);
+        };
+        step(&[0, 1], &[0..4, 0..6]);
+        for i in 0..5 {
+            step(&[0, 1], &[4 + i..5 + i, 6 + i..7 + i]);
+        }
+        for i in 11..14 {
+            step(&[1], &[i..i + 1]);
+        }
+    }
+}
+
+/// Mean negative log-probability of the next tokens, differentiable.
+fn loss(model: &Transformer, w: &autograd::Weights, texts: &[Vec<u32>], dropout: crate::Dropout) -> Var {
+    let seg = Segments::from_lengths(&texts.iter().map(Vec::len).collect::<Vec<_>>());
+    let hidden = model.hidden(w, &Ids::new(texts.concat()), &seg, dropout);
+    let rows: Vec<u32> =
+        (0..seg.count()).flat_map(|b| seg.range(b).start as u32..seg.range(b).end as u32 - 1).collect();
+    let targets: Vec<u32> = texts.iter().flat_map(|t| t[1..].to_vec()).collect();
+    let logits = model.logits(w, &ops::embed(&hidden, &Ids::new(rows)));
+    ops::scale(&ops::sum(&ops::logprob(&logits, &targets.into())), -1.0)
+}
+
+#[test]
+fn checkpointed_blocks_give_the_same_bits() {
+    for config in [gpt2(), llama()] {
+        let (mut model, params) = shaken(&config, HeadKind::Lm);
+        let texts = texts(&[7, 12], config.vocab);
+        for dropout in [None, Some((0.2, Rng::new(9)))] {
+            let run = |model: &Transformer| {
+                let mut grads = params.grads();
+                let (loss, ()) = params.backprop(&mut grads, |w| (loss(model, w, &texts, dropout), ()));
+                (loss, grads.flat().to_vec())
+            };
+            model.checkpointing = false;
+            let plain = run(&model);
+            model.checkpointing = true;
+            assert!(plain == run(&model));
+        }
+    }
+}
+
+#[test]
+fn dropout_is_a_function_of_its_generator() {
+    let config = gpt2();
+    let (model, params) = shaken(&config, HeadKind::Lm);
+    let texts = texts(&[30], config.vocab);
+    let at = |dropout| loss(&model, &params.frozen(), &texts, dropout).item();
+    assert_eq!(at(Some((0.2, Rng::new(1)))), at(Some((0.2, Rng::new(1)))));
+    assert_ne!(at(Some((0.2, Rng::new(1)))), at(Some((0.2, Rng::new(2)))));
+    assert_eq!(at(Some((0.0, Rng::new(1)))), at(None));
+}
+
+#[test]
+fn log_probabilities_do_not_depend_on_the_budget() {
+    let config = llama();
+    let (model, params) = shaken(&config, HeadKind::Lm);
+    let texts = texts(&[3, 1, 9, 20, 0, 2], config.vocab);
+    let w = params.frozen();
+    let one = score::logprobs(&model, &w, &texts, 0.7, usize::MAX).unwrap();
+    assert_eq!(one.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0, 8, 19, 0, 1]);
+    for budget in [1, 10, 25] {
+        let cut = score::logprobs(&model, &w, &texts, 0.7, budget).unwrap();
+        one.iter().zip(&cut).for_each(|(a, b)| close(a, b, 1e-5));
+    }
+    let long = score::logprobs(&model, &w, &[vec![1; 49]], 1.0, 64).unwrap_err();
+    assert!(long.to_string().contains("holds 48"), "{long}");
+}
+
+#[test]
+fn a_score_model_has_the_body_it_was_made_from() {
+    for config in [gpt2(), llama()] {
+        let (lm, params) = shaken(&config, HeadKind::Lm);
+        let (rm, scores) = lm.as_score(&params, Rng::new(1));
+        let texts = texts(&[6, 11], config.vocab);
+        assert_eq!(hidden(&lm, &params, &texts), hidden(&rm, &scores, &texts));
+        let each = score::scores(&rm, &scores.frozen(), &texts, 8).unwrap();
+        assert_eq!(each.iter().map(Vec::len).collect::<Vec<_>>(), [6, 11]);
+        let mut shifted = scores.clone();
+        shifted.set(rm.score_bias().unwrap(), &[2.5]);
+        let more = score::scores(&rm, &shifted.frozen(), &texts, 8).unwrap();
+        close(&more[1], &each[1].iter().map(|s| s + 2.5).collect::<Vec<_>>(), 1e-5);
+        let (again, copied) = rm.as_score(&shifted, Rng::new(2)); // a value network starts as its reward model
+        assert_eq!(score::scores(&again, &copied.frozen(), &texts, 8).unwrap(), more);
+    }
+}
+
+#[test]
+fn a_fresh_model_starts_as_gpt2_does() {
+    let config = Config::gpt2(300, 64, 8, 64, 4);
+    let (_, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(0), &Device::Cpu);
+    assert_eq!(Some(params.count()), config.parameters(HeadKind::Lm));
+    let std = |name: &str| {
+        let x = params.get(params.by_name(name).unwrap()).to_vec();
+        (x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32).sqrt()
+    };
+    assert!((std("embedding") - 0.02).abs() < 1e-3 && (std("blocks.3.qkv.weight") - 0.02).abs() < 1e-3);
+    assert!((std("blocks.3.out.weight") - 0.005).abs() < 3e-4 && (std("blocks.0.down.weight") - 0.005).abs() < 3e-4);
+    for config in [gpt2(), llama()] {
+        for head in [HeadKind::Lm, HeadKind::Score] {
+            let (_, params) = Transformer::new(&config, head, Rng::new(0), &Device::Cpu);
+            assert_eq!(Some(params.count()), config.parameters(head));
+        }
+    }
+}
