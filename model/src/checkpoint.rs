@@ -9,7 +9,7 @@
 //! left behind is removed at the next start. At least two are kept, so that one damaged disk block does not
 //! end a run.
 use crate::error::{At, ModelError, Result};
-use crate::files::{read_text, rename, sync_dir, write_atomic};
+use crate::files::{read_text, remove_leftovers, rename, sync_dir, write_atomic};
 use crate::safetensors::{self, Archive, Array};
 use kernels::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,7 @@ impl Checkpoint {
 /// Save under DIR/step-N; returns that path. Afterwards only the newest `keep` (at least 2) remain.
 pub fn save(dir: &Path, step: u64, tensors: &[(&str, &Tensor)], meta: Value, keep: usize) -> Result<PathBuf> {
     fs::create_dir_all(dir).at("create", dir)?;
-    clean(dir)?;
+    remove_leftovers(dir)?;
     make_way(dir, step)?;
     let temporary = dir.join(format!(".tmp-{}-{step}", std::process::id()));
     let written = write(&temporary, step, tensors, &meta);
@@ -109,7 +109,7 @@ pub fn latest(dir: &Path) -> Result<Option<Checkpoint>> {
     if !dir.exists() {
         return Ok(None);
     }
-    clean(dir)?;
+    remove_leftovers(dir)?;
     let mut damaged = Vec::new();
     for (step, path) in steps(dir)?.into_iter().rev() {
         match read(&path, step) {
@@ -198,25 +198,6 @@ fn steps(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Remove the temporary directories of processes that are gone, and of this one's earlier attempts.
-fn clean(dir: &Path) -> Result<()> {
-    for entry in fs::read_dir(dir).at("list", dir)? {
-        let path = entry.at("list", dir)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let pid = name.strip_prefix(".tmp-").and_then(|rest| rest.split('-').next()?.parse().ok());
-        if pid.is_some_and(|pid| pid == std::process::id() || !is_alive(pid)) {
-            fs::remove_dir_all(&path).at("remove", &path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Where processes cannot be looked up, none is taken for dead.
-fn is_alive(pid: u32) -> bool {
-    let processes = Path::new("/proc");
-    !processes.join("self").exists() || processes.join(pid.to_string()).exists()
 }
 
 /// A run that resumed from an older checkpoint comes upon the damaged newer ones again: they go. Whole ones

@@ -284,7 +284,7 @@ fn rope_theta(keys: &Keys) -> Result<f64, String> {
 }
 
 fn divide(channels: usize, heads: usize) -> Result<usize, String> {
-    match heads > 0 && channels % heads == 0 {
+    match heads > 0 && channels.is_multiple_of(heads) {
         true => Ok(channels / heads),
         false => Err(format!("{channels} channels cannot be divided into {heads} heads")),
     }

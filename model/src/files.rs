@@ -13,7 +13,7 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     rename(&beside, path)
 }
 
-/// A name in the same directory that nobody else writes to.
+/// A name in the same directory that nobody else writes to, and that `remove_leftovers` knows.
 pub(crate) fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".tmp-{}-{name}", std::process::id()))
@@ -22,6 +22,28 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).at("rename into place", to)?;
     sync_dir(to.parent().unwrap_or(Path::new(".")))
+}
+
+/// Remove what processes that are gone, and this one's earlier attempts, left half written in `dir`.
+pub(crate) fn remove_leftovers(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).at("list", dir)? {
+        let path = entry.at("list", dir)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(".tmp-").and_then(|rest| rest.split('-').next()?.parse().ok());
+        if pid.is_some_and(|pid| pid == std::process::id() || !is_alive(pid)) {
+            match path.is_dir() {
+                true => fs::remove_dir_all(&path).at("remove", &path)?,
+                false => fs::remove_file(&path).at("remove", &path)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where processes cannot be looked up, none is taken for dead.
+fn is_alive(pid: u32) -> bool {
+    let processes = Path::new("/proc");
+    !processes.join("self").exists() || processes.join(pid.to_string()).exists()
 }
 
 /// Make the names in a directory durable. Windows has no such call, and needs none.

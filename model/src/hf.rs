@@ -13,7 +13,7 @@
 //! asks for one when given a batch, and scores single sequences as we do.
 use crate::config::{Arch, Config, HeadKind, ids};
 use crate::error::{At, ModelError, Result};
-use crate::files::{beside, read_text, rename, sync_dir, write_atomic};
+use crate::files::{beside, read_text, remove_leftovers, rename, sync_dir, write_atomic};
 use crate::heads::Head;
 use crate::safetensors::{self, Archive, Array};
 use crate::transformer::{Linear, Norm, Positions, Transformer};
@@ -311,7 +311,8 @@ impl Weights {
     /// A tensor that nobody read would have changed the result.
     fn refuse_others(&self, used: &BTreeSet<String>, model: &Transformer) -> Result<()> {
         let head_unused = !matches!(model.head, Head::Untied(_)); // tied, or replaced by a score
-        let extra = self.found.values().find(|(_, n)| !used.contains(n) && !(head_unused && n == "lm_head.weight"));
+        let known = |name: &String| used.contains(name) || head_unused && name == "lm_head.weight";
+        let extra = self.found.values().find(|(_, name)| !known(name));
         match extra {
             None => Ok(()),
             Some((archive, name)) => {
@@ -360,6 +361,7 @@ fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
 pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<&str>) -> Result<()> {
     refuse_other_model(dir, model)?;
     fs::create_dir_all(dir).at("create", dir)?;
+    remove_leftovers(dir)?;
     let config = &model.config;
     if let Some(text) = tokenizer {
         write_atomic(&dir.join("tokenizer.json"), text.as_bytes())?;

@@ -1,7 +1,7 @@
 //! Model directories: what is saved loads again; what is broken or hostile is refused by name.
 use super::{gpt2, llama, shaken, texts};
 use crate::safetensors::{self, Array};
-use crate::{Config, HeadKind, Loaded, hf, load, save, score};
+use crate::{Config, HeadKind, Loaded, Transformer, hf, hf_windows, load, save, score};
 use half::{bf16, f16};
 use kernels::{Device, Rng};
 use serde_json::{Value, json};
@@ -202,7 +202,7 @@ fn what_does_not_fit_is_refused_by_name() {
 #[test]
 fn the_first_gpt2_files_load() {
     let (dir, model) = saved(&gpt2(), HeadKind::Lm);
-    let windows = crate::hf_windows(&model.transformer);
+    let windows = hf_windows(&model.transformer);
     let mut arrays: Vec<Array> = windows
         .iter()
         .map(|w| {
@@ -242,5 +242,23 @@ fn mutated_json_never_panics() {
             let _ = load(dir.path(), &Device::Cpu);
         }
         fs::write(dir.path().join(name), whole).unwrap();
+    }
+}
+
+#[test]
+fn the_windows_cover_every_parameter_once() {
+    for config in [gpt2(), llama()] {
+        for head in [HeadKind::Lm, HeadKind::Score] {
+            let (model, params) = Transformer::new(&config, head, Rng::new(0), &Device::Cpu);
+            let windows = hf_windows(&model);
+            for (id, name, shape) in params.iter().filter(|(id, ..)| Some(*id) != model.score_bias()) {
+                let mut next = 0;
+                for window in windows.iter().filter(|w| w.param == id) {
+                    assert_eq!(window.rows.start, next, "{name}");
+                    next = window.rows.end;
+                }
+                assert_eq!(next, shape[0], "{name}");
+            }
+        }
     }
 }

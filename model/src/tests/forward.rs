@@ -1,53 +1,13 @@
-//! Two ways to the same numbers.
+//! Forward passes. That a cache, a ragged batch and checkpointed blocks change nothing is tested in the
+//! workspace's tests/it/fused.rs.
 use super::{close, gpt2, llama, shaken, texts};
-use crate::{Cache, Config, HeadKind, Transformer, score};
+use crate::{Config, HeadKind, Transformer, score};
 use autograd::{Params, Var, ops};
 use kernels::{Device, Ids, Rng, Segments};
 
 fn hidden(model: &Transformer, params: &Params, texts: &[Vec<u32>]) -> Vec<f32> {
     let seg = Segments::from_lengths(&texts.iter().map(Vec::len).collect::<Vec<_>>());
     model.hidden(&params.frozen(), &Ids::new(texts.concat()), &seg, None).value().to_vec()
-}
-
-#[test]
-fn a_ragged_batch_is_each_sequence_alone() {
-    for config in [gpt2(), llama()] {
-        let (model, params) = shaken(&config, HeadKind::Lm);
-        let texts = texts(&[5, 1, 17, 48, 2], config.vocab);
-        let alone: Vec<f32> = texts.iter().flat_map(|t| hidden(&model, &params, std::slice::from_ref(t))).collect();
-        close(&hidden(&model, &params, &texts), &alone, 1e-5);
-    }
-}
-
-#[test]
-fn tokens_through_the_cache_are_tokens_at_once() {
-    for config in [gpt2(), llama()] {
-        let (model, params) = shaken(&config, HeadKind::Lm);
-        let (w, c) = (params.frozen(), config.channels);
-        let texts = texts(&[9, 14], config.vocab);
-        let all = hidden(&model, &params, &texts);
-        let mut cache = Cache::new(&model, 3, 20, &Device::Cpu);
-        // slots 2 and 0; a prefix of each at once, the rest token by token, the longer one alone at the end
-        let mut step = |which: &[usize], ranges: &[std::ops::Range<usize>]| {
-            let pairs = || which.iter().zip(ranges);
-            let tokens: Vec<u32> = pairs().flat_map(|(&b, r)| texts[b][r.clone()].to_vec()).collect();
-            let slots: Vec<u32> = pairs().flat_map(|(&b, r)| vec![[2, 0][b]; r.len()]).collect();
-            let places: Vec<u32> = pairs().flat_map(|(_, r)| r.clone().map(|p| p as u32)).collect();
-            let got = model.step(&w, &tokens.into(), &slots.into(), &places.into(), &mut cache).value().to_vec();
-            let want = pairs().flat_map(|(&b, r)| {
-                let first = [0, 9][b];
-                all[(first + r.start) * c..(first + r.end) * c].to_vec()
-            });
-            close(&got, &want.collect::<Vec<_>>(), 2e-5);
-        };
-        step(&[0, 1], &[0..4, 0..6]);
-        for i in 0..5 {
-            step(&[0, 1], &[4 + i..5 + i, 6 + i..7 + i]);
-        }
-        for i in 11..14 {
-            step(&[1], &[i..i + 1]);
-        }
-    }
 }
 
 /// Mean negative log-probability of the next tokens, differentiable.
@@ -59,25 +19,6 @@ fn loss(model: &Transformer, w: &autograd::Weights, texts: &[Vec<u32>], dropout:
     let targets: Vec<u32> = texts.iter().flat_map(|t| t[1..].to_vec()).collect();
     let logits = model.logits(w, &ops::embed(&hidden, &Ids::new(rows)));
     ops::scale(&ops::sum(&ops::logprob(&logits, &targets.into())), -1.0)
-}
-
-#[test]
-fn checkpointed_blocks_give_the_same_bits() {
-    for config in [gpt2(), llama()] {
-        let (mut model, params) = shaken(&config, HeadKind::Lm);
-        let texts = texts(&[7, 12], config.vocab);
-        for dropout in [None, Some((0.2, Rng::new(9)))] {
-            let run = |model: &Transformer| {
-                let mut grads = params.grads();
-                let (loss, ()) = params.backprop(&mut grads, |w| (loss(model, w, &texts, dropout), ()));
-                (loss, grads.flat().to_vec())
-            };
-            model.checkpointing = false;
-            let plain = run(&model);
-            model.checkpointing = true;
-            assert!(plain == run(&model));
-        }
-    }
 }
 
 #[test]

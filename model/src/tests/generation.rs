@@ -1,8 +1,9 @@
 //! Generation: what is drawn depends on the prompt and its stream alone, and ends where it should.
 use super::{close, gpt2, llama, shaken, texts};
-use crate::{GenerateConfig, Generated, HeadKind, Transformer, generate, score};
+use crate::{Config, GenerateConfig, Generated, HeadKind, Transformer, generate, score};
 use autograd::Params;
-use kernels::{Rng, Sampling};
+use kernels::{Device, Rng, Sampling, Tensor};
+use std::time::Instant;
 
 fn answers(model: &Transformer, params: &Params, prompts: &[Vec<u32>], config: &GenerateConfig) -> Vec<Generated> {
     generate(model, &params.frozen(), prompts, config, Rng::new(8), None, |_, _| {}).unwrap()
@@ -88,4 +89,39 @@ fn impossible_requests_are_errors() {
     assert!(answers(&model, &params, &[], &config(2)).is_empty());
     let nothing = GenerateConfig { max_new: 0, ..config(2) };
     assert!(answers(&model, &params, &[vec![1]], &nothing)[0].tokens.is_empty());
+}
+
+/// Tokens a second of a rollout, and how much of the time the matrix products alone would take.
+/// cargo test -p model --lib --release speed_of_generation -- --ignored --nocapture
+#[test]
+#[ignore = "a measurement"]
+fn speed_of_generation() {
+    for (layers, c, batch) in [(2, 64, 128), (4, 128, 128), (6, 192, 128), (6, 192, 16)] {
+        let arch = Config::gpt2(1024, 128, layers, c, c / 32);
+        let (model, params) = Transformer::new(&arch, HeadKind::Lm, Rng::new(0), &Device::Cpu);
+        let prompts = texts(&vec![24; 2 * batch], arch.vocab);
+        let config = GenerateConfig { max_new: 48, sampling: Sampling::temperature(0.7), eos: vec![], batch };
+        let mut best = f64::MAX;
+        for _ in 0..3 {
+            let start = Instant::now();
+            answers(&model, &params, &prompts, &config);
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        let tokens = prompts.len() * config.max_new;
+        let w = params.frozen();
+        let weights: Vec<&Tensor> = params.iter().filter(|p| p.2.len() == 2).map(|p| w[p.0].value()).collect();
+        let start = Instant::now();
+        for _ in 0..2 * config.max_new {
+            for weight in weights.iter().filter(|w| w.shape()[0] != arch.context) {
+                kernels::linear(&Tensor::zeros(&Device::Cpu, &[batch, weight.shape()[1]]), weight, None);
+            }
+        }
+        let products = start.elapsed().as_secs_f64();
+        println!(
+            "L {layers} C {c} batch {batch}: {:.0} tokens/s, {:.1} ms a step, products {:.0} %",
+            tokens as f64 / best,
+            1e3 * best / (2 * config.max_new) as f64,
+            100.0 * products / best
+        );
+    }
 }

@@ -1,7 +1,7 @@
-//! Tests of this crate by itself. The goldens of PyTorch are in the workspace's tests/it/golden.rs.
+//! Tests of this crate by itself. PyTorch's numbers are in the workspace's
+//! tests/it/golden.rs.
 //!
-//! forward     ragged = each alone, cache = forward, checkpointed = plain, dropout, score heads
-//! golden      weights that PyTorch wrote: logits, greedy continuations, scores
+//! forward     dropout, log-probabilities, score heads, how a fresh model starts
 //! directories what is saved loads again; hostile and broken files are refused by name
 //! archives    safetensors: hostile headers, mutations, and the crate as a second opinion
 //! generation  independent of the batch, ends, streams, errors
@@ -11,12 +11,10 @@ mod checkpoints;
 mod directories;
 mod forward;
 mod generation;
-mod golden;
 
 use crate::{Config, HeadKind, Transformer};
 use autograd::Params;
 use kernels::{Device, Rng};
-use std::path::PathBuf;
 
 fn gpt2() -> Config {
     Config { eos: vec![0], bos: Some(0), ..Config::gpt2(61, 48, 2, 32, 4) }
@@ -52,17 +50,4 @@ fn close(a: &[f32], b: &[f32], tolerance: f32) {
     assert_eq!(a.len(), b.len());
     let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst <= tolerance, "differ by {worst}, allowed is {tolerance}");
-}
-
-/// Files that several projects share and that are not in the repository: RLHF_SHARED, or ../shared.
-fn shared(path: &str) -> Option<PathBuf> {
-    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
-    let path = std::env::var_os("RLHF_SHARED").map_or(beside, PathBuf::from).join(path);
-    match path.exists() {
-        true => Some(path),
-        false => {
-            eprintln!("SKIPPED: {} is not there; set RLHF_SHARED to where it is", path.display());
-            None
-        }
-    }
 }
