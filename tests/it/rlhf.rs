@@ -436,3 +436,31 @@ fn three_bad_steps_in_a_row_end_the_run() {
     assert!(matches!(result, Err(TrainError::Diverged { step: 3, .. })), "{:?}", result.err());
     assert_eq!(named(&told.borrow()[1], "skipped"), 2.0);
 }
+
+// ---- a GPU -----------------------------------------------------------------------------------------------------------------
+
+/// SFT's and the reward model's losses at every step, and everything that PPO's first iteration says (so the answers
+/// sampled, too: the generator is a counter on both). Later, Adam turns the last bits of gradients that should be 0 (the
+/// bias of the score head has one) into steps of full size.
+#[test]
+fn the_loops_agree_on_a_gpu() {
+    let Some(gpu) = crate::gpu::device() else { return };
+    let t = Tiny::new(17);
+    let there = Tiny { params: t.params.to(&gpu), value_params: t.value_params.to(&gpu), ..Tiny::new(17) };
+    let demos = demonstrations(16);
+    let told = |t: &Tiny| -> Vec<(&'static str, f64)> {
+        let (mut run, told) = listening();
+        let config = SftConfig { epochs: 2.0, batch: 8, lr: 1e-3, dropout: 0.2, ..SftConfig::default() };
+        sft::train(&t.policy, t.params.clone(), &demos, &[], &config, Rng::new(1), &mut run).unwrap();
+        let config = RmConfig { batch: 8, lr: 1e-3, ..RmConfig::default() };
+        rm::train(&t.value, t.value_params.clone(), &rankings(16), &config, Rng::new(1), &mut run).unwrap();
+        told.borrow_mut().iter_mut().for_each(|step| step.retain(|m| m.0 == "loss"));
+        let config = PpoConfig { episodes: 24, ptx_coef: 1.0, ..ppo_config() };
+        train_ppo(t, &config, &mut run).unwrap();
+        let told = told.borrow().concat();
+        told.into_iter().filter(|(name, _)| !name.starts_with("time") && *name != "eps").collect()
+    };
+    for ((name, here), (_, there)) in told(&t).into_iter().zip(told(&there)) {
+        assert!((here - there).abs() <= 1e-3 * here.abs().max(1.0), "{name}: {here} on the CPU, {there} on the GPU");
+    }
+}
