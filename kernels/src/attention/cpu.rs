@@ -4,15 +4,15 @@
 //! are the only T-sized thing there is, and stay in the cache. Keys (and values, on the way back) are transposed once
 //! a head, so that every product reads dense rows.
 use crate::Heads;
-use crate::cpu::gemm::{Matrix, Start, gemm_here};
-use crate::cpu::math::{LANES, add_lanes, exp, max, sum_of_pairs};
+use crate::cpu::gemm::{Matrix, Start, gemm_here, transpose};
+use crate::cpu::math::{LANES, add_lanes, exp, ln, max, sum_of_pairs};
 use crate::cpu::par::{self, Block};
 use crate::cpu::pool::{self, Pooled};
 use crate::cpu::simd::per_level;
 use std::ops::Range;
 
 /// Queries to a block: more waste more on the upper triangle, fewer make thin products.
-const QUERIES: usize = 24;
+const QUERIES: usize = 48;
 
 fn scale(heads: Heads) -> f32 {
     (1.0 / (heads.dim as f64).sqrt()) as f32
@@ -23,14 +23,10 @@ fn columns<'a>(x: &'a [f32], width: usize, rows: &Range<usize>, column: usize) -
     Matrix::new(&x[rows.start * width + column..], width)
 }
 
-/// A dense copy [D, T] of the transpose of T rows, D columns.
+/// The transpose of T rows, D columns: [D, T], its rows padded to whole lanes.
 fn transposed(x: Matrix, t: usize, d: usize) -> Pooled {
-    let mut out = pool::take(d * t);
-    for j in 0..t {
-        for (c, &x) in x.data[j * x.row..][..d].iter().enumerate() {
-            out[c * t + j] = x;
-        }
-    }
+    let mut out = pool::take(d * padded(t));
+    transpose(x.data, x.row, t, d, &mut out, padded(t));
     out.into()
 }
 
@@ -53,13 +49,14 @@ pub fn attention(qkv: &[f32], starts: &[u32], heads: Heads, y: &mut [f32], lse: 
             let (width, n) = (padded(to), to - from);
             let p = &mut scores[..n * width];
             let q = Matrix::new(&q.data[from * w..], w);
-            gemm_here(d, q, Matrix::new(&keys, t), Start::Zero, Block::new(p, to, width)); // [n, D] [D, to]
-            let mut sums = [(0.0, 0.0); QUERIES];
-            exp_rows(p, width, from, scale(heads), &mut sums);
+            gemm_here(d, q, Matrix::new(&keys, padded(t)), Start::Zero, Block::new(p, to, width)); // [n, D] [D, to]
+            let (mut sums, mut lses) = ([1.0; QUERIES], [0.0; QUERIES]);
+            exp_rows(p, width, from, scale(heads), &mut sums, &mut lses);
             gemm_here(to, Matrix::new(p, width), v, Start::Zero, y.part(from..to, 0..d)); // [n, to] [to, D]
-            for (i, (top, sum)) in (from..to).zip(sums) {
-                y.row(i).iter_mut().for_each(|y| *y *= 1.0 / sum);
-                lse.row(i)[0] = top + sum.ln();
+            for r in 0..n {
+                let divide = 1.0 / sums[r];
+                y.row(from + r).iter_mut().for_each(|y| *y *= divide);
+                lse.row(from + r)[0] = lses[r];
             }
         }
     });
@@ -94,8 +91,8 @@ pub fn attention_back(dy: &[f32], qkv: &[f32], y: &[f32], lse: &[f32], starts: &
                 let (width, n) = (padded(to), to - from);
                 let (p, ds) = (&mut p[..n * width], &mut ds[..n * width]);
                 let (q, dy) = (Matrix::new(&q.data[from * w..], w), Matrix::new(&dy.data[from * out..], out));
-                gemm_here(d, q, Matrix::new(&keys, t), Start::Zero, Block::new(p, to, width));
-                gemm_here(d, dy, Matrix::new(&values, t), Start::Zero, Block::new(ds, to, width)); // dp = dy vᵀ
+                gemm_here(d, q, Matrix::new(&keys, padded(t)), Start::Zero, Block::new(p, to, width));
+                gemm_here(d, dy, Matrix::new(&values, padded(t)), Start::Zero, Block::new(ds, to, width)); // dp = dy vᵀ
                 let mut of_row = [(0.0, 0.0); QUERIES];
                 for (r, of_row) in of_row[..n].iter_mut().enumerate() {
                     let (dy, y) = (&dy.data[r * out..][..d], &y.data[(from + r) * out..][..d]);
@@ -152,11 +149,15 @@ pub fn attention_cached(
 
 per_level! {
     /// Row r holds the raw scores of query `first` + r. Turns them into exp(scale·s − top), zero beyond the query
-    /// itself, and returns the top scaled score and the sum of each row.
-    fn exp_rows(scores: &mut [f32], width: usize, first: usize, scale: f32, sums: &mut [(f32, f32)]) {
-        for (r, (row, sums)) in scores.chunks_exact_mut(width).zip(sums).enumerate() {
+    /// itself, and returns the sum and the log-sum-exp of each row.
+    fn exp_rows(scores: &mut [f32], width: usize, first: usize, scale: f32, sums: &mut [f32; QUERIES], lses: &mut [f32; QUERIES]) {
+        let mut tops = [0.0; QUERIES];
+        for (r, row) in scores.chunks_exact_mut(width).enumerate() {
             row[first + r + 1..].fill(f32::NEG_INFINITY);
-            *sums = softmax(row, scale);
+            (tops[r], sums[r]) = softmax(row, scale);
+        }
+        for r in 0..QUERIES {
+            lses[r] = tops[r] + ln(sums[r]);
         }
     }
 

@@ -218,7 +218,7 @@ impl Product<'_> {
         let deep = self.k.div_ceil(blocks);
         // B's rows are read where they lie when they already are a panel, or when packing would hardly pay; and when
         // a whole tile may be read there.
-        let panel_like = self.b.row <= T::NR || rows.len() <= 4 * T::MR;
+        let panel_like = self.b.row <= T::NR || rows.len() <= 8 * T::MR;
         let width = if T::MASKED { cols } else { T::NR };
         let in_place = self.k > 0 && (self.k - 1) * self.b.row + left + width <= self.b.data.len();
         let packed = !(self.b.col == 1 && panel_like && in_place);
