@@ -1,4 +1,173 @@
-use crate::error::Result;
-pub fn run(_args: impl IntoIterator<Item = std::ffi::OsString>) -> Result {
-    Ok(())
+//! The command line: verbs, the flags they share, and wrong flags as one paragraph.
+
+use crate::error::{Failure, Result};
+use crate::verbs::{bench, chat, devices, generate, inspect, recipes, reward, run, score, stage};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+
+/// RLHF from the first multiplication up: pretraining, SFT, reward model and PPO on any GPU or none.
+#[derive(Parser, Debug)]
+#[command(name = "rlhf", version, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    /// Without a verb: `rlhf run`
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+const EXAMPLES: &str = "Examples:
+  rlhf run                                   InstructGPT in miniature, into runs/mini
+  rlhf run --set quick=true                  every stage, in a minute
+  rlhf chat --model runs/mini/S.ppo_ptx      talk to what came out
+  rlhf sft --model DIR --data demos.jsonl --out tuned
+
+Exit codes: 0 ok, 2 usage or recipe, 3 data, 4 device or memory, 5 diverged, 6 model file or checkpoint, 130 stopped.";
+
+/// Flags of every verb.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Where to compute: auto takes a real GPU if there is one, else the CPU; a software GPU only when asked for by gpu
+    #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|gpu|gpu:N")]
+    pub device: String,
+    /// Everything random follows from it [default: 1, or the recipe's]
+    #[arg(long, global = true)]
+    pub seed: Option<u64>,
+    /// CPU threads [default: all]
+    #[arg(long, global = true)]
+    pub threads: Option<usize>,
+    /// No progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// More figures in the progress
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// One JSON value on stdout and nothing else, where the verb prints figures
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// A whole pipeline from a recipe; ends with the results table and report.html
+    Run(run::RunArgs),
+    /// List, copy, print or validate recipes
+    Recipes(recipes::RecipesArgs),
+    /// Train a language model from scratch, or go on training one, on plain text
+    Pretrain(stage::PretrainArgs),
+    /// Tune on demonstrations: the loss is on the answers alone
+    Sft(stage::SftArgs),
+    /// Train a reward model on rankings or pairs
+    Rm(stage::RmArgs),
+    /// Tune against a reward model: PPO, or PPO-ptx with --ptx
+    Ppo(stage::PpoArgs),
+    /// Text or token ids out of a model
+    Generate(generate::GenerateArgs),
+    /// A conversation in the terminal
+    Chat(chat::ChatArgs),
+    /// Log-probability of every token given those before it
+    Score(score::ScoreArgs),
+    /// Reward of every completion; on preference data the accuracy with its interval
+    Reward(reward::RewardArgs),
+    /// What is in a model directory or a data file
+    Inspect(inspect::InspectArgs),
+    /// Processor features and GPU adapters, and what would be chosen
+    Devices,
+    /// Speed of kernels and of training, generation and PPO, beside the roof measured on the spot
+    Bench(bench::BenchArgs),
+}
+
+/// Parses and obeys. `--help` and `--version` print themselves.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
+    let matches = match Cli::command().try_get_matches_from(args.into_iter().map(with_dashes)) {
+        Ok(matches) => matches,
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            let _ = e.print();
+            return Ok(());
+        }
+        Err(e) => return Err(Failure::usage(one_paragraph(&e.render().to_string()))),
+    };
+    let cli = Cli::from_arg_matches(&matches).map_err(|e| Failure::usage(one_paragraph(&e.render().to_string())))?;
+    if let Some(threads) = cli.common.threads {
+        // The pool can be built once; only tests build it twice.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
+    obey(&cli, &matches)
+}
+
+fn obey(cli: &Cli, matches: &ArgMatches) -> Result {
+    let common = &cli.common;
+    let flags = matches.subcommand().map(|(_, m)| m);
+    match &cli.verb {
+        None => run::run(&run::RunArgs::default(), common),
+        Some(Verb::Run(args)) => run::run(args, common),
+        Some(Verb::Recipes(args)) => recipes::run(args, common),
+        Some(Verb::Pretrain(args)) => stage::pretrain(args, flags.expect("a verb"), common),
+        Some(Verb::Sft(args)) => stage::sft(args, flags.expect("a verb"), common),
+        Some(Verb::Rm(args)) => stage::rm(args, flags.expect("a verb"), common),
+        Some(Verb::Ppo(args)) => stage::ppo(args, flags.expect("a verb"), common),
+        Some(Verb::Generate(args)) => generate::run(args, common),
+        Some(Verb::Chat(args)) => chat::run(args, common),
+        Some(Verb::Score(args)) => score::run(args, common),
+        Some(Verb::Reward(args)) => reward::run(args, common),
+        Some(Verb::Inspect(args)) => inspect::run(args, common),
+        Some(Verb::Devices) => devices::run(common),
+        Some(Verb::Bench(args)) => bench::run(args, common),
+    }
+}
+
+/// `--ptx_rows` is `--ptx-rows`: a recipe's key can be pasted as a flag.
+fn with_dashes(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some(text) if text.starts_with("--") => {
+            let (name, rest) = text.split_at(text.find('=').unwrap_or(text.len()));
+            (name.replace('_', "-") + rest).into()
+        }
+        _ => arg,
+    }
+}
+
+/// What clap says, without its usage lines: "unexpected argument '--modle' found; a similar argument exists: '--model'".
+fn one_paragraph(rendered: &str) -> String {
+    let parts = rendered.trim().split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
+    let kept: Vec<String> =
+        parts.filter(|p| !p.starts_with("Usage:") && !p.starts_with("For more information")).collect();
+    let usage = rendered.lines().find_map(|l| l.trim().strip_prefix("Usage: "));
+    let verb: Vec<&str> = usage.unwrap_or("rlhf").split(' ').take_while(|w| !w.starts_with(['[', '<', '-'])).collect();
+    let text = kept.join(" ").replace("error: ", "").replace("tip: ", "");
+    format!("{text}. See {} --help.", verb.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example() {
+        let command = Cli::command();
+        for verb in command.get_subcommands() {
+            let help = verb.get_after_help().map(|h| h.to_string()).unwrap_or_default();
+            assert!(help.contains("Example"), "{} has no example", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn a_wrong_flag_is_one_paragraph() {
+        let error = run(["rlhf", "sft", "--modle", "x"].map(OsString::from)).unwrap_err();
+        assert_eq!(error.kind as u8, 2);
+        assert!(error.message.contains("'--model'") && !error.message.contains('\n'), "{}", error.message);
+        assert!(error.message.ends_with("See rlhf sft --help."), "{}", error.message);
+    }
+
+    #[test]
+    fn keys_and_flags_are_the_same_names() {
+        assert_eq!(with_dashes("--ptx_rows=a_b".into()), OsString::from("--ptx-rows=a_b"));
+        assert_eq!(with_dashes("a_b".into()), OsString::from("a_b"));
+    }
 }

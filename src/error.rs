@@ -43,10 +43,6 @@ impl Failure {
         Failure::new(Kind::Data, message)
     }
 
-    pub fn device(message: impl Display) -> Failure {
-        Failure::new(Kind::Device, message.to_string())
-    }
-
     pub fn model(message: impl Into<String>) -> Failure {
         Failure::new(Kind::Model, message)
     }

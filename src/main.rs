@@ -7,9 +7,12 @@ mod progress;
 mod recipe;
 mod report;
 mod results;
+mod rows;
 mod run;
 mod runlog;
+mod session;
 mod stop;
+mod template;
 mod verbs;
 
 use std::process::ExitCode;

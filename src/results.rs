@@ -39,6 +39,9 @@ pub struct Results {
     pub proxy_reward: ByModel<f64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gold_score: ByModel<f64>,
+    /// Answers that do all that was asked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub correct: ByModel<Rate>,
     /// Skill on the pretraining domain → model → share solved.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub skills: BTreeMap<String, ByModel<f64>>,

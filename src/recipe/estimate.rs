@@ -38,21 +38,23 @@ pub fn estimate(recipe: &Recipe) -> Estimate {
     let mut flops = Vec::new();
     for size in recipe.sizes() {
         let n = size_of(size);
-        let tokens = recipe.pretrain.steps.count(size).unwrap_or(0) as f64 * recipe.pretrain.batch_tokens as f64;
+        let tokens = (recipe.pretrain.steps.count(size).unwrap_or(0)
+            * recipe.pretrain.batch
+            * recipe.model[size].context) as f64;
         flops.push((format!("{size}.base"), 6.0 * n * tokens));
-        flops.push((format!("{size}.sft"), 6.0 * n * demonstrations * row * recipe.sft.epochs as f64));
-        flops.push((format!("{size}.init"), 6.0 * n * demonstrations * row * recipe.init.epochs as f64));
+        flops.push((format!("{size}.sft"), 6.0 * n * demonstrations * row * recipe.sft.epochs));
+        flops.push((format!("{size}.init"), 6.0 * n * demonstrations * row * recipe.init.epochs));
     }
-    flops.push(("rm".into(), 6.0 * rm * ranked * row * recipe.rm.epochs as f64));
+    flops.push(("rm".into(), 6.0 * rm * ranked * row * recipe.rm.epochs));
     for size in recipe.sizes() {
         let n = size_of(size);
         let ppo = &recipe.ppo;
-        let tokens = (ppo.iterations * ppo.batch) as f64 * 2.0 * ppo.max_new as f64;
+        let tokens = ppo.episodes as f64 * 2.0 * ppo.max_new as f64;
         // Generation, the reference, the reward and the value read; policy and value train.
         let iteration = 2.0 * (2.0 * n + 2.0 * rm) + 6.0 * (n + rm) * ppo.epochs as f64;
         flops.push((format!("{size}.ppo"), tokens * iteration));
         let context = recipe.model[size].context as f64;
-        let mixed = 6.0 * n * ppo.ptx_rows * (ppo.iterations * ppo.batch) as f64 * context;
+        let mixed = 6.0 * n * ppo.ptx_ratio * ppo.episodes as f64 * context;
         flops.push((format!("{size}.ppo_ptx"), tokens * iteration + mixed));
     }
     let largest = recipe.sizes().last().map_or(0.0, |s| size_of(s));
@@ -67,7 +69,7 @@ pub fn estimate(recipe: &Recipe) -> Estimate {
 /// step's activations, about 34 floats a channel, layer and token (Korthikanti et al. 2022), and its logits.
 fn memory(recipe: &Recipe, policy: f64, rm: f64) -> f64 {
     let weights = 4.0 * (policy * 6.0 + rm * 5.0);
-    let tokens = (recipe.ppo.minibatch * 2 * recipe.ppo.max_new).max(recipe.pretrain.batch_tokens) as f64;
+    let tokens = (recipe.ppo.minibatch * 2 * recipe.ppo.max_new).max(recipe.pretrain.token_budget) as f64;
     let widest = recipe.model.values().map(|s| s.layers * s.channels).max().unwrap_or(0) as f64;
     weights + 4.0 * tokens * (34.0 * widest + 3.0 * recipe.tokenizer.vocab as f64)
 }

@@ -6,7 +6,8 @@ mod per_size;
 pub mod sections;
 mod suggest;
 
-pub use estimate::{Estimate, estimate};
+pub use estimate::estimate;
+pub use overrides::value as parse_value;
 pub use per_size::PerSize;
 pub use suggest::nearest;
 
@@ -173,7 +174,7 @@ impl Recipe {
 }
 
 impl Shape {
-    fn check(&self) -> std::result::Result<(), String> {
+    pub fn check(&self) -> std::result::Result<(), String> {
         let Shape { layers, channels, heads, kv_heads, context, .. } = *self;
         if layers == 0 || channels == 0 || heads == 0 || context == 0 {
             return Err("layers, channels, heads and context are at least 1".into());

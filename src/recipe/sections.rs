@@ -2,7 +2,7 @@
 //! doc comment is the help text of both; the defaults stand once, in the `arg` attributes.
 
 use super::per_size::PerSize;
-use clap::{Args, Command, FromArgMatches};
+use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -113,9 +113,9 @@ pub struct Pretrain {
     /// Optimizer steps
     #[arg(long, default_value = "400")]
     pub steps: PerSize,
-    /// Tokens a step
-    #[arg(long, default_value_t = 4096)]
-    pub batch_tokens: usize,
+    /// Sequences of the full context a step
+    #[arg(long, default_value_t = 32)]
+    pub batch: usize,
     /// Peak learning rate
     #[arg(long, default_value = "1e-3")]
     pub lr: PerSize,
@@ -124,12 +124,15 @@ pub struct Pretrain {
     pub warmup: usize,
     /// Where the cosine ends, as a share of the peak
     #[arg(long, default_value_t = 0.1)]
-    pub floor: f64,
+    pub lr_floor: f64,
     #[arg(long, default_value_t = 0.1)]
     pub weight_decay: f64,
-    /// Largest gradient norm
+    /// The gradient is shortened to this norm; 0 leaves it
     #[arg(long, default_value_t = 1.0)]
-    pub clip: f64,
+    pub grad_clip: f64,
+    /// Tokens a micro-batch: memory depends on it, results do not
+    #[arg(long, default_value_t = 8192)]
+    pub token_budget: usize,
     /// A checkpoint every so many steps
     #[arg(long, default_value_t = 100)]
     pub save_every: usize,
@@ -139,9 +142,10 @@ pub struct Pretrain {
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sft {
-    #[arg(long, default_value_t = 3)]
-    pub epochs: usize,
-    /// Sequences a step
+    /// How often the demonstrations are seen; fractions are fine
+    #[arg(long, default_value_t = 3.0)]
+    pub epochs: f64,
+    /// Demonstrations a step
     #[arg(long, default_value_t = 32)]
     pub batch: usize,
     /// Peak learning rate
@@ -152,18 +156,21 @@ pub struct Sft {
     pub dropout: f64,
     /// Pretraining rows mixed in, as a share of the batch
     #[arg(long, default_value_t = 0.0)]
-    pub mix: f64,
+    pub pretrain_mix: f64,
     /// Steps of linear warm-up
     #[arg(long, default_value_t = 0)]
     pub warmup: usize,
     /// Where the cosine ends, as a share of the peak
     #[arg(long, default_value_t = 0.1)]
-    pub floor: f64,
+    pub lr_floor: f64,
     #[arg(long, default_value_t = 0.0)]
     pub weight_decay: f64,
-    /// Largest gradient norm
+    /// The gradient is shortened to this norm; 0 leaves it
     #[arg(long, default_value_t = 1.0)]
-    pub clip: f64,
+    pub grad_clip: f64,
+    /// Tokens a micro-batch: memory depends on it, results do not
+    #[arg(long, default_value_t = 8192)]
+    pub token_budget: usize,
     /// A checkpoint every so many steps
     #[arg(long, default_value_t = 100)]
     pub save_every: usize,
@@ -193,8 +200,9 @@ pub struct Rm {
     /// The stage it starts from: base, sft or init
     #[arg(long, default_value = "init")]
     pub from: String,
-    #[arg(long, default_value_t = 1)]
-    pub epochs: usize,
+    /// How often the rankings are seen; the paper's 1, because more overfits quickly
+    #[arg(long, default_value_t = 1.0)]
+    pub epochs: f64,
     /// Prompts a step; all answers of a prompt go together
     #[arg(long, default_value_t = 16)]
     pub batch: usize,
@@ -206,12 +214,15 @@ pub struct Rm {
     pub warmup: usize,
     /// Where the cosine ends, as a share of the peak
     #[arg(long, default_value_t = 0.1)]
-    pub floor: f64,
+    pub lr_floor: f64,
     #[arg(long, default_value_t = 0.0)]
     pub weight_decay: f64,
-    /// Largest gradient norm
+    /// The gradient is shortened to this norm; 0 leaves it
     #[arg(long, default_value_t = 1.0)]
-    pub clip: f64,
+    pub grad_clip: f64,
+    /// Tokens a micro-batch: memory depends on it, results do not
+    #[arg(long, default_value_t = 8192)]
+    pub token_budget: usize,
     /// A checkpoint every so many steps
     #[arg(long, default_value_t = 50)]
     pub save_every: usize,
@@ -220,16 +231,16 @@ pub struct Rm {
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ppo {
-    /// Rollouts and updates
-    #[arg(long, default_value_t = 60)]
-    pub iterations: usize,
-    /// Episodes an iteration
+    /// Answers to sample in all
+    #[arg(long, default_value_t = 8_000)]
+    pub episodes: usize,
+    /// Answers an iteration
     #[arg(long, default_value_t = 128)]
     pub batch: usize,
-    /// Episodes an optimizer step
+    /// Answers an optimizer step
     #[arg(long, default_value_t = 32)]
     pub minibatch: usize,
-    /// Passes over the episodes of an iteration
+    /// Passes over the answers of an iteration
     #[arg(long, default_value_t = 1)]
     pub epochs: usize,
     /// Learning rate of the policy
@@ -241,48 +252,62 @@ pub struct Ppo {
     /// Iterations of linear warm-up, from a tenth of the peak
     #[arg(long, default_value_t = 10)]
     pub warmup: usize,
-    /// Weight of the per-token KL penalty (β)
-    #[arg(long, default_value_t = 0.02)]
-    pub kl: f64,
-    /// Adapt β so that the KL of an answer stays near this; 0 = β is fixed
-    #[arg(long, default_value_t = 0.0)]
-    pub kl_target: f64,
-    /// Episodes over which an adaptive β moves
-    #[arg(long, default_value_t = 10_000.0)]
-    pub kl_horizon: f64,
     /// Clip of the probability ratio (ε)
     #[arg(long, default_value_t = 0.2)]
-    pub clip_ratio: f64,
+    pub clip: f64,
     /// Clip of the value function
     #[arg(long, default_value_t = 0.2)]
-    pub clip_value: f64,
+    pub value_clip: f64,
     /// Discount
     #[arg(long, default_value_t = 1.0)]
     pub gamma: f64,
     /// λ of generalised advantage estimation
     #[arg(long, default_value_t = 0.95)]
     pub lambda: f64,
-    /// Weight of the pretraining loss (PPO-ptx); 0 = plain PPO
+    /// β: what a nat of KL from the reference costs
+    #[arg(long, default_value_t = 0.02)]
+    pub kl_coef: f64,
+    /// Steer β so that the KL of an answer stays near this; 0 = β is fixed
     #[arg(long, default_value_t = 0.0)]
-    pub ptx: f64,
-    /// Pretraining rows an episode
-    #[arg(long, default_value_t = 1.0)]
-    pub ptx_rows: f64,
-    /// Decay of the averaged weights, which are what is evaluated; 0 = none
-    #[arg(long, default_value_t = 0.992)]
-    pub ema: f64,
-    /// Temperature of rollouts, updates and reference
+    pub kl_target: f64,
+    /// Episodes that a steered β takes
+    #[arg(long, default_value_t = 10_000.0)]
+    pub kl_horizon: f64,
+    /// Scale rewards to variance 1 before the advantages
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
+    pub whiten_rewards: bool,
+    /// Temperature of sampling; the same divides the logits everywhere else
     #[arg(long, default_value_t = 1.0)]
     pub temperature: f64,
     /// Longest answer in tokens
     #[arg(long, default_value_t = 48)]
     pub max_new: usize,
-    /// Subtracted from the score of an answer that does not end
+    /// Taken from the score of an answer that does not end by itself
     #[arg(long, default_value_t = 1.0)]
     pub missing_end_penalty: f64,
-    /// Largest gradient norm
+    /// Scores are clipped to ± this; 0 leaves them
+    #[arg(long, default_value_t = 0.0)]
+    pub score_clip: f64,
+    /// The averaged weights, which are what is kept, keep this share of themselves a step; the paper: 0.992
+    #[arg(long, default_value_t = 0.992)]
+    pub ema: f64,
+    /// γ of PPO-ptx: times the pretraining gradient. In a recipe it is that of the ppo_ptx stages; ppo has none
+    #[arg(long, default_value_t = 0.0)]
+    pub ptx_coef: f64,
+    /// Pretraining sequences for each answer; the paper: 8
     #[arg(long, default_value_t = 1.0)]
-    pub clip: f64,
+    pub ptx_ratio: f64,
+    #[arg(long, default_value_t = 0.0)]
+    pub weight_decay: f64,
+    /// ε of Adam
+    #[arg(long, default_value_t = 1e-5)]
+    pub adam_eps: f64,
+    /// Gradients are shortened to this norm; 0 leaves them
+    #[arg(long, default_value_t = 1.0)]
+    pub grad_clip: f64,
+    /// Tokens a micro-batch: memory depends on it, results do not
+    #[arg(long, default_value_t = 8192)]
+    pub token_budget: usize,
     /// A checkpoint every so many iterations
     #[arg(long, default_value_t = 10)]
     pub save_every: usize,
@@ -303,9 +328,9 @@ pub struct Eval {
     /// Prompts shown side by side in the report
     #[arg(long, default_value_t = 12)]
     pub samples: usize,
-    /// Demonstrations put before a prompt for the few-shot base model
-    #[arg(long, default_value_t = 2)]
-    pub shots: usize,
+    /// Items of each skill test
+    #[arg(long, default_value_t = 100)]
+    pub skills: usize,
 }
 
 impl Default for World {

@@ -120,7 +120,8 @@ pub fn reward_model(run: &Run) -> String {
 /// The stages of PPO that were logged, in the order of the story.
 fn ppo_stages(run: &Run) -> Vec<&str> {
     let mut stages: Vec<&str> = run.metrics.keys().map(String::as_str).filter(|s| s.contains(".ppo")).collect();
-    stages.sort_by_key(|s| story_order(s));
+    let size = |stage: &str| run.sizes.iter().position(|s| stage.starts_with(&format!("{s}.")));
+    stages.sort_by_key(|s| (size(s), story_order(s)));
     stages
 }
 
@@ -183,16 +184,21 @@ pub fn alignment_tax(run: &Run) -> String {
 pub fn manners(run: &Run) -> String {
     let r = &run.results;
     let mut plots = Vec::new();
-    for (title, rates) in [("Answers that are true", &r.truthful), ("Answers that are rude", &r.rude)] {
+    let shares = [
+        ("Claims that are true", &r.truthful, 1.0),
+        ("Answers that do all that was asked", &r.correct, 1.0),
+        ("Answers that are rude", &r.rude, 0.1),
+    ];
+    for (title, rates, ceiling) in shares {
         if !rates.is_empty() {
-            let plot = by_size(run, title, "share of answers", |m| rates.get(m).map(bar));
-            plots.push(BarPlot { ceiling: Some(if title.ends_with("true") { 1.0 } else { 0.1 }), ..plot }.svg());
+            let plot = by_size(run, title, "share", |m| rates.get(m).map(bar));
+            plots.push(BarPlot { ceiling: Some(ceiling), ..plot }.svg());
         }
     }
     plots.extend(plain(run, "Gold score", "mean", &r.gold_score));
     section(
         "Truth and manners",
-        "Truth is counted on prompts that have a right answer; rudeness on all. Both are checked by code against the world's own facts and words.",
+        "Truth is counted among answers that claim something that the world's tables can decide; the others on all answers. All is checked by code.",
         plots,
     )
 }

@@ -5,7 +5,6 @@ mod html;
 mod samples;
 mod tables;
 
-pub use figures::figure_1;
 pub use tables::text_table;
 
 use crate::error::{Failure, Result};
@@ -68,9 +67,14 @@ pub fn as_resolved(recipe: &str) -> String {
     recipe.replace("\nquick = true", "\nquick = false").replace("\nsmoke = true", "\nsmoke = false")
 }
 
-/// Writes `report.html` into the run folder.
+/// Writes `report.html` into the run folder, and its first figure as a file of its own.
 pub fn write(dir: &Path) -> Result {
     let run = Run::read(dir)?;
+    if let Some(win) = &run.results.win_rate {
+        let path = dir.join("figure1.svg");
+        let figure = crate::plot::standalone(&figures::figure_1(&run, "gold", &win.gold));
+        std::fs::write(&path, figure).map_err(|e| Failure::write(&path, e))?;
+    }
     let path = dir.join("report.html");
     std::fs::write(&path, html::page(&run)).map_err(|e| Failure::write(&path, e))
 }

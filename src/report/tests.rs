@@ -40,6 +40,7 @@ fn invented_results() -> Results {
         kl_to_reference: each(&|v, _| 10.0 * v),
         truthful: rates(&|v, _| v + 0.1),
         rude: rates(&|v, _| 0.1 * v + 0.05),
+        correct: rates(&|v, _| v),
         answer_tokens: each(&|v, _| 10.0 + 20.0 * v),
         ended: each(&|v, _| v),
         proxy_reward: each(&|v, _| v - 0.5),
@@ -92,12 +93,7 @@ fn a_report_is_one_file_that_says_its_judges_are_programs() {
     for outside in ["<script", "src=\"http", "href=\"http", "<link"] {
         assert!(!page.contains(outside), "the page must need nothing from elsewhere: {outside}");
     }
-    let figure = crate::plot::standalone(&figure_1(
-        &Run::read(&dir).unwrap(),
-        "gold",
-        &invented_results().win_rate.unwrap().gold,
-    ));
-    std::fs::write(dir.join("figure.svg"), figure).unwrap();
+    assert!(std::fs::read_to_string(dir.join("figure1.svg")).unwrap().contains("prefers-color-scheme: dark"));
 }
 
 #[test]

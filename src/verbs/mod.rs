@@ -1,1 +1,14 @@
+//! One file a verb.
 
+pub mod bench;
+pub mod chat;
+pub mod devices;
+pub mod generate;
+pub mod inspect;
+pub mod loading;
+pub mod options;
+pub mod recipes;
+pub mod reward;
+pub mod run;
+pub mod score;
+pub mod stage;

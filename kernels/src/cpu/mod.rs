@@ -17,6 +17,7 @@ pub mod math;
 pub mod par;
 pub mod philox;
 pub mod pool;
+pub mod roof;
 pub mod simd;
 #[cfg(test)]
 pub mod test;

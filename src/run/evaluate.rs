@@ -1,0 +1,312 @@
+//! The evaluation on held-out prompts: every model answers, the judges compare, and what was lost is measured.
+
+use super::answers::{Answer, Sampler};
+use super::codec::{Codec, TextRanking};
+use super::judges::{Judges, gold_prefers, labelers_prefer};
+use super::materials::{Materials, Prompt};
+use super::models::Model;
+use super::rank::Rankings;
+use super::runner::Pipeline;
+use super::{stage_rng, stages};
+use crate::error::Result;
+use crate::results::{ByModel, Rate, Results, RewardModel, WinRate};
+use crate::runlog;
+use kernels::Rng;
+use rlhf_core::stats::{self, Interval};
+use rlhf_core::world::{Gold, Labelers, Skill};
+use rlhf_core::{lm, rm};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+const KINDS: [&str; 5] = ["base", "prompted", "sft", "ppo", "ppo_ptx"];
+const TOKENS: usize = 8192;
+
+/// One model's answers to all evaluation prompts, and what is thought of them.
+struct Answered {
+    model: String,
+    answers: Vec<Answer>,
+    rewards: Vec<f32>,
+    golds: Vec<Gold>,
+}
+
+pub fn evaluate(p: &mut Pipeline, codec: &Codec, materials: &Materials, rankings: &Rankings) -> Result<Results> {
+    let mut results =
+        Results { recipe: p.recipe.name.clone(), seed: p.recipe.seed, device: p.device.name(), ..Results::default() };
+    p.reporter.begin("evaluation");
+    let start = std::time::Instant::now();
+    let judge = Model::load(&p.stage_dir("rm"), &p.device)?;
+    results.reward_model = Some(reward_model(codec, rankings, &judge));
+    let prompts = eval_prompts(p, materials);
+    let answered = answer_all(p, codec, materials, &prompts, &judge)?;
+    for one in &answered {
+        describe(one, &mut results);
+    }
+    if let Some(judges) = &materials.judges {
+        compare(p, &answered, &judges.with_noise(rankings.noise), &mut results);
+    } else {
+        compare_by_reward(p, &answered, &mut results);
+    }
+    measure_models(p, codec, materials, &answered, &mut results)?;
+    write_samples(p, &prompts, &answered)?;
+    results.stages = p.stages.clone();
+    let seconds = start.elapsed().as_secs_f64();
+    results.stages.insert("evaluation".into(), crate::results::StageResult { seconds, steps: prompts.len() });
+    results.seconds = results.stages.values().map(|s| s.seconds).sum();
+    Ok(results)
+}
+
+fn eval_prompts<'a>(p: &Pipeline, materials: &'a Materials) -> Vec<&'a Prompt> {
+    let most = if p.recipe.eval.prompts == 0 { usize::MAX } else { p.recipe.eval.prompts };
+    materials.eval_prompts.iter().take(most).collect()
+}
+
+// ---- the reward model ----------------------------------------------------------------------------------------------
+
+fn reward_model(codec: &Codec, rankings: &Rankings, judge: &Model) -> RewardModel {
+    let mut out = RewardModel { labeler_agreement: rankings.agreement, ..RewardModel::default() };
+    for (name, set) in &rankings.heldout {
+        let read: Vec<_> = set.iter().map(|r| codec.ranking(r)).collect();
+        let accuracy = rm::accuracy(&judge.net, &judge.params, &read, TOKENS);
+        out.accuracy.insert(name.clone(), rate(accuracy));
+        out.longer_wins.insert(name.clone(), longer_wins(set));
+    }
+    // The contract's one figure: labelers of the training group on held-out prompts, or all held-out pairs of files.
+    let main: Vec<&Rate> = match out.accuracy.get("heldout") {
+        Some(one) => vec![one],
+        None => out.accuracy.values().collect(),
+    };
+    let pairs: usize = main.iter().map(|r| r.n).sum();
+    out.heldout_accuracy = main.iter().map(|r| r.rate * r.n as f64).sum::<f64>() / pairs.max(1) as f64;
+    out.pairs = pairs;
+    out.unseen_labeler_accuracy = out.accuracy.get("unseen_labelers").map(|r| r.rate);
+    out
+}
+
+/// How often the longer answer (in characters) is the preferred one; equal lengths count one half.
+fn longer_wins(set: &[TextRanking]) -> f64 {
+    let (mut hits, mut pairs) = (0.0, 0);
+    for ranking in set {
+        let lengths: Vec<usize> = ranking.completions.iter().map(|c| c.chars().count()).collect();
+        for c in rm::comparisons(&ranking.ranks, 0) {
+            pairs += 1;
+            hits += match lengths[c.better].cmp(&lengths[c.worse]) {
+                std::cmp::Ordering::Greater => 1.0,
+                std::cmp::Ordering::Equal => 0.5,
+                std::cmp::Ordering::Less => 0.0,
+            };
+        }
+    }
+    hits / f64::from(pairs.max(1))
+}
+
+// ---- answers -------------------------------------------------------------------------------------------------------
+
+fn answer_all(
+    p: &Pipeline,
+    codec: &Codec,
+    materials: &Materials,
+    prompts: &[&Prompt],
+    judge: &Model,
+) -> Result<Vec<Answered>> {
+    let section = &p.recipe.eval;
+    let mut out = Vec::new();
+    let sizes = p.recipe.sizes();
+    let total = sizes.len() * KINDS.len();
+    for size in sizes {
+        for kind in KINDS {
+            let name = format!("{size}.{kind}");
+            let stage = if kind == "prompted" { "base" } else { kind };
+            let model = Model::load(&p.stage_dir(&format!("{size}.{stage}")), &p.device)?;
+            let sampler = Sampler { model, shots: kind == "prompted" };
+            // Every model answers with its own noise, the same at every evaluation.
+            let rng = stage_rng(p.recipe, "evaluation").stream(&name);
+            let answers = sampler.answer(codec, prompts, section.temperature, section.max_new, rng, |_| ())?;
+            let sequences: Vec<Vec<u32>> = answers.iter().zip(prompts).map(|(a, t)| judged(codec, t, a)).collect();
+            let rewards = rm::score(&judge.net, &judge.params, &sequences, TOKENS);
+            let golds = match &materials.judges {
+                Some(judges) => golds(judges, prompts, &answers),
+                None => Vec::new(),
+            };
+            out.push(Answered { model: name, answers, rewards, golds });
+            p.reporter.tick(out.len(), total, &out[out.len() - 1].model);
+        }
+    }
+    Ok(out)
+}
+
+/// What the reward model reads: the prompt without worked examples, the answer, and its end if it ended.
+fn judged(codec: &Codec, prompt: &Prompt, answer: &Answer) -> Vec<u32> {
+    let mut tokens = codec.tokenizer.encode(&answer.text);
+    if answer.ended {
+        tokens.push(codec.eos);
+    }
+    [codec.prompt(&prompt.text, tokens.len()), tokens].concat()
+}
+
+fn golds(judges: &Judges, prompts: &[&Prompt], answers: &[Answer]) -> Vec<Gold> {
+    prompts.iter().zip(answers).map(|(prompt, a)| judges.gold(prompt, &a.text, a.ended)).collect()
+}
+
+/// Figures that need no second model.
+fn describe(one: &Answered, results: &mut Results) {
+    let n = one.answers.len();
+    let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / n.max(1) as f64;
+    let put = |map: &mut ByModel<f64>, value: f64| map.insert(one.model.clone(), value);
+    put(&mut results.answer_tokens, mean(&mut one.answers.iter().map(|a| a.tokens.len() as f64)));
+    put(&mut results.ended, mean(&mut one.answers.iter().map(|a| f64::from(a.ended))));
+    put(&mut results.proxy_reward, mean(&mut one.rewards.iter().map(|&r| f64::from(r))));
+    if one.golds.is_empty() {
+        return;
+    }
+    put(&mut results.gold_score, mean(&mut one.golds.iter().map(|g| g.score)));
+    let claims: Vec<bool> = one.golds.iter().filter_map(|g| g.truthful).collect();
+    results.truthful.insert(one.model.clone(), share(&claims));
+    let flags = |f: fn(&Gold) -> bool| share(&one.golds.iter().map(f).collect::<Vec<_>>());
+    results.rude.insert(one.model.clone(), flags(|g| g.rude));
+    results.correct.insert(one.model.clone(), flags(|g| g.correct));
+}
+
+fn share(flags: &[bool]) -> Rate {
+    rate(Interval::wilson(flags.iter().filter(|f| **f).count() as f64, flags.len()))
+}
+
+fn rate(i: Interval) -> Rate {
+    Rate { rate: i.rate, low: i.low, high: i.high, n: i.n }
+}
+
+// ---- comparisons ---------------------------------------------------------------------------------------------------
+
+/// Win rates against the largest SFT model, and the duels that the paper's claim rests on.
+fn compare(p: &Pipeline, answered: &[Answered], labelers: &Labelers, results: &mut Results) {
+    let sizes = p.recipe.sizes();
+    let (small, large) = (sizes[0], sizes[sizes.len() - 1]);
+    let find = |name: &str| answered.iter().find(|a| a.model == name);
+    let rng = stage_rng(p.recipe, "bootstrap");
+    let against = format!("{large}.sft");
+    let Some(opponent) = find(&against) else { return };
+    let mut win = WinRate { against, ..WinRate::default() };
+    for one in answered {
+        let (gold, votes) = duel(one, opponent, labelers, rng.stream(&one.model));
+        win.gold.insert(one.model.clone(), gold);
+        win.labelers.insert(one.model.clone(), votes);
+    }
+    results.win_rate = Some(win);
+    let best = format!("{small}.ppo_ptx");
+    for other in [format!("{small}.sft"), format!("{large}.base"), format!("{large}.prompted")] {
+        if let (Some(one), Some(two)) = (find(&best), find(&other)) {
+            let name = format!("{best}>{other}");
+            let (gold, votes) = duel(one, two, labelers, rng.stream(&name));
+            results.head_to_head.insert(name, BTreeMap::from([("gold".into(), gold), ("labelers".into(), votes)]));
+        }
+    }
+}
+
+/// By gold with Wilson's interval; by labelers, several of whom vote on each prompt, with the bootstrap over prompts.
+fn duel(one: &Answered, two: &Answered, labelers: &Labelers, rng: Rng) -> (Rate, Rate) {
+    let n = one.golds.len();
+    let gold: f64 = one.golds.iter().zip(&two.golds).map(|(a, b)| gold_prefers(a, b)).sum();
+    let vote = |i: usize| labelers_prefer(&labelers.training, &one.golds[i], &two.golds[i], i);
+    let votes: Vec<f64> = (0..n).map(vote).collect();
+    (rate(Interval::wilson(gold, n)), rate(stats::bootstrap(&votes, 2000, rng)))
+}
+
+/// Where nobody can judge: what the reward model prefers. It says that optimisation works, no more.
+fn compare_by_reward(p: &Pipeline, answered: &[Answered], results: &mut Results) {
+    for size in p.recipe.sizes() {
+        let Some(sft) = answered.iter().find(|a| a.model == format!("{size}.sft")) else { continue };
+        for one in answered.iter().filter(|a| a.model.starts_with(&format!("{size}."))) {
+            let point = |(a, b): (&f32, &f32)| if a == b { 0.5 } else { f64::from(a > b) };
+            let hits = one.rewards.iter().zip(&sft.rewards).map(point).sum();
+            let preferred = rate(Interval::wilson(hits, one.rewards.len()));
+            results.preferred_by_reward_model.insert(one.model.clone(), preferred);
+        }
+    }
+}
+
+// ---- what was lost -------------------------------------------------------------------------------------------------
+
+/// Loss on held-out text, skills of the pretraining domain, and KL from PPO's start.
+fn measure_models(
+    p: &Pipeline,
+    codec: &Codec,
+    materials: &Materials,
+    answered: &[Answered],
+    results: &mut Results,
+) -> Result {
+    let skills = match &materials.judges {
+        Some(judges) => judges.world.skills(p.recipe.eval.skills),
+        None => Vec::new(),
+    };
+    for size in p.recipe.sizes() {
+        let reference = Model::load(&p.stage_dir(&format!("{size}.init")), &p.device)?;
+        for kind in ["base", "init", "sft", "ppo", "ppo_ptx"] {
+            let name = format!("{size}.{kind}");
+            let model = Model::load(&p.stage_dir(&name), &p.device)?;
+            results.loss_on_pretraining_text.insert(name.clone(), stages::heldout_loss(p, codec, materials, &model));
+            for (task, solved) in solve(&model, codec, &skills) {
+                results.skills.entry(task.into()).or_default().insert(name.clone(), solved);
+            }
+            if let Some(one) = answered.iter().find(|a| a.model == name) {
+                results.kl_to_reference.insert(name, kl(&model, &reference, &one.answers));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Σ_t log π − log π_ref of an answer, averaged over answers that π gave.
+fn kl(model: &Model, reference: &Model, answers: &[Answer]) -> f64 {
+    let sequences: Vec<Vec<u32>> = answers.iter().map(Answer::sequence).collect();
+    let read = |m: &Model| lm::logprobs(&m.net, &m.params, &sequences, TOKENS);
+    let (ours, theirs) = (read(model), read(reference));
+    let of = |i: usize| -> f64 {
+        let first = answers[i].prompt.len() - 1; // entry t is about token t + 1
+        ours[i][first..].iter().zip(&theirs[i][first..]).map(|(a, b)| f64::from(a - b)).sum()
+    };
+    (0..answers.len()).map(of).sum::<f64>() / answers.len().max(1) as f64
+}
+
+/// The share of items of every skill whose right continuation has the highest mean log-probability a token.
+fn solve(model: &Model, codec: &Codec, skills: &[Skill]) -> BTreeMap<&'static str, f64> {
+    let mut sequences = Vec::new();
+    let mut starts = Vec::new();
+    for skill in skills {
+        let prefix = [vec![codec.eos], codec.tokenizer.encode(&skill.prefix)].concat();
+        for choice in &skill.choices {
+            starts.push(prefix.len());
+            sequences.push([prefix.clone(), codec.tokenizer.encode(choice)].concat());
+        }
+    }
+    let logp = lm::logprobs(&model.net, &model.params, &sequences, TOKENS);
+    let mut marks = logp.iter().zip(starts).map(|(logp, start)| {
+        let choice = &logp[start - 1..];
+        choice.iter().sum::<f32>() / choice.len().max(1) as f32
+    });
+    let mut solved: BTreeMap<&'static str, (usize, usize)> = BTreeMap::new();
+    for skill in skills {
+        let marks: Vec<f32> = marks.by_ref().take(skill.choices.len()).collect();
+        let best = (0..marks.len()).max_by(|&a, &b| marks[a].total_cmp(&marks[b]));
+        let entry = solved.entry(skill.task).or_default();
+        entry.0 += usize::from(best == Some(skill.answer));
+        entry.1 += 1;
+    }
+    solved.into_iter().map(|(task, (hits, n))| (task, hits as f64 / n as f64)).collect()
+}
+
+fn write_samples(p: &Pipeline, prompts: &[&Prompt], answered: &[Answered]) -> Result {
+    runlog::clear_samples(&p.dir)?;
+    for i in 0..prompts.len().min(p.recipe.eval.samples) {
+        let answer = |one: &Answered| {
+            json!({
+                "model": one.model,
+                "text": one.answers[i].text,
+                "ended": one.answers[i].ended,
+                "reward": runlog::number(f64::from(one.rewards[i])),
+                "gold": one.golds.get(i).map(|g| g.score),
+            })
+        };
+        let answers: Vec<_> = answered.iter().map(answer).collect();
+        p.reporter.sample(&json!({"prompt": prompts[i].text, "answers": answers}))?;
+    }
+    Ok(())
+}

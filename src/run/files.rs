@@ -1,0 +1,102 @@
+//! Materials of a recipe whose data source is files: books, demonstrations, rankings and pairs, split by prompt.
+
+use super::codec::TextRanking;
+use super::materials::{Materials, Preferences, Prompt};
+use super::too_little;
+use crate::error::Result;
+use crate::recipe::Recipe;
+use crate::recipe::sections::Data;
+use crate::rows::{self, data_failure};
+use crate::template::Template;
+use kernels::Rng;
+use rlhf_core::data::{self, Row, prompt_text};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+pub fn gather(recipe: &Recipe, rng: Rng) -> Result<Materials> {
+    let section = &recipe.data;
+    let (text, heldout_text) = texts(section)?;
+    let demonstrations = Split::of(section, &section.demonstrations, rng)?;
+    let shown = rows::pairs(&demonstrations.train)?;
+    let mut train: Vec<TextRanking> = Vec::new();
+    let mut heldout = Vec::new();
+    let mut asked = [demonstrations.train, demonstrations.heldout];
+    for file in &section.preferences {
+        let split = Split::of(section, std::slice::from_ref(file), rng)?;
+        train.extend(rows::rankings(&split.train)?);
+        let name = file.file_name().map_or("held out".into(), |n| n.to_string_lossy().into_owned());
+        let name = name.split('.').next().unwrap_or(&name).to_string();
+        if let Ok(some) = rows::rankings(&split.heldout) {
+            heldout.push((name, some));
+        }
+        asked[0].extend(split.train);
+        asked[1].extend(split.heldout);
+    }
+    if heldout.is_empty() || heldout_text.is_empty() {
+        return Err(too_little("nothing was left to hold out"));
+    }
+    let shots = shots(&shown, recipe);
+    let [ppo_prompts, eval_prompts] = asked.map(|rows| prompts(&rows, &shots));
+    Ok(Materials {
+        text,
+        heldout_text,
+        demonstrations: shown,
+        ppo_prompts: ppo_prompts?,
+        eval_prompts: eval_prompts?,
+        preferences: Preferences::Given { train, heldout },
+        judges: None,
+        template: Template::Dialogue,
+    })
+}
+
+/// Rows to train on and rows held out; a prompt is on the same side in every file.
+struct Split {
+    train: Vec<Row>,
+    heldout: Vec<Row>,
+}
+
+impl Split {
+    fn of(section: &Data, files: &[PathBuf], rng: Rng) -> Result<Split> {
+        let (mut train, mut heldout) = (Vec::new(), Vec::new());
+        for file in files {
+            let mut rows = rows::load(&[section.dir.join(file)])?;
+            rows.truncate(if section.limit == 0 { usize::MAX } else { section.limit });
+            let (more, held) = data::split(rows, section.holdout as f32, rng);
+            train.extend(more);
+            heldout.extend(held);
+        }
+        Ok(Split { train, heldout })
+    }
+}
+
+/// Every document but its last twentieth, which is held out; cut at the end of a line.
+fn texts(section: &Data) -> Result<(Vec<String>, Vec<String>)> {
+    let files: Vec<PathBuf> = section.text.iter().map(|f: &PathBuf| section.dir.join(f as &Path)).collect();
+    let cut = |text: String| {
+        let mut at = text.len() - text.len() / 20;
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let at = text[..at].rfind('\n').map_or(at, |i| i + 1);
+        let rest = text[at..].to_string();
+        (text[..at].to_string(), rest)
+    };
+    let (train, heldout): (Vec<String>, Vec<String>) = rows::texts(&files)?.into_iter().map(cut).unzip();
+    Ok((train, heldout.into_iter().filter(|t| !t.is_empty()).collect()))
+}
+
+fn prompts(rows: &[Row], shots: &str) -> Result<Vec<Prompt>> {
+    let mut seen = HashSet::new();
+    let found = data::prompts(rows).map_err(data_failure)?;
+    let texts = found.iter().map(prompt_text).filter(|t| seen.insert(t.clone()));
+    Ok(texts.map(|text| Prompt { text, shots: shots.to_string(), task: None }).collect())
+}
+
+/// Two worked examples that leave room for a prompt: the shortest demonstrations of some substance.
+fn shots(shown: &[(String, String)], recipe: &Recipe) -> String {
+    let longest = recipe.model.values().map(|s| s.context).min().unwrap_or(0);
+    let mut fit: Vec<&(String, String)> =
+        shown.iter().filter(|(p, c)| c.len() >= 20 && p.len() + c.len() <= longest).collect();
+    fit.sort_by_key(|(p, c)| p.len() + c.len());
+    fit.iter().take(2).map(|(p, c)| format!("{p}{}\n", c.replace('\n', " "))).collect()
+}

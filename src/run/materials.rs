@@ -1,0 +1,77 @@
+//! All text that a run uses, made by the world or read from files before the first stage. The same recipe gives the
+//! same materials, so that nothing of them needs saving.
+
+use super::codec::TextRanking;
+use super::judges::Judges;
+use crate::error::Result;
+use crate::recipe::Recipe;
+use crate::recipe::sections::Source;
+use crate::template::Template;
+use kernels::Rng;
+use rlhf_core::world;
+
+pub struct Materials {
+    pub text: Vec<String>,
+    pub heldout_text: Vec<String>,
+    pub demonstrations: Vec<(String, String)>,
+    pub ppo_prompts: Vec<Prompt>,
+    pub eval_prompts: Vec<Prompt>,
+    pub preferences: Preferences,
+    /// Who can judge any answer: only the closed world has such judges.
+    pub judges: Option<Judges>,
+    /// How a conversation becomes a prompt for these models.
+    pub template: Template,
+}
+
+#[derive(Clone)]
+pub struct Prompt {
+    /// What the model is given.
+    pub text: String,
+    /// Worked examples to put before it for the few-shot base model.
+    pub shots: String,
+    /// What the judges know of it.
+    pub task: Option<world::Prompt>,
+}
+
+/// Where rankings come from.
+pub enum Preferences {
+    /// Our models answer these prompts and simulated labelers rank the answers.
+    ToRank { train: Vec<Prompt>, heldout: Vec<Prompt> },
+    /// People ranked answers of others: (training, held-out sets by name).
+    Given { train: Vec<TextRanking>, heldout: Vec<(String, Vec<TextRanking>)> },
+}
+
+impl Materials {
+    pub fn gather(recipe: &Recipe, rng: Rng) -> Result<Materials> {
+        match recipe.data.source {
+            Source::World => Ok(from_world(recipe)),
+            Source::Files => super::files::gather(recipe, rng),
+        }
+    }
+}
+
+fn from_world(recipe: &Recipe) -> Materials {
+    use world::Split;
+    let judges = Judges::new(recipe.seed);
+    let world = &judges.world;
+    let sizes = &recipe.world;
+    let prompts = |split, n| -> Vec<Prompt> { world.prompts(split, n).into_iter().map(|p| prompt(world, p)).collect() };
+    let demonstrations = world.demonstrations(sizes.demonstrations, &world::Flaws::default());
+    Materials {
+        text: world.corpus("train", sizes.documents),
+        heldout_text: world.corpus("heldout", (sizes.documents / 20).clamp(50, 500)),
+        demonstrations: demonstrations.iter().map(|d| (d.prompt.text(), d.completion())).collect(),
+        ppo_prompts: prompts(Split::Ppo, sizes.ppo_prompts),
+        eval_prompts: prompts(Split::Test, sizes.eval_prompts),
+        preferences: Preferences::ToRank {
+            train: prompts(Split::Rm, sizes.ranked_prompts),
+            heldout: prompts(Split::RmTest, sizes.ranked_prompts.div_ceil(5)),
+        },
+        judges: Some(judges),
+        template: Template::World,
+    }
+}
+
+fn prompt(world: &world::World, task: world::Prompt) -> Prompt {
+    Prompt { text: task.text(), shots: world.few_shot_prefix(task.use_case), task: Some(task) }
+}

@@ -1,0 +1,67 @@
+//! A model of the run: its network, its numbers, and its folder.
+
+use super::codec::Codec;
+use crate::error::{Failure, Kind, Result, chain};
+use crate::recipe::sections::Shape;
+use autograd::Params;
+use kernels::{Device, Rng};
+use model::{Config, HeadKind, Transformer};
+use std::path::Path;
+
+#[derive(Clone)]
+pub struct Model {
+    pub net: Transformer,
+    pub params: Params,
+}
+
+impl Model {
+    /// A language model with fresh numbers.
+    pub fn new(shape: &Shape, codec: &Codec, rng: Rng, device: &Device) -> Model {
+        let (net, params) = Transformer::new(&config(shape, codec), HeadKind::Lm, rng, device);
+        Model { net, params }
+    }
+
+    pub fn load(dir: &Path, device: &Device) -> Result<Model> {
+        let loaded = model::load(dir, device).map_err(library_failure)?;
+        Ok(Model { net: loaded.transformer, params: loaded.params })
+    }
+
+    /// A Hugging Face model directory.
+    pub fn save(&self, dir: &Path, codec: &Codec) -> Result {
+        codec.template.write(dir)?;
+        codec.tokenizer.save(dir).map_err(library_failure)?;
+        model::save(dir, &self.net, &self.params, Some(&codec.tokenizer.to_json())).map_err(library_failure)
+    }
+
+    /// The same body with a fresh head of one number: a reward model before its training.
+    pub fn as_score(&self, rng: Rng) -> Model {
+        let (net, params) = self.net.as_score(&self.params, rng);
+        Model { net, params }
+    }
+}
+
+fn config(shape: &Shape, codec: &Codec) -> Config {
+    let Shape { layers, channels, heads, context, .. } = *shape;
+    let vocab = codec.tokenizer.vocab_size();
+    let kv = if shape.kv_heads == 0 { heads } else { shape.kv_heads };
+    let like = match shape.arch.as_str() {
+        "llama" => Config::llama(vocab, context, layers, channels, heads, kv),
+        _ => Config::gpt2(vocab, context, layers, channels, heads),
+    };
+    let hidden = if shape.hidden == 0 { like.hidden } else { shape.hidden };
+    Config { hidden, bos: Some(codec.eos), eos: vec![codec.eos], pad: Some(codec.eos), ..like }
+}
+
+/// Checkpoints are for resuming; a finished stage needs none.
+pub fn drop_checkpoints(stage: &Path) -> Result {
+    let dir = stage.join("checkpoints");
+    match std::fs::remove_dir_all(&dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Failure::write(&dir, e)),
+        _ => Ok(()),
+    }
+}
+
+/// A model file's error as an exit code and one paragraph.
+pub fn library_failure(error: impl std::error::Error) -> Failure {
+    Failure::new(Kind::Model, chain(&error))
+}

@@ -1,0 +1,160 @@
+//! Rankings for the reward model: K = 4..9 answers of several models, ranked by simulated labelers; or files of them.
+
+use super::answers::{Answer, Sampler};
+use super::codec::{Codec, TextRanking};
+use super::judges::Judges;
+use super::materials::{Materials, Preferences, Prompt};
+use super::models::Model;
+use super::runner::Pipeline;
+use super::stage_rng;
+use crate::error::{Failure, Result};
+use kernels::Rng;
+use rlhf_core::world::Gold;
+use rlhf_core::world::labelers::{self, PAPER_AGREEMENT};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::path::Path;
+
+/// What the reward model learns from and is tested on.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Rankings {
+    pub train: Vec<TextRanking>,
+    /// By name: heldout, unseen_labelers, gold, or a file's name.
+    pub heldout: Vec<(String, Vec<TextRanking>)>,
+    /// How often two labelers agree, and the noise that makes them.
+    pub agreement: Option<f64>,
+    pub noise: f64,
+}
+
+pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials) -> Result<Rankings> {
+    match &materials.preferences {
+        Preferences::Given { train, heldout } => {
+            Ok(Rankings { train: train.clone(), heldout: heldout.clone(), ..Rankings::default() })
+        }
+        Preferences::ToRank { train, heldout } => {
+            pipeline.stage("rankings", |p, dir| {
+                let rankings = rank(p, codec, materials.judges.as_ref().expect("a world has judges"), train, heldout)?;
+                write(&dir.join("rankings.json"), &rankings)?;
+                write_rows(&dir.join("train.jsonl"), &rankings.train)?;
+                Ok(Some(rankings.train.len()))
+            })?;
+            read(&pipeline.stage_dir("rankings").join("rankings.json"))
+        }
+    }
+}
+
+/// One prompt with its answers and what gold thinks of each.
+struct Sitting {
+    prompt: String,
+    answers: Vec<Answer>,
+    golds: Vec<Gold>,
+}
+
+fn rank(p: &Pipeline, codec: &Codec, judges: &Judges, train: &[Prompt], heldout: &[Prompt]) -> Result<Rankings> {
+    let rng = stage_rng(p.recipe, "rankings");
+    let all: Vec<Prompt> = [train, heldout].concat();
+    let mut sittings = sittings(p, codec, judges, &all, rng)?;
+    let tested = sittings.split_off(train.len());
+    let golds = |s: &[Sitting]| s.iter().map(|s| s.golds.clone()).collect::<Vec<_>>();
+    let mut labelers = judges.labelers.clone();
+    let sample = golds(&sittings[..sittings.len().min(300)]);
+    let noise = labelers.calibrate(&sample, PAPER_AGREEMENT);
+    let agreement = labelers::agreement(&labelers.training, &golds(&tested)).rate();
+
+    let ranked_by = |sittings: &[Sitting], group: &[labelers::Labeler], rng: Rng| -> Vec<TextRanking> {
+        let one = |(i, s): (usize, &Sitting)| {
+            let labeler = &group[rng.fold(i as u64).draws().below(group.len())];
+            let ranks = labeler.rank(&s.golds, i as u64);
+            s.ranking(ranks.into_iter().map(|r| r as f32).collect())
+        };
+        sittings.iter().enumerate().map(one).collect()
+    };
+    let by_gold = |s: &Sitting| s.ranking(s.golds.iter().map(|g| -g.score as f32).collect());
+    Ok(Rankings {
+        train: ranked_by(&sittings, &labelers.training, rng.stream("who")),
+        heldout: vec![
+            ("heldout".into(), ranked_by(&tested, &labelers.training, rng.stream("who else"))),
+            ("unseen_labelers".into(), ranked_by(&tested, &labelers.heldout, rng.stream("strangers"))),
+            ("gold".into(), tested.iter().map(by_gold).collect()),
+        ],
+        agreement: Some(agreement),
+        noise,
+    })
+}
+
+impl Sitting {
+    fn ranking(&self, ranks: Vec<f32>) -> TextRanking {
+        TextRanking {
+            prompt: self.prompt.clone(),
+            completions: self.answers.iter().map(|a| a.text.clone()).collect(),
+            ended: self.answers.iter().map(|a| a.ended).collect(),
+            ranks,
+        }
+    }
+}
+
+/// K answers to every prompt, from the models in turn: the reward model must have seen good and bad ones.
+fn sittings(p: &Pipeline, codec: &Codec, judges: &Judges, prompts: &[Prompt], rng: Rng) -> Result<Vec<Sitting>> {
+    let section = &p.recipe.rankings;
+    let samplers = samplers(p)?;
+    let mut slots: Vec<Vec<Option<Answer>>> = Vec::new();
+    let mut jobs: Vec<Vec<(usize, usize)>> = vec![Vec::new(); samplers.len()];
+    for (i, _) in prompts.iter().enumerate() {
+        let mut draws = rng.stream("k").fold(i as u64).draws();
+        let k = section.k_min + draws.below(section.k_max - section.k_min + 1);
+        let mut order: Vec<usize> = (0..samplers.len()).collect();
+        draws.shuffle(&mut order);
+        (0..k).for_each(|slot| jobs[order[slot % order.len()]].push((i, slot)));
+        slots.push(vec![None; k]);
+    }
+    let total: usize = jobs.iter().map(Vec::len).sum();
+    let mut before = 0;
+    for ((name, sampler), jobs) in samplers.iter().zip(&jobs) {
+        let asked: Vec<&Prompt> = jobs.iter().map(|&(i, _)| &prompts[i]).collect();
+        let tick = |done| p.reporter.tick(before + done, total, name);
+        let made = sampler.answer(codec, &asked, section.temperature, p.recipe.ppo.max_new, rng.stream(name), tick)?;
+        jobs.iter().zip(made).for_each(|(&(i, slot), answer)| slots[i][slot] = Some(answer));
+        before += jobs.len();
+    }
+    let sitting = |(prompt, slots): (&Prompt, Vec<Option<Answer>>)| {
+        let answers: Vec<Answer> = slots.into_iter().map(|a| a.expect("every slot had a job")).collect();
+        let golds = answers.iter().map(|a| judges.gold(prompt, &a.text, a.ended)).collect();
+        Sitting { prompt: prompt.text.clone(), answers, golds }
+    };
+    Ok(prompts.iter().zip(slots).map(sitting).collect())
+}
+
+/// The models whose answers are ranked: every size's SFT and PPO start, and the largest base with worked examples.
+fn samplers(p: &Pipeline) -> Result<Vec<(String, Sampler)>> {
+    let mut samplers = Vec::new();
+    for size in p.recipe.sizes() {
+        for kind in ["init", "sft"] {
+            let name = format!("{size}.{kind}");
+            let model = Model::load(&p.stage_dir(&name), &p.device)?;
+            samplers.push((name, Sampler { model, shots: false }));
+        }
+    }
+    let largest = p.recipe.sizes().last().copied().expect("check() made sure of a size");
+    let model = Model::load(&p.stage_dir(&format!("{largest}.base")), &p.device)?;
+    samplers.push((format!("{largest}.prompted"), Sampler { model, shots: true }));
+    Ok(samplers)
+}
+
+fn write(path: &Path, value: &impl Serialize) -> Result {
+    let text = serde_json::to_string(value).expect("plain values");
+    std::fs::write(path, text).map_err(|e| Failure::write(path, e))
+}
+
+/// The rankings as data that `rlhf rm --data` reads.
+fn write_rows(path: &Path, rows: &[TextRanking]) -> Result {
+    let line =
+        |r: &TextRanking| serde_json::json!({"prompt": r.prompt, "completions": r.completions, "ranks": r.ranks});
+    let text: String = rows.iter().map(|r| format!("{}\n", line(r))).collect();
+    std::fs::write(path, text).map_err(|e| Failure::write(path, e))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text =
+        std::fs::read_to_string(path).map_err(|e| Failure::model(format!("cannot read {}: {e}", path.display())))?;
+    serde_json::from_str(&text)
+        .map_err(|e| Failure::model(format!("{}: {e}; remove the folder and run with --resume", path.display())))
+}

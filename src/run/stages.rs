@@ -1,0 +1,168 @@
+//! The stages of the paper: tokenizer, pretraining, SFT, the start of PPO, the reward model, PPO and PPO-ptx.
+
+use super::codec::Codec;
+use super::materials::{Materials, Prompt};
+use super::models::{Model, library_failure};
+use super::rank::Rankings;
+use super::runner::{Pipeline, train_failure};
+use super::{configs, stage_rng, too_little};
+use crate::error::{Failure, Result};
+use crate::recipe::sections::Sft;
+use kernels::Rng;
+use model::Tokenizer;
+use rlhf_core::data::Example;
+use rlhf_core::ppo::{self, Ppo};
+use rlhf_core::rollout::Episode;
+use rlhf_core::{lm, pretrain, rm, sft};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// A byte-level BPE of the training text; every text can be written with it.
+pub fn tokenizer(pipeline: &mut Pipeline, materials: &Materials) -> Result<Codec> {
+    let section = pipeline.recipe.tokenizer.clone();
+    pipeline.stage("tokenizer", |_, dir| {
+        // Markers and roles of the prompts come first: they may occur in the demonstrations only.
+        let shown = materials.demonstrations.iter().take(200).flat_map(|(p, c)| [p, c]);
+        let texts: Vec<&String> = shown.chain(&materials.text).collect();
+        let codec = Codec::train(&texts, &section, 0);
+        codec.tokenizer.save(dir).map_err(library_failure)?;
+        Ok(Some(codec.tokenizer.vocab_size()))
+    })?;
+    let file = pipeline.stage_dir("tokenizer").join("tokenizer.json");
+    let tokenizer = Tokenizer::from_file(&file).map_err(library_failure)?;
+    let context = pipeline.recipe.model.values().map(|s| s.context).min().expect("check() made sure of a size");
+    Ok(Codec::new(tokenizer, context, materials.template))
+}
+
+fn training_windows(p: &Pipeline, codec: &Codec, materials: &Materials) -> Result<Vec<Example>> {
+    let windows = codec.windows(&materials.text, stage_rng(p.recipe, "windows"));
+    if windows.is_empty() { Err(too_little("there is no text to pretrain on")) } else { Ok(windows) }
+}
+
+/// Pretraining from fresh numbers.
+pub fn base(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str) -> Result {
+    let name = format!("{size}.base");
+    pipeline.stage(&name, |p, dir| {
+        let rng = stage_rng(p.recipe, &name);
+        let windows = training_windows(p, codec, materials)?;
+        let start = Model::new(&p.recipe.model[size], codec, rng.stream("init"), &p.device);
+        let section = &p.recipe.pretrain;
+        let config = configs::pretrain(section, size, windows.len());
+        let mut run = p.reporter.training(&name, dir, section.save_every);
+        let params =
+            pretrain::train(&start.net, start.params, &windows, &config, rng, &mut run).map_err(train_failure)?;
+        save(&Model { params, net: start.net }, dir, codec)
+    })
+}
+
+/// The model that the paper compares with: many epochs over the demonstrations.
+pub fn sft(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str) -> Result {
+    let section = &pipeline.recipe.sft;
+    tune(pipeline, codec, materials, size, "sft", section)
+}
+
+/// The model that PPO starts from and is held near: two epochs, a tenth of pretraining text.
+pub fn init(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str) -> Result {
+    let section = &pipeline.recipe.init;
+    tune(pipeline, codec, materials, size, "init", section)
+}
+
+fn tune(p: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str, kind: &str, section: &Sft) -> Result {
+    let name = format!("{size}.{kind}");
+    p.stage(&name, |p, dir| {
+        let rng = stage_rng(p.recipe, &name);
+        let base = Model::load(&p.stage_dir(&format!("{size}.base")), &p.device)?;
+        let demonstrations = codec.demonstrations(&materials.demonstrations);
+        let windows = if section.pretrain_mix > 0.0 { training_windows(p, codec, materials)? } else { Vec::new() };
+        let mut run = p.reporter.training(&name, dir, section.save_every);
+        let config = configs::sft(section, size);
+        let params = sft::train(&base.net, base.params, &demonstrations, &windows, &config, rng, &mut run);
+        save(&Model { params: params.map_err(train_failure)?, net: base.net }, dir, codec)
+    })
+}
+
+/// All comparisons of a prompt are one element of a batch; afterwards a bias makes demonstrations score 0 on average.
+pub fn reward_model(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, rankings: &Rankings) -> Result {
+    pipeline.stage("rm", |p, dir| {
+        let section = &p.recipe.rm;
+        let rng = stage_rng(p.recipe, "rm");
+        let start = Model::load(&p.stage_dir(&format!("{}.{}", p.recipe.rm_size(), section.from)), &p.device)?;
+        let start = start.as_score(rng.stream("head"));
+        let training: Vec<_> = rankings.train.iter().map(|r| codec.ranking(r)).collect();
+        let mut run = p.reporter.training("rm", dir, section.save_every);
+        let params = rm::train(&start.net, start.params, &training, &configs::rm(section), rng, &mut run);
+        let mut params = params.map_err(train_failure)?;
+        rm::center(&start.net, &mut params, &codec.demonstrations(&materials.demonstrations), section.token_budget);
+        save(&Model { params, net: start.net }, dir, codec)
+    })
+}
+
+/// PPO from the two-epoch SFT against the reward model; with `ptx`, pretraining gradients are mixed into every step.
+/// What is kept, and evaluated, is the average of the weights.
+pub fn ppo(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str, ptx: bool) -> Result {
+    let name = format!("{size}.{}", if ptx { "ppo_ptx" } else { "ppo" });
+    pipeline.stage(&name, |p, dir| {
+        let section = &p.recipe.ppo;
+        let config = configs::ppo(section, size, if ptx { section.ptx_coef } else { 0.0 });
+        let start = Model::load(&p.stage_dir(&format!("{size}.init")), &p.device)?;
+        let judge = Model::load(&p.stage_dir("rm"), &p.device)?;
+        let prompts: Vec<Vec<u32>> =
+            materials.ppo_prompts.iter().map(|t| codec.prompt(&t.text, config.max_new)).collect();
+        let windows = if ptx { training_windows(p, codec, materials)? } else { Vec::new() };
+        let gold = gold_watcher(p, codec, materials, &prompts);
+        let reward = |episodes: &[Episode]| {
+            gold(episodes);
+            let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
+            rm::score(&judge.net, &judge.params, &sequences, config.token_budget)
+        };
+        let players = Ppo {
+            policy: &start.net,
+            policy_params: start.params.clone(),
+            reference: (&start.net, &start.params),
+            value: &judge.net,
+            value_params: judge.params.clone(),
+            reward: &reward,
+            eos: &[codec.eos],
+        };
+        let mut run = p.reporter.training(&name, dir, section.save_every);
+        let outcome = ppo::train(players, &prompts, &windows, &config, stage_rng(p.recipe, &name), &mut run);
+        let outcome = outcome.map_err(train_failure)?;
+        save_beside(&Model { net: judge.net.clone(), params: outcome.value }, dir, "value", codec)?;
+        let kept = if config.ema > 0.0 { outcome.ema } else { outcome.policy };
+        save(&Model { net: start.net.clone(), params: kept }, dir, codec)
+    })
+}
+
+/// Notes the mean gold score of each rollout batch, where there is gold. The training never sees it.
+fn gold_watcher<'a>(
+    p: &'a Pipeline,
+    codec: &'a Codec,
+    materials: &'a Materials,
+    prompts: &[Vec<u32>],
+) -> impl Fn(&[Episode]) + 'a {
+    let by_tokens: HashMap<Vec<u32>, &Prompt> = prompts.iter().cloned().zip(&materials.ppo_prompts).collect();
+    move |episodes| {
+        let Some(judges) = &materials.judges else { return };
+        let score = |e: &Episode| judges.gold(by_tokens[&e.prompt], &codec.text(&e.response), e.ended).score;
+        let mean = episodes.iter().map(score).sum::<f64>() / episodes.len().max(1) as f64;
+        p.reporter.add("gold", mean);
+    }
+}
+
+fn save(model: &Model, dir: &Path, codec: &Codec) -> Result<Option<usize>> {
+    model.save(dir, codec)?;
+    Ok(None)
+}
+
+/// A second model of the stage, in a folder of its own.
+fn save_beside(model: &Model, dir: &Path, name: &str, codec: &Codec) -> Result {
+    let dir = dir.join(name);
+    std::fs::create_dir_all(&dir).map_err(|e| Failure::write(&dir, e))?;
+    model.save(&dir, codec)
+}
+
+/// Mean loss of a language model on held-out text, nats a token.
+pub fn heldout_loss(p: &Pipeline, codec: &Codec, materials: &Materials, model: &Model) -> f64 {
+    let windows = codec.windows(&materials.heldout_text, Rng::new(p.recipe.seed).stream("held-out windows"));
+    lm::evaluate(&model.net, &model.params, &windows, p.recipe.pretrain.token_budget)
+}

@@ -1,0 +1,40 @@
+//! What every verb needs first: the device that was asked for, the seed, and how to report.
+
+use crate::cli::Common;
+use crate::error::{Failure, Kind, Result};
+use crate::progress::{Mode, Progress};
+use kernels::Device;
+
+/// Opens the device of `--device`. `auto` never fails: without a GPU it is the CPU.
+pub fn open_device(name: &str) -> Result<Device> {
+    let missing = |e: kernels::DeviceError| {
+        let what = e.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        Failure::new(Kind::Device, format!("--device {name}: {what}; rlhf devices lists what there is"))
+    };
+    match name.split_once(':').unwrap_or((name, "")) {
+        ("cpu", "") => Ok(Device::Cpu),
+        ("auto", "") => Ok(Device::gpu(None, false).unwrap_or(Device::Cpu)),
+        ("gpu", "") => Device::gpu(None, true).map_err(missing),
+        ("gpu", index) if index.parse::<usize>().is_ok() => Device::gpu(index.parse().ok(), true).map_err(missing),
+        _ => Err(Failure::new(Kind::Usage, format!("--device {name}: it is auto, cpu, gpu or gpu:N, such as gpu:0"))),
+    }
+}
+
+impl Common {
+    pub fn open_device(&self) -> Result<Device> {
+        open_device(&self.device)
+    }
+
+    pub fn progress(&self) -> Progress {
+        Progress::new(Mode::of_stderr(self.quiet))
+    }
+
+    /// The seed of a verb that has no recipe.
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or(1)
+    }
+
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
+    }
+}

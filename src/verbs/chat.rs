@@ -1,0 +1,87 @@
+//! `rlhf chat`: a conversation in the terminal, streamed.
+
+use super::loading;
+use crate::cli::Common;
+use crate::error::Result;
+use crate::run::library_failure;
+use crate::template::Template;
+use clap::Args;
+use kernels::{Rng, Sampling};
+use model::{GenerateConfig, HeadKind, generate};
+use rlhf_core::data::{Message, Role};
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rlhf chat --model runs/mini/S.ppo_ptx
+  echo 'What do cows eat?' | rlhf chat --model runs/mini/L.ppo_ptx --temperature 0.5
+
+/new forgets what was said, /quit or Ctrl-D ends.")]
+pub struct ChatArgs {
+    /// A model directory
+    #[arg(long)]
+    model: PathBuf,
+    /// Longest answer in tokens
+    #[arg(long, default_value_t = 128)]
+    max_new: usize,
+    /// 0 = always the likeliest token
+    #[arg(long, default_value_t = 0.7)]
+    temperature: f32,
+    /// Only the likeliest tokens that together have this probability; 1 = all
+    #[arg(long, default_value_t = 1.0)]
+    top_p: f32,
+}
+
+pub fn run(args: &ChatArgs, common: &Common) -> Result {
+    let device = common.open_device()?;
+    let opened = loading::open(&args.model, HeadKind::Lm, &device)?;
+    let tokenizer = opened.tokenizer(&args.model)?;
+    let template = Template::read(&args.model).unwrap_or_else(|| {
+        eprintln!("no chat template that this program knows; talking as Human and Assistant");
+        Template::Dialogue
+    });
+    let context = opened.loaded.config().context;
+    let max_new = args.max_new.min(context / 2);
+    let sampling = Sampling { temperature: args.temperature, top_k: 0, top_p: args.top_p };
+    let config = GenerateConfig { max_new, sampling, eos: opened.eos(), batch: 1 };
+    let rng = Rng::new(common.seed()).stream("chat");
+    let mut said: Vec<Message> = Vec::new();
+    let person = std::io::stdin().is_terminal();
+    for turn in 0u64.. {
+        if person {
+            eprint!("> ");
+        }
+        let mut line = String::new();
+        if !matches!(std::io::stdin().lock().read_line(&mut line), Ok(1..)) {
+            break;
+        }
+        match line.trim() {
+            "" => continue,
+            "/quit" => break,
+            "/new" => {
+                said.clear();
+                continue;
+            }
+            words => said.push(Message { role: Role::User, text: words.to_string() }),
+        }
+        let ids = tokenizer.encode(&template.prompt(&said));
+        let prompt = ids[ids.len().saturating_sub(context - max_new)..].to_vec();
+        let mut stream = tokenizer.stream(true);
+        let mut answer = String::new();
+        let weights = opened.loaded.params.frozen();
+        let eos = config.eos.clone();
+        generate(&opened.loaded.transformer, &weights, &[prompt], &config, rng.fold(turn), None, |_, id| {
+            if !eos.contains(&id) {
+                let piece = stream.push(id);
+                print!("{piece}");
+                let _ = std::io::stdout().flush();
+                answer.push_str(&piece);
+            }
+        })
+        .map_err(library_failure)?;
+        println!("{}", stream.finish());
+        said.push(Message { role: Role::Assistant, text: answer.trim().to_string() });
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! `rlhf devices`: what there is to compute on, and what `--device` would choose.
+
+use crate::cli::Common;
+use crate::error::Result;
+use crate::runlog::environment;
+use kernels::Device;
+use kernels::cpu::simd;
+use kernels::gpu::{AdapterSummary, adapters};
+use serde_json::{Value, json};
+
+pub fn run(common: &Common) -> Result {
+    let found = adapters();
+    let (chosen, why) = choice(&found);
+    if common.json {
+        let gpus: Vec<Value> = found.iter().map(describe).collect();
+        let cpu = json!({
+            "name": environment::cpu_model(),
+            "features": environment::cpu_features(),
+            "instructions": simd::level().name(),
+            "threads": common.threads(),
+            "memory_bytes": environment::memory_bytes(),
+        });
+        println!("{}", json!({"cpu": cpu, "gpus": gpus, "auto": chosen, "why": why}));
+        return Ok(());
+    }
+    let memory =
+        environment::memory_bytes().map_or("unknown".into(), |b| format!("{:.1} GiB", b as f64 / f64::from(1 << 30)));
+    println!("cpu    {}", environment::cpu_model());
+    println!("       {} threads, {memory}; has {}", common.threads(), environment::cpu_features().join(" "));
+    println!("       kernels use {} (RLHF_SIMD chooses another)", simd::level().name());
+    for a in &found {
+        println!("gpu:{}  {} ({}, {}, driver {})", a.index, a.name, a.kind, a.backend, a.driver);
+        println!(
+            "       buffers up to {} MiB, {} MiB at once; offers {}",
+            a.max_buffer >> 20,
+            a.max_binding >> 20,
+            if a.features.is_empty() { "nothing beyond the base".into() } else { a.features.join(", ") }
+        );
+    }
+    if found.is_empty() {
+        println!("gpu    none found; on Linux it needs a Vulkan driver such as mesa-vulkan-drivers");
+    }
+    println!("\n--device auto takes {chosen}: {why}");
+    Ok(())
+}
+
+fn choice(found: &[AdapterSummary]) -> (String, &'static str) {
+    match (Device::gpu(None, false), found.iter().any(|a| a.software)) {
+        (Ok(gpu), _) => (gpu.name(), "it is a real GPU"),
+        (Err(_), true) => {
+            ("cpu".into(), "the only GPU is software, which is slower; --device gpu takes it all the same")
+        }
+        (Err(_), false) => ("cpu".into(), "there is no GPU"),
+    }
+}
+
+fn describe(a: &AdapterSummary) -> Value {
+    json!({
+        "index": a.index,
+        "name": a.name,
+        "kind": a.kind,
+        "backend": a.backend,
+        "driver": a.driver,
+        "software": a.software,
+        "max_buffer_bytes": a.max_buffer,
+        "max_binding_bytes": a.max_binding,
+        "features": a.features,
+    })
+}

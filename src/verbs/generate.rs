@@ -1,0 +1,143 @@
+//! `rlhf generate`: text or ids out of a model.
+
+use super::loading::{self, Opened};
+use crate::cli::Common;
+use crate::error::{Failure, Result};
+use crate::run::library_failure;
+use clap::Args;
+use kernels::{Rng, Sampling};
+use model::{GenerateConfig, Generated, HeadKind, generate};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rlhf generate --model runs/mini/S.ppo_ptx --prompt 'What is the capital of France?
+Answer:' --max-new 24
+  rlhf generate --model DIR --prompts prompts.txt --n 4 --temperature 0.8 --json
+  rlhf generate --model DIR --ids 1,403,407 --greedy --max-new 100")]
+pub struct GenerateArgs {
+    /// A model directory
+    #[arg(long)]
+    model: PathBuf,
+    /// Text to go on from
+    #[arg(long, conflicts_with_all = ["prompts", "ids"], required_unless_present_any = ["prompts", "ids"])]
+    prompt: Option<String>,
+    /// A file of prompts: .txt with one a line, or JSONL rows with a prompt
+    #[arg(long, conflicts_with = "ids")]
+    prompts: Option<PathBuf>,
+    /// Token ids to go on from
+    #[arg(long, value_delimiter = ',')]
+    ids: Option<Vec<u32>>,
+    /// Longest answer in tokens
+    #[arg(long, default_value_t = 64)]
+    max_new: usize,
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f32,
+    /// Only the K likeliest tokens; 0 = all
+    #[arg(long, default_value_t = 0)]
+    top_k: usize,
+    /// Only the likeliest tokens that together have this probability; 1 = all
+    #[arg(long, default_value_t = 1.0)]
+    top_p: f32,
+    /// Always the likeliest token
+    #[arg(long)]
+    greedy: bool,
+    /// Answers to each prompt
+    #[arg(long, default_value_t = 1)]
+    n: usize,
+}
+
+pub fn run(args: &GenerateArgs, common: &Common) -> Result {
+    check(args)?;
+    let device = common.open_device()?;
+    let opened = loading::open(&args.model, HeadKind::Lm, &device)?;
+    let prompts = prompts(args, &opened)?;
+    let repeated: Vec<Vec<u32>> = prompts.iter().flat_map(|p| std::iter::repeat_n(p.clone(), args.n)).collect();
+    let temperature = if args.greedy { 0.0 } else { args.temperature };
+    let sampling = Sampling { temperature, top_k: args.top_k, top_p: args.top_p };
+    let config = GenerateConfig { max_new: args.max_new, sampling, eos: opened.eos(), batch: 64 };
+    let rng = Rng::new(common.seed()).stream("generate");
+    let weights = opened.loaded.params.frozen();
+    let made = generate(&opened.loaded.transformer, &weights, &repeated, &config, rng, None, |_, _| ())
+        .map_err(library_failure)?;
+    if common.json {
+        let rows: Vec<Value> = repeated.iter().zip(&made).map(|(prompt, g)| row(&opened, prompt, g)).collect();
+        println!("{}", json!({ "generations": rows }));
+    } else {
+        made.iter().for_each(|g| println!("{}", text(&opened, g)));
+    }
+    Ok(())
+}
+
+fn check(args: &GenerateArgs) -> Result {
+    if args.temperature < 0.0 || !args.temperature.is_finite() {
+        return Err(Failure::usage(format!("--temperature {}: it is 0 (greedy) or more", args.temperature)));
+    }
+    if !(args.top_p > 0.0 && args.top_p <= 1.0) {
+        return Err(Failure::usage(format!("--top-p {}: it is above 0 and at most 1", args.top_p)));
+    }
+    Ok(())
+}
+
+/// The prompts as ids, each within the context.
+fn prompts(args: &GenerateArgs, opened: &Opened) -> Result<Vec<Vec<u32>>> {
+    let config = opened.loaded.config();
+    let prompts = match (&args.ids, &args.prompts, &args.prompt) {
+        (Some(ids), _, _) => vec![ids.clone()],
+        (_, Some(file), _) => {
+            let tokenizer = opened.tokenizer(&args.model)?;
+            read_prompts(file)?.iter().map(|p| tokenizer.encode(p)).collect()
+        }
+        (_, _, Some(prompt)) => vec![opened.tokenizer(&args.model)?.encode(prompt)],
+        _ => unreachable!("clap requires one of them"),
+    };
+    for ids in &prompts {
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= config.vocab) {
+            return Err(Failure::usage(format!("token id {id} is not below the vocabulary of {}", config.vocab)));
+        }
+        if ids.is_empty() || ids.len() >= config.context {
+            return Err(Failure::usage(format!(
+                "a prompt has {} tokens; the model reads 1 to {} before it answers",
+                ids.len(),
+                config.context - 1
+            )));
+        }
+    }
+    Ok(prompts)
+}
+
+fn read_prompts(file: &Path) -> Result<Vec<String>> {
+    if file.extension().is_some_and(|e| e == "txt") {
+        let text =
+            std::fs::read_to_string(file).map_err(|e| Failure::data(format!("cannot read {}: {e}", file.display())))?;
+        return Ok(text.lines().filter(|l| !l.is_empty()).map(String::from).collect());
+    }
+    crate::rows::prompts(&[file.to_path_buf()])
+}
+
+fn text(opened: &Opened, generated: &Generated) -> String {
+    match &opened.tokenizer {
+        Some(tokenizer) => tokenizer.decode(without_end(opened, generated)),
+        None => generated.tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(","),
+    }
+}
+
+fn without_end<'a>(opened: &Opened, generated: &'a Generated) -> &'a [u32] {
+    match generated.tokens.split_last() {
+        Some((last, rest)) if opened.eos().contains(last) => rest,
+        _ => &generated.tokens,
+    }
+}
+
+fn row(opened: &Opened, prompt: &[u32], generated: &Generated) -> Value {
+    let decode = |ids: &[u32]| opened.tokenizer.as_ref().map(|t| t.decode(ids));
+    json!({
+        "prompt": decode(prompt),
+        "prompt_ids": prompt,
+        "text": decode(without_end(opened, generated)),
+        "ids": generated.tokens,
+        "logprobs": generated.logprobs,
+        "ended": generated.ended,
+    })
+}

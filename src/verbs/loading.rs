@@ -1,0 +1,52 @@
+//! A model directory as the verbs read it: network, numbers, and the tokenizer if it has one.
+
+use crate::error::{Failure, Result};
+use crate::run::library_failure;
+use kernels::Device;
+use model::{HeadKind, Loaded, Tokenizer};
+use std::path::Path;
+
+pub struct Opened {
+    pub loaded: Loaded,
+    pub tokenizer: Option<Tokenizer>,
+}
+
+/// Loads a directory whose head is of the given kind.
+pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
+    let loaded = model::load(dir, device).map_err(library_failure)?;
+    if loaded.head() != head {
+        let (is, wanted) = match head {
+            HeadKind::Lm => ("a reward model", "a language model; to score text with it use rlhf reward"),
+            HeadKind::Score => ("a language model", "a reward model, made by rlhf rm"),
+        };
+        return Err(Failure::usage(format!("{} is {is}; this needs {wanted}", dir.display())));
+    }
+    Ok(Opened { loaded, tokenizer: tokenizer(dir)? })
+}
+
+/// The tokenizer of a model directory; `None` when there is none.
+pub fn tokenizer(dir: &Path) -> Result<Option<Tokenizer>> {
+    let there = ["tokenizer.json", "vocab.json", "encoder.json"].iter().any(|name| dir.join(name).exists());
+    if there { Tokenizer::from_dir(dir).map(Some).map_err(library_failure) } else { Ok(None) }
+}
+
+impl Opened {
+    pub fn tokenizer(&self, dir: &Path) -> Result<&Tokenizer> {
+        let missing = || {
+            Failure::model(format!(
+                "{} has no tokenizer.json; give token ids instead of text, or copy the file there",
+                dir.display()
+            ))
+        };
+        self.tokenizer.as_ref().ok_or_else(missing)
+    }
+
+    /// What ends an answer: the config's list, or the tokenizer's end of text.
+    pub fn eos(&self) -> Vec<u32> {
+        let eos = &self.loaded.config().eos;
+        match &self.tokenizer {
+            Some(tokenizer) if eos.is_empty() => vec![tokenizer.eos()],
+            _ => eos.clone(),
+        }
+    }
+}

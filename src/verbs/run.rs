@@ -1,0 +1,57 @@
+//! `rlhf run`: a whole pipeline from a recipe.
+
+use crate::cli::Common;
+use crate::error::Result;
+use crate::progress::clock;
+use crate::recipe::Recipe;
+use crate::report;
+use crate::{run as pipeline, stop};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args, Debug, Default)]
+#[command(after_help = "Examples:
+  rlhf run                                     InstructGPT in miniature, into runs/mini
+  rlhf run --seed 2 --out runs/seed-2
+  rlhf run --out runs/mini --resume            go on with a run that was stopped or killed
+  rlhf run books --set data=FOLDER             real text; see rlhf recipes cat books
+  rlhf run my.toml --set sft.epochs=3")]
+pub struct RunArgs {
+    /// A recipe file, or the name of an embedded recipe [default: mini]
+    pub recipe: Option<String>,
+    /// The run folder [default: runs/NAME]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Override a value of the recipe, such as --set sft.epochs=3
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Go on with the run in the folder; finished stages are not done again
+    #[arg(long)]
+    pub resume: bool,
+}
+
+pub fn run(args: &RunArgs, common: &Common) -> Result {
+    let which = args.recipe.as_deref().unwrap_or("mini");
+    let mut sets = args.set.clone();
+    sets.extend(common.seed.map(|seed| format!("seed={seed}")));
+    let recipe = Recipe::load(which, &sets)?;
+    let dir = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.name));
+    let request = pipeline::Request {
+        recipe: &recipe,
+        dir: &dir,
+        resume: args.resume,
+        device: common.open_device()?,
+        threads: common.threads(),
+        quiet: common.quiet,
+        verbose: common.verbose,
+        stop: stop::on_ctrl_c(),
+    };
+    let results = pipeline::run(&request)?;
+    if common.json {
+        println!("{}", serde_json::to_string(&results).expect("results are numbers and names"));
+    } else {
+        println!("{}", report::text_table(&results));
+        println!("{} in all. Report: {}", clock(results.seconds), dir.join("report.html").display());
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! `rlhf score`: the log-probability of every token given those before it.
+
+use super::loading;
+use crate::cli::Common;
+use crate::error::{Failure, Result};
+use crate::rows;
+use clap::Args;
+use model::HeadKind;
+use rlhf_core::lm;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rlhf score --model DIR --data texts.jsonl
+  rlhf score --model DIR --ids-file ids.jsonl      one JSON array of ids a line; out, a line each: {\"logprobs\": [null, -1.23, …]}")]
+pub struct ScoreArgs {
+    /// A model directory
+    #[arg(long)]
+    model: PathBuf,
+    /// Data files of any kind; a row is read as one text
+    #[arg(long, num_args = 1.., conflicts_with = "ids_file", required_unless_present = "ids_file")]
+    data: Vec<PathBuf>,
+    /// One JSON array of token ids a line
+    #[arg(long)]
+    ids_file: Option<PathBuf>,
+}
+
+pub fn run(args: &ScoreArgs, common: &Common) -> Result {
+    let device = common.open_device()?;
+    let opened = loading::open(&args.model, HeadKind::Lm, &device)?;
+    let config = opened.loaded.config();
+    let mut sequences = match &args.ids_file {
+        Some(file) => read_ids(file, config.vocab, config.context)?,
+        None => {
+            let tokenizer = opened.tokenizer(&args.model)?;
+            rows::as_texts(&args.data)?
+                .iter()
+                .map(|t| tokenizer.bos().into_iter().chain(tokenizer.encode(t)).collect())
+                .collect()
+        }
+    };
+    sequences.iter_mut().for_each(|s| s.truncate(config.context));
+    let long: Vec<Vec<u32>> = sequences.iter().filter(|s| s.len() > 1).cloned().collect();
+    let mut logp = lm::logprobs(&opened.loaded.transformer, &opened.loaded.params, &long, 4096).into_iter();
+    let lines: Vec<Value> = sequences.iter().map(|s| line(s, if s.len() > 1 { logp.next() } else { None })).collect();
+    if common.json && args.ids_file.is_none() {
+        println!("{}", json!({ "rows": lines, "perplexity": perplexity(&lines) }));
+    } else {
+        lines.iter().for_each(|l| println!("{l}"));
+    }
+    Ok(())
+}
+
+/// `{"logprobs": [null, …]}`: the first token has nothing before it.
+fn line(sequence: &[u32], logp: Option<Vec<f32>>) -> Value {
+    let first = sequence.first().map(|_| Value::Null);
+    let rest = logp.unwrap_or_default().into_iter().map(|v| json!(v));
+    json!({ "logprobs": first.into_iter().chain(rest).collect::<Vec<_>>() })
+}
+
+/// exp of the mean negative log-probability of all scored tokens.
+fn perplexity(lines: &[Value]) -> Option<f64> {
+    let scored: Vec<f64> =
+        lines.iter().flat_map(|l| l["logprobs"].as_array().unwrap()).filter_map(Value::as_f64).collect();
+    (!scored.is_empty()).then(|| (-scored.iter().sum::<f64>() / scored.len() as f64).exp())
+}
+
+fn read_ids(file: &Path, vocab: usize, context: usize) -> Result<Vec<Vec<u32>>> {
+    let text =
+        std::fs::read_to_string(file).map_err(|e| Failure::data(format!("cannot read {}: {e}", file.display())))?;
+    let read = |(i, line): (usize, &str)| {
+        let place = || format!("{}:{}", file.display(), i + 1);
+        let ids: Vec<u32> = serde_json::from_str(line).map_err(|e| {
+            Failure::data(format!("{}: expected one JSON array of token ids, such as [1, 403, 407]: {e}", place()))
+        })?;
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
+            return Err(Failure::data(format!("{}: token id {id} is not below the vocabulary of {vocab}", place())));
+        }
+        if ids.len() > context {
+            return Err(Failure::data(format!("{}: {} tokens, but the model reads {context}", place(), ids.len())));
+        }
+        Ok(ids)
+    };
+    text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(read).collect()
+}

@@ -1,0 +1,318 @@
+//! `rlhf pretrain|sft|rm|ppo`: one stage on files. The keys of a recipe's section are the flags, and flags win.
+
+use super::options::{self, Options};
+use crate::cli::Common;
+use crate::error::{Failure, Result};
+use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft, Shape, Tokenizer};
+use crate::rows;
+use crate::run::{Codec, Model, Reporter, TextRanking, configs, drop_checkpoints, environment_of, train_failure};
+use crate::runlog::RunLog;
+use crate::stop;
+use crate::template::Template;
+use crate::verbs::loading;
+use clap::{ArgMatches, Args};
+use kernels::{Device, Rng};
+use model::HeadKind;
+use rlhf_core::data::Example;
+use rlhf_core::rollout::Episode;
+use rlhf_core::train::Run;
+use rlhf_core::{ppo as ppo_loop, pretrain as pretrain_loop, rm as rm_loop, sft as sft_loop};
+use std::path::{Path, PathBuf};
+
+/// Files in and out, of every stage.
+#[derive(Args, Debug, Clone)]
+pub struct Files {
+    /// The model to start from
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+    /// Data files
+    #[arg(long, num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// The folder to write: the model, its checkpoints and its log
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Keys from a TOML file: flat, or the section of this stage in a recipe
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Override a key, such as --set lr=1e-4; the same as --lr 1e-4
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Go on from the last checkpoint in the folder
+    #[arg(long)]
+    pub resume: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rlhf pretrain --data book.txt --out base --layers 4 --channels 128 --vocab 1024 --steps 500
+  rlhf pretrain --model base --data more.txt --out more --steps 200 --lr 3e-4     goes on with a model")]
+pub struct PretrainArgs {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    options: Pretrain,
+    #[command(flatten, next_help_heading = "A new model (without --model)")]
+    shape: Shape,
+    #[command(flatten)]
+    tokenizer: Tokenizer,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rlhf sft --model base --data demonstrations.jsonl --out sft --epochs 3 --lr 2e-4
+  rlhf sft --model base --data demonstrations.jsonl --text book.txt --pretrain-mix 0.1 --out init --epochs 2")]
+pub struct SftArgs {
+    #[command(flatten)]
+    files: Files,
+    /// Pretraining text, for --pretrain-mix
+    #[arg(long, num_args = 1..)]
+    text: Vec<PathBuf>,
+    #[command(flatten)]
+    options: Sft,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rlhf rm --model sft --data rankings.jsonl pairs.jsonl --out rm
+  rlhf rm --model sft --data pairs.jsonl --out rm --holdout 0.2 --lr 1e-4")]
+pub struct RmArgs {
+    #[command(flatten)]
+    files: Files,
+    /// Demonstrations that shall score 0 on average
+    #[arg(long, num_args = 1..)]
+    demonstrations: Vec<PathBuf>,
+    /// Share of the prompts that is held out to measure the accuracy
+    #[arg(long, default_value_t = 0.1)]
+    holdout: f64,
+    #[command(flatten)]
+    options: Rm,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rlhf ppo --model init --reward rm --data prompts.jsonl --out ppo
+  rlhf ppo --model init --reward rm --data prompts.jsonl --text book.txt --ptx-coef 2 --out ppo_ptx")]
+pub struct PpoArgs {
+    #[command(flatten)]
+    files: Files,
+    /// The reward model; the value network starts as a copy of it
+    #[arg(long)]
+    reward: Option<PathBuf>,
+    /// Pretraining text, for --ptx-coef
+    #[arg(long, num_args = 1..)]
+    text: Vec<PathBuf>,
+    #[command(flatten)]
+    options: Ppo,
+}
+
+/// What every stage has once its flags are read.
+struct Stage {
+    name: &'static str,
+    out: PathBuf,
+    data: Vec<PathBuf>,
+    options: Options,
+    device: Device,
+    rng: Rng,
+    reporter: Reporter,
+}
+
+impl Stage {
+    fn open(name: &'static str, files: &Files, flags: &ArgMatches, common: &Common, known: &[&str]) -> Result<Stage> {
+        let mut options = Options::read(name, files.config.as_deref(), &files.set, flags, known)?;
+        let out =
+            options.path("out", files.out.as_ref()).ok_or_else(|| needs(name, "--out DIR, the folder to write"))?;
+        let data = options.paths("data", &files.data);
+        if data.is_empty() {
+            return Err(needs(name, "--data FILE, what to learn from"));
+        }
+        prepare(&out, files.resume)?;
+        let device = common.open_device()?;
+        let seed = common.seed.or_else(|| options.seed()).unwrap_or(1);
+        environment_of(&out, &device.name(), common.threads())?;
+        let reporter = Reporter::new(RunLog::open(&out)?, common.progress(), common.verbose, stop::on_ctrl_c());
+        reporter.begin(name);
+        Ok(Stage { name, out, data, options, device, rng: Rng::new(seed).stream(name), reporter })
+    }
+
+    fn model(&mut self, given: Option<&PathBuf>) -> Result<Option<(PathBuf, Model, Codec)>> {
+        let Some(dir) = self.options.path("model", given) else { return Ok(None) };
+        let (model, codec) = language_model(&dir, &self.device)?;
+        Ok(Some((dir, model, codec)))
+    }
+
+    fn required_model(&mut self, given: Option<&PathBuf>) -> Result<(Model, Codec)> {
+        let found = self.model(given)?.ok_or_else(|| needs(self.name, "--model DIR, the model to start from"))?;
+        Ok((found.1, found.2))
+    }
+
+    fn training(&self, save_every: usize) -> Run {
+        self.reporter.training(self.name, &self.out, save_every)
+    }
+
+    /// The last error of the loop, or the log's, which stopped it.
+    fn train<T>(&self, result: std::result::Result<T, rlhf_core::train::TrainError>) -> Result<T> {
+        result.map_err(|e| self.reporter.failure().unwrap_or_else(|| train_failure(e)))
+    }
+
+    fn finish(&self, model: &Model, codec: &Codec) -> Result {
+        model.save(&self.out, codec)?;
+        drop_checkpoints(&self.out)?;
+        self.reporter.say(&format!("{} written to {}", self.name, self.out.display()));
+        Ok(())
+    }
+
+    fn windows(&self, codec: &Codec, files: &[PathBuf]) -> Result<Vec<Example>> {
+        Ok(codec.windows(&rows::texts(files)?, self.rng.stream("windows")))
+    }
+}
+
+fn needs(stage: &str, what: &str) -> Failure {
+    Failure::usage(format!("rlhf {stage} needs {what}. See rlhf {stage} --help."))
+}
+
+/// A folder that is empty or new; with `--resume`, one that holds this stage's checkpoints.
+fn prepare(out: &Path, resume: bool) -> Result {
+    let used = out.exists() && std::fs::read_dir(out).map_err(|e| Failure::write(out, e))?.next().is_some();
+    if used && !resume {
+        let hint = "go on with what is in it by --resume, or choose another folder with --out";
+        return Err(Failure::usage(format!("{} is not empty; {hint}", out.display())));
+    }
+    std::fs::create_dir_all(out).map_err(|e| Failure::write(out, e))
+}
+
+fn language_model(dir: &Path, device: &Device) -> Result<(Model, Codec)> {
+    let opened = loading::open(dir, HeadKind::Lm, device)?;
+    let tokenizer = opened.tokenizer(dir)?.clone();
+    let codec =
+        Codec::new(tokenizer, opened.loaded.config().context, Template::read(dir).unwrap_or(Template::Dialogue));
+    Ok((Model { net: opened.loaded.transformer, params: opened.loaded.params }, codec))
+}
+
+pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Result {
+    let known = [options::keys::<Pretrain>(), options::keys::<Shape>(), options::keys::<Tokenizer>()].concat();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut stage = Stage::open("pretrain", &args.files, flags, common, &known)?;
+    let section: Pretrain = stage.options.section()?;
+    let texts = rows::texts(&stage.data)?;
+    let (start, codec) = match stage.model(args.files.model.as_ref())? {
+        Some((_, model, codec)) => (model, codec),
+        None => {
+            let (shape, tokenizer): (Shape, Tokenizer) = (stage.options.section()?, stage.options.section()?);
+            shape.check().map_err(Failure::usage)?;
+            let codec = Codec::train(&texts, &tokenizer, shape.context);
+            (Model::new(&shape, &codec, stage.rng.stream("init"), &stage.device), codec)
+        }
+    };
+    stage.options.save(&stage.out)?;
+    let windows = codec.windows(&texts, stage.rng.stream("windows"));
+    if windows.is_empty() {
+        return Err(Failure::data(format!("{}: no text in it", stage.data[0].display())));
+    }
+    let config = configs::pretrain(&section, "", windows.len());
+    let result = pretrain_loop::train(
+        &start.net,
+        start.params,
+        &windows,
+        &config,
+        stage.rng,
+        &mut stage.training(section.save_every),
+    );
+    let params = stage.train(result)?;
+    stage.finish(&Model { params, net: start.net }, &codec)
+}
+
+pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
+    let known = options::keys::<Sft>();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut stage = Stage::open("sft", &args.files, flags, common, &known)?;
+    let section: Sft = stage.options.section()?;
+    let (start, codec) = stage.required_model(args.files.model.as_ref())?;
+    let demonstrations = codec.demonstrations(&rows::demonstrations(&stage.data)?);
+    let text = stage.options.paths("text", &args.text);
+    let windows = if section.pretrain_mix > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
+    stage.options.save(&stage.out)?;
+    let config = configs::sft(&section, "");
+    let mut run = stage.training(section.save_every);
+    let result = sft_loop::train(&start.net, start.params, &demonstrations, &windows, &config, stage.rng, &mut run);
+    let params = stage.train(result)?;
+    stage.finish(&Model { params, net: start.net }, &codec)
+}
+
+pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
+    let known = options::keys::<Rm>();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut stage = Stage::open("rm", &args.files, flags, common, &known)?;
+    let section: Rm = stage.options.section()?;
+    let (start, codec) = stage.required_model(args.files.model.as_ref())?;
+    let (train, heldout) = rows::split_rankings(&stage.data, args.holdout, stage.rng.stream("holdout"))?;
+    let demonstrations = stage.options.paths("demonstrations", &args.demonstrations);
+    stage.options.save(&stage.out)?;
+    let read = |set: &[TextRanking]| set.iter().map(|r| codec.ranking(r)).collect::<Vec<_>>();
+    let start = start.as_score(stage.rng.stream("head"));
+    let mut run = stage.training(section.save_every);
+    let result = rm_loop::train(&start.net, start.params, &read(&train), &configs::rm(&section), stage.rng, &mut run);
+    let mut params = stage.train(result)?;
+    if !demonstrations.is_empty() {
+        let shown = codec.demonstrations(&rows::demonstrations(&demonstrations)?);
+        rm_loop::center(&start.net, &mut params, &shown, section.token_budget);
+    }
+    if !heldout.is_empty() {
+        let accuracy = rm_loop::accuracy(&start.net, &params, &read(&heldout), section.token_budget);
+        print_accuracy(&accuracy, common);
+    }
+    stage.finish(&Model { params, net: start.net }, &codec)
+}
+
+fn print_accuracy(a: &rlhf_core::stats::Interval, common: &Common) {
+    if common.json {
+        println!("{}", serde_json::json!({"accuracy": {"rate": a.rate, "low": a.low, "high": a.high, "n": a.n}}));
+    } else {
+        let [rate, low, high] = [a.rate, a.low, a.high].map(|x| 100.0 * x);
+        println!("accuracy on {} held-out comparisons: {rate:.1} % ({low:.1}–{high:.1}); chance is 50 %", a.n);
+    }
+}
+
+pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
+    let known = options::keys::<Ppo>();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut stage = Stage::open("ppo", &args.files, flags, common, &known)?;
+    let section: Ppo = stage.options.section()?;
+    let (start, codec) = stage.required_model(args.files.model.as_ref())?;
+    let reward = stage.options.path("reward", args.reward.as_ref());
+    let reward = reward.ok_or_else(|| needs("ppo", "--reward DIR, a reward model made by rlhf rm"))?;
+    let judge = loading::open(&reward, HeadKind::Score, &stage.device)?.loaded;
+    if judge.config().vocab != codec.tokenizer.vocab_size() {
+        let (ours, theirs) = (codec.tokenizer.vocab_size(), judge.config().vocab);
+        let hint = "policy and reward model must share one tokenizer";
+        return Err(Failure::usage(format!(
+            "{}: its vocabulary has {theirs} tokens, the policy's {ours}; {hint}",
+            reward.display()
+        )));
+    }
+    let text = stage.options.paths("text", &args.text);
+    let windows = if section.ptx_coef > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
+    let prompts: Vec<Vec<u32>> = rows::prompts(&stage.data)?.iter().map(|p| codec.prompt(p, section.max_new)).collect();
+    stage.options.save(&stage.out)?;
+    let config = configs::ppo(&section, "", section.ptx_coef);
+    let score = |episodes: &[Episode]| {
+        let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
+        rm_loop::score(&judge.transformer, &judge.params, &sequences, config.token_budget)
+    };
+    let players = ppo_loop::Ppo {
+        policy: &start.net,
+        policy_params: start.params.clone(),
+        reference: (&start.net, &start.params),
+        value: &judge.transformer,
+        value_params: judge.params.clone(),
+        reward: &score,
+        eos: &[codec.eos],
+    };
+    let result =
+        ppo_loop::train(players, &prompts, &windows, &config, stage.rng, &mut stage.training(section.save_every));
+    let outcome = stage.train(result)?;
+    let value = stage.out.join("value");
+    std::fs::create_dir_all(&value).map_err(|e| Failure::write(&value, e))?;
+    Model { net: judge.transformer.clone(), params: outcome.value }.save(&value, &codec)?;
+    let params = if config.ema > 0.0 { outcome.ema } else { outcome.policy };
+    stage.finish(&Model { params, net: start.net }, &codec)
+}
