@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -66,15 +66,25 @@ impl Ends {
 }
 
 impl Tokenizer {
+    /// The file of a model directory that holds its tokenizer, if there is one.
+    pub fn find(dir: &Path) -> Option<PathBuf> {
+        let named = ["tokenizer.json", "vocab.json", "encoder.json", "tokenizer.bin"].map(|name| dir.join(name));
+        // llama2.c names a vocabulary of its own by its size, tok512.bin
+        let sized = || {
+            let is_sized = |path: &PathBuf| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let size = name.strip_prefix("tok").and_then(|rest| rest.strip_suffix(".bin"));
+                size.is_some_and(|size| size.parse::<u32>().is_ok())
+            };
+            fs::read_dir(dir).ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(is_sized).min()
+        };
+        named.into_iter().find(|path| path.exists()).or_else(sized)
+    }
+
     /// The tokenizer of a model directory.
     pub fn from_dir(dir: &Path) -> Result<Tokenizer, TokenizerError> {
-        for name in ["tokenizer.json", "vocab.json", "encoder.json", "tokenizer.bin"] {
-            let path = dir.join(name);
-            if path.exists() {
-                return Tokenizer::from_file(&path);
-            }
-        }
-        Err(TokenizerError::Missing { dir: dir.to_path_buf() })
+        let path = Tokenizer::find(dir).ok_or_else(|| TokenizerError::Missing { dir: dir.to_path_buf() })?;
+        Tokenizer::from_file(&path)
     }
 
     /// From `tokenizer.json`; from GPT-2's `encoder.json` or `vocab.json`, with `vocab.bpe` or `merges.txt`

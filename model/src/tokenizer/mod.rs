@@ -158,6 +158,11 @@ impl Tokenizer {
         self.encode_parts(&self.prefixed(text), |token| !token.special)
     }
 
+    /// What a model reads of a text from its start: the start token, if there is one, and the ids.
+    pub fn encode_start(&self, text: &str) -> Vec<u32> {
+        self.bos.into_iter().chain(self.encode(text)).collect()
+    }
+
     /// The ids of a text that goes on from another: as [`Tokenizer::encode`], but without the space that
     /// sentencepiece puts before every text.
     pub fn encode_more(&self, text: &str) -> Vec<u32> {

@@ -1,5 +1,6 @@
 //! Sentencepiece's BPE: symbols are characters, with bytes for those that are no piece; a space is written ▁
-//! in files and put before every text. Also llama2.c's `tokenizer.bin`, which is such a vocabulary.
+//! in files and put before every text. A ▁ that a text itself has is encoded by its bytes, so that it comes back
+//! (sentencepiece makes it a space). Also llama2.c's `tokenizer.bin`, which is such a vocabulary.
 
 use std::collections::BTreeMap;
 

@@ -139,8 +139,7 @@ impl<'a> Encoder<'a> {
 
     /// The start token, if the model has one, and the prompt.
     fn start(&self, prompt: &Content) -> Vec<u32> {
-        let text = self.tokenizer.encode(&prompt_text(prompt));
-        self.tokenizer.bos().into_iter().chain(text).collect()
+        self.tokenizer.encode_start(&prompt_text(prompt))
     }
 
     fn answer(&self, completion: &Content) -> Vec<u32> {
