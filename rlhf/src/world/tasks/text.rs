@@ -74,7 +74,7 @@ pub fn summarization(world: &World, draws: &mut Draws) -> Draft {
         request: format!("{asked}: {text}"),
         constraint: None,
         rubric: Rubric::Say {
-            wanted: world.lexicon.read(&format!("{who} {what} {place}")),
+            wanted: world.lexicon.read(&format!("{who} {verb} {what} {place}")),
             rivals: vec![],
             passage: true,
         },
