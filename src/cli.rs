@@ -90,8 +90,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
     };
     let cli = Cli::from_arg_matches(&matches).map_err(|e| Failure::usage(one_paragraph(&e.render().to_string())))?;
     if let Some(threads) = cli.common.threads {
-        // The pool can be built once; only tests build it twice.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        kernels::cpu::crew::limit(threads);
     }
     obey(&cli, &matches)
 }

@@ -63,9 +63,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// Threads that kernels use: `RLHF_THREADS`, or as many as the machine has.
+static THREADS: OnceLock<usize> = OnceLock::new();
+
+/// Kernels use so many threads from now on. Too late, and of no effect, once one has run. Results do not depend on it.
+pub fn limit(threads: usize) {
+    let _ = THREADS.set(threads.max(1));
+}
+
+/// Threads that kernels use: what [`limit`] said, or `RLHF_THREADS`, or as many as the machine has.
 pub fn threads() -> usize {
-    static THREADS: OnceLock<usize> = OnceLock::new();
     *THREADS.get_or_init(|| match std::env::var("RLHF_THREADS") {
         Ok(wish) => match wish.parse() {
             Ok(threads) if threads > 0 => threads,

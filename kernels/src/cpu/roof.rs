@@ -1,7 +1,7 @@
 //! What this machine could do at most, measured: the rates that benches are held against.
 
 use super::simd::{Level, level, per_level};
-use rayon::prelude::*;
+use super::{crew, par};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -32,13 +32,8 @@ per_level! {
 
 /// f32 operations a second on all threads: the best of a few attempts.
 pub fn flops() -> f64 {
-    let threads = rayon::current_num_threads();
-    let work = || {
-        (0..threads)
-            .into_par_iter()
-            .map(|_| multiply_add(black_box(ROUNDS), black_box(0.5), black_box(0.5)))
-            .sum::<f32>()
-    };
+    let threads = crew::threads();
+    let work = || par::map(threads, 1, |_| multiply_add(black_box(ROUNDS), black_box(0.5), black_box(0.5)));
     2.0 * (CHAINS * LANES * ROUNDS * threads) as f64 / fastest(7, work)
 }
 
@@ -49,8 +44,7 @@ pub fn copy_bytes() -> f64 {
     let from = vec![1.0f32; LEN];
     let mut to = vec![0.0f32; LEN];
     let copy = || {
-        let pieces = to.par_chunks_mut(PIECE).zip(from.par_chunks(PIECE));
-        pieces.for_each(|(to, from)| to.copy_from_slice(from));
+        par::rows(LEN, PIECE, [(&mut to, 1)], |range, [to]| to.copy_from_slice(&from[range]));
         black_box(to[LEN - 1])
     };
     (2 * 4 * LEN) as f64 / fastest(7, copy)
