@@ -1,3 +1,5 @@
+//! What can be wrong with the files of a tokenizer.
+
 use std::path::{Path, PathBuf};
 
 /// Why a tokenizer could not be read or written.

@@ -1,3 +1,5 @@
+//! The tokenizer against golden files, against itself, and against broken input.
+
 use std::path::{Path, PathBuf};
 
 use super::*;

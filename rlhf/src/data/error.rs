@@ -1,3 +1,5 @@
+//! What can be wrong with data.
+
 use std::path::PathBuf;
 
 /// Why data could not be read. Lines count from 1.
