@@ -170,7 +170,11 @@ fn share(flags: &[bool]) -> Rate {
     rate(Interval::wilson(flags.iter().filter(|f| **f).count() as f64, flags.len()))
 }
 
+/// Of no answers nothing is known: 0 to 1.
 fn rate(i: Interval) -> Rate {
+    if i.n == 0 {
+        return Rate { rate: 0.0, low: 0.0, high: 1.0, n: 0 };
+    }
     Rate { rate: i.rate, low: i.low, high: i.high, n: i.n }
 }
 
