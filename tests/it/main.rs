@@ -1,5 +1,6 @@
 //! Table of contents of the integration tests.
 
+mod cli; // the binary: good runs, bad input, a kill at a bad moment
 mod data; // real files: every kind of row, token ids, cuts, the split by prompt
 mod fused; // ragged, cached, accumulated, checkpointed: each equals the plain way
 mod golden; // whole models against PyTorch: logits, gradients, AdamW steps, greedy text
