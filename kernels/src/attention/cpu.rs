@@ -35,30 +35,57 @@ fn padded(t: usize) -> usize {
     t.next_multiple_of(LANES)
 }
 
-pub fn attention(qkv: &[f32], starts: &[u32], heads: Heads, y: &mut [f32], lse: &mut [f32]) {
-    let (d, w) = (heads.dim, heads.qkv());
-    let parts: Vec<_> = (0..heads.q).map(|h| [(0, h * d..(h + 1) * d), (1, h..h + 1)]).collect();
-    par::grid(starts, [(y, heads.q * d), (lse, heads.q)], &parts, |rows, h, [mut y, mut lse]| {
-        let (t, g) = (rows.len(), heads.kv_of(h));
-        let q = columns(qkv, w, &rows, h * d);
-        let keys = transposed(columns(qkv, w, &rows, (heads.q + g) * d), t, d);
-        let v = columns(qkv, w, &rows, (heads.q + heads.kv + g) * d);
-        let mut scores = Pooled::from(pool::take(QUERIES * padded(t)));
-        for from in (0..t).step_by(QUERIES) {
-            let to = t.min(from + QUERIES);
-            let (width, n) = (padded(to), to - from);
+/// What the queries of one head look at: keys transposed [D, T], values [T, D].
+struct Seen<'a> {
+    keys: Pooled,
+    values: Matrix<'a>,
+    t: usize,
+    d: usize,
+    scale: f32,
+}
+
+impl<'a> Seen<'a> {
+    fn new(keys: Matrix, values: Matrix<'a>, t: usize, heads: Heads) -> Seen<'a> {
+        Seen { keys: transposed(keys, t, heads.dim), values, t, d: heads.dim, scale: scale(heads) }
+    }
+
+    /// y of queries at the last positions 0..T, and their log-sum-exps, given to `lse` with their row.
+    fn attend(&self, q: Matrix, mut y: Block, mut lse: impl FnMut(usize, f32)) {
+        let [count, d] = y.size();
+        let before = self.t - count;
+        let keys = Matrix::new(&self.keys, padded(self.t));
+        let mut scores = Pooled::from(pool::take(QUERIES.min(count) * padded(self.t)));
+        for from in (0..count).step_by(QUERIES) {
+            let n = QUERIES.min(count - from);
+            let to = before + from + n; // positions that the last of these queries sees
+            let width = padded(to);
             let p = &mut scores[..n * width];
-            let q = Matrix::new(&q.data[from * w..], w);
-            gemm_here(d, q, Matrix::new(&keys, padded(t)), Start::Zero, Block::new(p, to, width)); // [n, D] [D, to]
+            let q = Matrix::new(&q.data[from * q.row..], q.row);
+            gemm_here(self.d, q, keys, Start::Zero, Block::new(p, to, width)); // [n, D] [D, to]
             let (mut sums, mut lses) = ([1.0; QUERIES], [0.0; QUERIES]);
-            exp_rows(p, width, from, scale(heads), &mut sums, &mut lses);
-            gemm_here(to, Matrix::new(p, width), v, Start::Zero, y.part(from..to, 0..d)); // [n, to] [to, D]
+            exp_rows(p, width, before + from, self.scale, &mut sums, &mut lses);
+            gemm_here(to, Matrix::new(p, width), self.values, Start::Zero, y.part(from..from + n, 0..d)); // [n, to] [to, D]
             for r in 0..n {
                 let divide = 1.0 / sums[r];
                 y.row(from + r).iter_mut().for_each(|y| *y *= divide);
-                lse.row(from + r)[0] = lses[r];
+                lse(from + r, lses[r]);
             }
         }
+    }
+}
+
+pub fn attention(qkv: &[f32], starts: &[u32], heads: Heads, y: &mut [f32], lse: &mut [f32]) {
+    let (d, w) = (heads.dim, heads.qkv());
+    let parts: Vec<_> = (0..heads.q).map(|h| [(0, h * d..(h + 1) * d), (1, h..h + 1)]).collect();
+    par::grid(starts, [(y, heads.q * d), (lse, heads.q)], &parts, |rows, h, [y, mut lse]| {
+        if rows.is_empty() {
+            return;
+        }
+        let g = heads.kv_of(h);
+        let keys = columns(qkv, w, &rows, (heads.q + g) * d);
+        let values = columns(qkv, w, &rows, (heads.q + heads.kv + g) * d);
+        let seen = Seen::new(keys, values, rows.len(), heads);
+        seen.attend(columns(qkv, w, &rows, h * d), y, |row, value| lse.row(row)[0] = value);
     });
 }
 
@@ -131,19 +158,19 @@ pub fn attention_cached(
     y: &mut [f32],
 ) {
     let (d, width, w) = (heads.dim, heads.kv * heads.dim, heads.qkv());
-    let longest = positions.iter().max().map_or(0, |&p| p as usize + 1);
-    par::rows(slots.len(), par::grain(longest * heads.q * d / 4), [(y, heads.q * d)], |range, [y]| {
-        let mut scores = Pooled::from(pool::take(padded(longest)));
-        for (n, y) in range.zip(y.chunks_exact_mut(heads.q * d)) {
-            let seen = positions[n] as usize + 1;
-            let slot = slots[n] as usize * context * width;
-            let (keys, values) = (&k[slot..slot + seen * width], &v[slot..slot + seen * width]);
-            for (h, y) in y.chunks_exact_mut(d).enumerate() {
-                let column = heads.kv_of(h) * d;
-                let query = &qkv[n * w + h * d..][..d];
-                one_query(query, keys, values, width, column, scale(heads), &mut scores[..padded(seen)], y);
-            }
-        }
+    // A task for each run of tokens that follow each other in one slot (a prompt, or the one token of a decoding
+    // step), and each head.
+    let follows = |n: usize| slots[n] == slots[n - 1] && positions[n] == positions[n - 1] + 1;
+    let mut runs = vec![0];
+    runs.extend((1..slots.len()).filter(|&n| !follows(n)).map(|n| n as u32));
+    runs.push(slots.len() as u32);
+    let parts: Vec<_> = (0..heads.q).map(|h| [(0, h * d..(h + 1) * d)]).collect();
+    par::grid(&runs, [(y, heads.q * d)], &parts, |rows, h, [y]| {
+        let Some(&last) = positions[rows.clone()].last() else { return };
+        let (seen, slot) = (last as usize + 1, slots[rows.start] as usize * context);
+        let column = heads.kv_of(h) * d;
+        let [keys, values] = [k, v].map(|x| columns(x, width, &(slot..slot + seen), column));
+        Seen::new(keys, values, seen, heads).attend(columns(qkv, w, &rows, h * d), y, |_, _| ());
     });
 }
 
@@ -174,23 +201,6 @@ per_level! {
                 }
             }
         }
-    }
-
-    /// Softmax attention of one query over rows of keys and values, `width` wide, from `column` on.
-    fn one_query(q: &[f32], keys: &[f32], values: &[f32], width: usize, column: usize, scale: f32, scores: &mut [f32], y: &mut [f32]) {
-        let d = q.len();
-        scores.fill(f32::NEG_INFINITY);
-        for (s, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
-            *s = sum_of_pairs(q, &key[column..column + d], |q, k| q * k);
-        }
-        let (_, sum) = softmax(scores, scale);
-        y.fill(0.0);
-        for (&p, value) in scores.iter().zip(values.chunks_exact(width)) {
-            for (y, &v) in y.iter_mut().zip(&value[column..column + d]) {
-                *y += p * v;
-            }
-        }
-        y.iter_mut().for_each(|y| *y *= 1.0 / sum);
     }
 }
 
@@ -250,11 +260,11 @@ mod tests {
     fn over_a_cache() {
         crate::cpu::simd::each_level(|level| {
             for heads in HEADS {
-                let (slots, positions, context) = ([2, 0, 2, 1], [39, 0, 5, 17], 40);
+                let (slots, positions, context) = ([2, 0, 2, 2, 2, 1, 1], [39, 0, 5, 6, 7, 17, 19], 40);
                 let width = heads.kv * heads.dim;
-                let qkv = noise(4 * heads.qkv(), 1);
+                let qkv = noise(7 * heads.qkv(), 1);
                 let (k, v) = (noise(3 * context * width, 2), noise(3 * context * width, 3));
-                let (mut y, mut want) = (vec![f32::NAN; 4 * heads.q * heads.dim], vec![0.0; 4 * heads.q * heads.dim]);
+                let (mut y, mut want) = (vec![f32::NAN; 7 * heads.q * heads.dim], vec![0.0; 7 * heads.q * heads.dim]);
                 attention_cached(&qkv, &k, &v, &slots, &positions, context, heads, &mut y);
                 let (k, v) = (wide(&k), wide(&v));
                 plain::attention_cached(&wide(&qkv), &k, &v, &slots, &positions, context, heads, &mut want);

@@ -6,7 +6,8 @@
 //! the stride, so all three forms (NN, NT, TN) are the same loop and only the packing differs.
 //!
 //! Every element of C is one chain of multiply-adds in the order of k, whichever tile it falls in, so neither the
-//! cutting nor the number of threads can be seen in the result.
+//! cutting nor the number of threads can be seen in the result. What is already small stays simple: B is not packed
+//! where it would hardly pay, and a few rows times Wᵀ (decoding) are turned so that every weight is read once.
 //!
 //! The design follows Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the
 //! packing of A left out.
