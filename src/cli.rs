@@ -73,6 +73,7 @@ pub enum Verb {
     /// What is in a model directory or a data file
     Inspect(inspect::InspectArgs),
     /// Processor features and GPU adapters, and what would be chosen
+    #[command(after_help = "Examples:\n  rlhf devices\n  rlhf devices --json")]
     Devices,
     /// Speed of kernels and of training, generation and PPO, beside the roof measured on the spot
     Bench(bench::BenchArgs),

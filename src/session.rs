@@ -5,18 +5,26 @@ use crate::error::{Failure, Kind, Result};
 use crate::progress::{Mode, Progress};
 use kernels::Device;
 
+/// Is this something that `--device` takes?
+pub fn check_device(name: &str) -> Result {
+    match name.split_once(':').unwrap_or((name, "")) {
+        ("cpu" | "auto" | "gpu", "") => Ok(()),
+        ("gpu", index) if index.parse::<usize>().is_ok() => Ok(()),
+        _ => Err(Failure::new(Kind::Usage, format!("--device {name}: it is auto, cpu, gpu or gpu:N, such as gpu:0"))),
+    }
+}
+
 /// Opens the device of `--device`. `auto` never fails: without a GPU it is the CPU.
 pub fn open_device(name: &str) -> Result<Device> {
     let missing = |e: kernels::DeviceError| {
         let what = e.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         Failure::new(Kind::Device, format!("--device {name}: {what}; rlhf devices lists what there is"))
     };
-    match name.split_once(':').unwrap_or((name, "")) {
-        ("cpu", "") => Ok(Device::Cpu),
-        ("auto", "") => Ok(Device::gpu(None, false).unwrap_or(Device::Cpu)),
-        ("gpu", "") => Device::gpu(None, true).map_err(missing),
-        ("gpu", index) if index.parse::<usize>().is_ok() => Device::gpu(index.parse().ok(), true).map_err(missing),
-        _ => Err(Failure::new(Kind::Usage, format!("--device {name}: it is auto, cpu, gpu or gpu:N, such as gpu:0"))),
+    check_device(name)?;
+    match name {
+        "cpu" => Ok(Device::Cpu),
+        "auto" => Ok(Device::gpu(None, false).unwrap_or(Device::Cpu)),
+        _ => Device::gpu(name.strip_prefix("gpu:").and_then(|index| index.parse().ok()), true).map_err(missing),
     }
 }
 

@@ -3,12 +3,14 @@
 use crate::cli::Common;
 use crate::error::Result;
 use crate::runlog::environment;
+use crate::session;
 use kernels::Device;
 use kernels::cpu::simd;
 use kernels::gpu::{AdapterSummary, adapters};
 use serde_json::{Value, json};
 
 pub fn run(common: &Common) -> Result {
+    session::check_device(&common.device)?;
     let found = adapters();
     let (chosen, why) = choice(&found);
     if common.json {

@@ -66,7 +66,10 @@ fn refuses(args: &[&str], code: i32, words: &[&str]) {
 #[test]
 fn every_verb_has_help_with_an_example() {
     let help = stdout(&rlhf(&["--help"]));
-    let verbs = ["run", "recipes", "pretrain", "sft", "rm", "ppo", "generate", "chat", "score", "reward", "inspect", "devices", "bench"];
+    let verbs = [
+        "run", "recipes", "pretrain", "sft", "rm", "ppo", "generate", "chat", "score", "reward", "inspect", "devices",
+        "bench",
+    ];
     for verb in verbs {
         assert!(help.contains(&format!("\n  {verb} ")), "--help lacks {verb}");
         let output = rlhf(&[verb, "--help"]);
@@ -174,13 +177,19 @@ fn a_smoke_run_leaves_a_folder_that_explains_itself() {
     for file in ["recipe.toml", "environment.json", "metrics.jsonl", "samples.jsonl", "report.html"] {
         assert!(fs::metadata(path(&[file])).unwrap().len() > 0, "{file}");
     }
-    let events = fs::read_dir(smoke()).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with("events.out.tfevents."));
+    let events = fs::read_dir(smoke())
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with("events.out.tfevents."));
     assert!(events.count() > 0);
 }
 
 #[test]
 fn a_finished_run_is_not_overwritten() {
-    refuses(&["run", "--set", "smoke=true", "--out", smoke().to_str().unwrap()], 2, &["finished run", "--resume", "--out"]);
+    refuses(
+        &["run", "--set", "smoke=true", "--out", smoke().to_str().unwrap()],
+        2,
+        &["finished run", "--resume", "--out"],
+    );
     let other = ["run", "--set", "smoke=true", "--seed", "5", "--resume", "--out", smoke().to_str().unwrap()];
     refuses(&other, 2, &["another recipe", "seed = 5"]);
 }
@@ -188,7 +197,8 @@ fn a_finished_run_is_not_overwritten() {
 #[test]
 fn generate_is_repeatable_and_says_what_it_drew() {
     let model = path(&["S.sft"]);
-    let args = ["generate", "--model", &model, "--prompt", "The", "--max-new", "8", "--n", "2", "--seed", "3", "--json"];
+    let args =
+        ["generate", "--model", &model, "--prompt", "The", "--max-new", "8", "--n", "2", "--seed", "3", "--json"];
     let (one, two) = (rlhf(&args), rlhf(&args));
     assert!(one.status.success(), "{}", stderr(&one));
     assert_eq!(one.stdout, two.stdout);
@@ -208,7 +218,8 @@ fn score_agrees_with_what_generate_drew() {
     let output = rlhf(&["generate", "--model", &model, "--ids", "40,41,42", "--max-new", "6", "--seed", "1", "--json"]);
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     let g = &made["generations"][0];
-    let ids: Vec<u64> = [40, 41, 42].into_iter().chain(g["ids"].as_array().unwrap().iter().map(|i| i.as_u64().unwrap())).collect();
+    let ids: Vec<u64> =
+        [40, 41, 42].into_iter().chain(g["ids"].as_array().unwrap().iter().map(|i| i.as_u64().unwrap())).collect();
     let file = file("ids.jsonl", serde_json::to_string(&ids).unwrap() + "\n");
     let scored = rlhf(&["score", "--model", &model, "--ids-file", &file]);
     assert!(scored.status.success(), "{}", stderr(&scored));
@@ -224,10 +235,13 @@ fn score_agrees_with_what_generate_drew() {
 #[test]
 fn the_stages_run_one_by_one() {
     let out = |name: &str| scratch().join(format!("stages-{name}")).to_str().unwrap().to_string();
-    let demos: String = (0..12).map(|i| format!("{{\"prompt\":\"Say {i}.\\nAnswer:\",\"completion\":\" {i}.\"}}\n")).collect();
+    let demos: String =
+        (0..12).map(|i| format!("{{\"prompt\":\"Say {i}.\\nAnswer:\",\"completion\":\" {i}.\"}}\n")).collect();
     let demos = file("demos.jsonl", demos);
     let text = file("text.txt", "The cat sat on the mat. The dog sat on the log.\n".repeat(60));
-    let pairs: String = (0..12).map(|i| format!("{{\"prompt\":\"Say {i}.\\nAnswer:\",\"chosen\":\" {i}.\",\"rejected\":\" no\"}}\n")).collect();
+    let pairs: String = (0..12)
+        .map(|i| format!("{{\"prompt\":\"Say {i}.\\nAnswer:\",\"chosen\":\" {i}.\",\"rejected\":\" no\"}}\n"))
+        .collect();
     let pairs = file("pairs.jsonl", pairs);
     let run = |args: &[&str]| {
         let output = rlhf(&[args, &["-q", "--device", "cpu"]].concat());
@@ -238,15 +252,32 @@ fn the_stages_run_one_by_one() {
     run(&[&["pretrain", "--data", &text, "--out", &out("base"), "--steps", "3", "--batch", "2"], &toy[..]].concat());
     run(&["sft", "--model", &out("base"), "--data", &demos, "--out", &out("sft"), "--epochs", "1", "--batch", "4"]);
     run(&["rm", "--model", &out("sft"), "--data", &pairs, "--out", &out("rm"), "--batch", "4"]);
-    let ppo = ["ppo", "--model", &out("sft"), "--reward", &out("rm"), "--data", &demos, "--text", &text, "--out", &out("ppo")];
-    run(&[&ppo[..], &["--episodes", "8", "--batch", "4", "--minibatch", "2", "--max_new", "4", "--ptx-coef", "1"]].concat());
+    let ppo = [
+        "ppo",
+        "--model",
+        &out("sft"),
+        "--reward",
+        &out("rm"),
+        "--data",
+        &demos,
+        "--text",
+        &text,
+        "--out",
+        &out("ppo"),
+    ];
+    run(&[&ppo[..], &["--episodes", "8", "--batch", "4", "--minibatch", "2", "--max_new", "4", "--ptx-coef", "1"]]
+        .concat());
     let rewarded = run(&["reward", "--model", &out("rm"), "--data", &pairs, "--json"]);
     let rewarded: Value = serde_json::from_slice(&rewarded.stdout).unwrap();
     assert!(rewarded["accuracy"]["rate"].is_number(), "{rewarded}");
     assert!(stdout(&run(&["inspect", &out("ppo")])).contains("gpt2"));
     assert!(stdout(&run(&["inspect", &pairs])).contains("12"));
     refuses(&["sft", "--model", &out("base"), "--data", &demos, "--out", &out("sft")], 2, &["--resume"]);
-    refuses(&["sft", "--model", &out("base"), "--data", &demos, "--out", &out("x"), "--set", "lrr=1"], 2, &["lrr", "`lr`"]);
+    refuses(
+        &["sft", "--model", &out("base"), "--data", &demos, "--out", &out("x"), "--set", "lrr=1"],
+        2,
+        &["lrr", "`lr`"],
+    );
 }
 
 #[test]
@@ -277,7 +308,10 @@ fn weights(run: &Path) -> Vec<(String, Vec<u8>)> {
     for entry in fs::read_dir(run).unwrap() {
         let file = entry.unwrap().path().join("model.safetensors");
         if file.exists() {
-            found.push((file.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned(), fs::read(&file).unwrap()));
+            found.push((
+                file.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned(),
+                fs::read(&file).unwrap(),
+            ));
         }
     }
     found.sort();
@@ -291,7 +325,13 @@ fn killed_at_any_moment_and_resumed_ends_with_the_same_bits() {
     // Where the kills fall is left to the machine; what comes out must not depend on it.
     let jitter = u64::from(std::process::id() % 97);
     for delay in [150 + jitter, 400 + 3 * jitter, 700 + 2 * jitter, 1100 + jitter] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rlhf")).args(args).stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rlhf"))
+            .args(args)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         std::thread::sleep(Duration::from_millis(delay));
         let _ = child.kill(); // SIGKILL: nothing gets to clean up
         child.wait().unwrap();
