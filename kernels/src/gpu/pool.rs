@@ -104,20 +104,42 @@ impl Gpu {
         let (raw, busy) = match pool.take(size) {
             Some((raw, epoch)) => (raw, epoch >= self.counters.submissions.load(Relaxed)),
             None => {
+                let raw = self.create(size, &mut pool);
                 pool.used += size;
-                (self.create(size), false)
+                (raw, false)
             }
         };
         (Buffer { raw: Some(raw), words, gpu: self.clone() }, busy)
     }
 
-    fn create(&self, size: u64) -> wgpu::Buffer {
-        self.device.create_buffer(&wgpu::BufferDescriptor {
+    /// A new buffer from the driver. Where it has no room, the pool's idle buffers go back first.
+    #[track_caller]
+    fn create(&self, size: u64, pool: &mut Pool) -> wgpu::Buffer {
+        if let Some(raw) = self.try_create(size) {
+            return raw;
+        }
+        pool.trim();
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.try_create(size).unwrap_or_else(|| {
+            panic!(
+                "{}: out of GPU memory: {} MiB more than the {} MiB in use. Use a smaller batch (fewer tokens a step), \
+                 a smaller model, or --device cpu",
+                self.name(),
+                size.div_ceil(1 << 20),
+                pool.used >> 20
+            )
+        })
+    }
+
+    fn try_create(&self, size: u64) -> Option<wgpu::Buffer> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size,
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
-        })
+        });
+        pollster::block_on(scope.pop()).is_none().then_some(raw)
     }
 }
 
