@@ -67,12 +67,20 @@ pub fn init(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size:
     tune(pipeline, codec, materials, size, "init", section)
 }
 
+/// Says what of the data did not fit into the context.
+fn tell_cuts(p: &Pipeline, codec: &Codec, what: &str) {
+    if let Some(report) = codec.cut_report() {
+        p.reporter.say(&format!("{what}: {report}"));
+    }
+}
+
 fn tune(p: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str, kind: &str, section: &Sft) -> Result {
     let name = format!("{size}.{kind}");
     p.stage(&name, |p, dir| {
         let rng = stage_rng(p.recipe, &name);
         let base = Model::load(&p.stage_dir(&format!("{size}.base")), &p.device)?;
         let demonstrations = codec.demonstrations(&materials.demonstrations);
+        tell_cuts(p, codec, "demonstrations");
         let windows = if section.pretrain_mix > 0.0 { training_windows(p, codec, materials)? } else { Vec::new() };
         let mut run = p.reporter.training(&name, dir, section.save_every);
         let config = configs::sft(section, size);
@@ -89,6 +97,7 @@ pub fn reward_model(pipeline: &mut Pipeline, codec: &Codec, materials: &Material
         let start = Model::load(&p.stage_dir(&format!("{}.{}", p.recipe.rm_size(), section.from)), &p.device)?;
         let start = start.as_score(rng.stream("head"));
         let training: Vec<_> = rankings.train.iter().map(|r| codec.ranking(r)).collect();
+        tell_cuts(p, codec, "rankings");
         let mut run = p.reporter.training("rm", dir, section.save_every);
         let params = rm::train(&start.net, start.params, &training, &configs::rm(section), rng, &mut run);
         let mut params = params.map_err(train_failure)?;
@@ -108,6 +117,7 @@ pub fn ppo(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: 
         let judge = Model::load(&p.stage_dir("rm"), &p.device)?;
         let prompts: Vec<Vec<u32>> =
             materials.ppo_prompts.iter().map(|t| codec.prompt(&t.text, config.max_new)).collect();
+        tell_cuts(p, codec, "prompts");
         let windows = if ptx { training_windows(p, codec, materials)? } else { Vec::new() };
         let gold = gold_watcher(p, codec, materials, &prompts);
         let reward = |episodes: &[Episode]| {

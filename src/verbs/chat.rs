@@ -65,7 +65,7 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
             }
             words => said.push(Message { role: Role::User, text: words.to_string() }),
         }
-        let ids = tokenizer.encode(&template.prompt(&said));
+        let ids = tokenizer.encode_start(&template.prompt(&said));
         let prompt = ids[ids.len().saturating_sub(context - max_new)..].to_vec();
         let mut stream = tokenizer.stream(true);
         let mut answer = String::new();

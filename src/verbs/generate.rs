@@ -87,9 +87,9 @@ fn prompts(args: &GenerateArgs, opened: &Opened) -> Result<Vec<Vec<u32>>> {
         (Some(ids), _, _) => vec![ids.clone()],
         (_, Some(file), _) => {
             let tokenizer = opened.tokenizer(&args.model)?;
-            read_prompts(file)?.iter().map(|p| tokenizer.encode(p)).collect()
+            read_prompts(file)?.iter().map(|p| tokenizer.encode_start(p)).collect()
         }
-        (_, _, Some(prompt)) => vec![opened.tokenizer(&args.model)?.encode(prompt)],
+        (_, _, Some(prompt)) => vec![opened.tokenizer(&args.model)?.encode_start(prompt)],
         _ => unreachable!("clap requires one of them"),
     };
     for ids in &prompts {

@@ -26,8 +26,7 @@ pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
 
 /// The tokenizer of a model directory; `None` when there is none.
 pub fn tokenizer(dir: &Path) -> Result<Option<Tokenizer>> {
-    let there = ["tokenizer.json", "vocab.json", "encoder.json"].iter().any(|name| dir.join(name).exists());
-    if there { Tokenizer::from_dir(dir).map(Some).map_err(library_failure) } else { Ok(None) }
+    Tokenizer::find(dir).map(|file| Tokenizer::from_file(&file).map_err(library_failure)).transpose()
 }
 
 impl Opened {

@@ -34,10 +34,7 @@ pub fn run(args: &ScoreArgs, common: &Common) -> Result {
         Some(file) => read_ids(file, config.vocab, config.context)?,
         None => {
             let tokenizer = opened.tokenizer(&args.model)?;
-            rows::as_texts(&args.data)?
-                .iter()
-                .map(|t| tokenizer.bos().into_iter().chain(tokenizer.encode(t)).collect())
-                .collect()
+            rows::as_texts(&args.data)?.iter().map(|t| tokenizer.encode_start(t)).collect()
         }
     };
     sequences.iter_mut().for_each(|s| s.truncate(config.context));

@@ -161,6 +161,13 @@ impl Stage {
         Ok(())
     }
 
+    /// Says what of the data did not fit into the context.
+    fn tell_cuts(&self, codec: &Codec) {
+        if let Some(report) = codec.cut_report() {
+            self.reporter.say(&report);
+        }
+    }
+
     fn windows(&self, codec: &Codec, files: &[PathBuf]) -> Result<Vec<Example>> {
         Ok(codec.windows(&rows::texts(files)?, self.rng.stream("windows")))
     }
@@ -228,6 +235,7 @@ pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
     let section: Sft = stage.options.section()?;
     let (start, codec) = stage.required_model(args.files.model.as_ref())?;
     let demonstrations = codec.demonstrations(&rows::demonstrations(&stage.data)?);
+    stage.tell_cuts(&codec);
     let text = stage.options.paths("text", &args.text);
     let windows = if section.pretrain_mix > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
     stage.options.save(&stage.out)?;
@@ -249,15 +257,17 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
     stage.options.save(&stage.out)?;
     let read = |set: &[TextRanking]| set.iter().map(|r| codec.ranking(r)).collect::<Vec<_>>();
     let start = start.as_score(stage.rng.stream("head"));
+    let (train, heldout) = (read(&train), read(&heldout));
+    stage.tell_cuts(&codec);
     let mut run = stage.training(section.save_every);
-    let result = rm_loop::train(&start.net, start.params, &read(&train), &configs::rm(&section), stage.rng, &mut run);
+    let result = rm_loop::train(&start.net, start.params, &train, &configs::rm(&section), stage.rng, &mut run);
     let mut params = stage.train(result)?;
     if !demonstrations.is_empty() {
         let shown = codec.demonstrations(&rows::demonstrations(&demonstrations)?);
         rm_loop::center(&start.net, &mut params, &shown, section.token_budget);
     }
     if !heldout.is_empty() {
-        let accuracy = rm_loop::accuracy(&start.net, &params, &read(&heldout), section.token_budget);
+        let accuracy = rm_loop::accuracy(&start.net, &params, &heldout, section.token_budget);
         print_accuracy(&accuracy, common);
     }
     stage.finish(&Model { params, net: start.net }, &codec)
@@ -292,6 +302,7 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let text = stage.options.paths("text", &args.text);
     let windows = if section.ptx_coef > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
     let prompts: Vec<Vec<u32>> = rows::prompts(&stage.data)?.iter().map(|p| codec.prompt(p, section.max_new)).collect();
+    stage.tell_cuts(&codec);
     stage.options.save(&stage.out)?;
     let config = configs::ppo(&section, "", section.ptx_coef);
     let score = |episodes: &[Episode]| {

@@ -68,6 +68,31 @@ impl Cuts {
     pub fn any(&self) -> bool {
         self.prompts + self.completions > 0
     }
+
+    /// Makes every completion fit behind its prompt into `context` tokens. Where both are long, each gets half of
+    /// them. The first `start` tokens of the prompt stay.
+    pub fn fit(&mut self, prompt: &mut Vec<u32>, completions: &mut [Vec<u32>], context: usize, start: usize) {
+        let longest = completions.iter().map(Vec::len).max().unwrap_or(0);
+        let for_prompt = context.saturating_sub(longest).max(context / 2);
+        self.fit_prompt(prompt, for_prompt, start);
+        let for_completion = context - prompt.len();
+        for completion in completions.iter_mut().filter(|completion| completion.len() > for_completion) {
+            self.completions += 1;
+            self.completion_tokens += completion.len() - for_completion;
+            completion.truncate(for_completion);
+        }
+    }
+
+    /// Keeps the last tokens of a prompt, `most` with the first `start`, which stay.
+    pub fn fit_prompt(&mut self, prompt: &mut Vec<u32>, most: usize, start: usize) {
+        self.rows += 1;
+        if prompt.len() > most {
+            let surplus = prompt.len() - most;
+            prompt.drain(start..start + surplus);
+            self.prompts += 1;
+            self.prompt_tokens += surplus;
+        }
+    }
 }
 
 impl fmt::Display for Cuts {
@@ -101,7 +126,7 @@ impl<'a> Encoder<'a> {
 
     pub fn demonstration(&mut self, prompt: &Content, completion: &Content) -> Example {
         let (mut prompt, mut completion) = (self.start(prompt), vec![self.answer(completion)]);
-        self.fit(&mut prompt, &mut completion);
+        self.cuts.fit(&mut prompt, &mut completion, self.context, self.tokenizer.bos().iter().count());
         Example::answer(&prompt, &completion[0])
     }
 
@@ -114,7 +139,7 @@ impl<'a> Encoder<'a> {
     pub fn ranking(&mut self, prompt: &Content, completions: &[Content], ranks: &[f32]) -> Ranking {
         let (mut prompt, ranks) = (self.start(prompt), ranks.to_vec());
         let mut completions = completions.iter().map(|completion| self.answer(completion)).collect::<Vec<_>>();
-        self.fit(&mut prompt, &mut completions);
+        self.cuts.fit(&mut prompt, &mut completions, self.context, self.tokenizer.bos().iter().count());
         Ranking { prompt, completions, ranks }
     }
 
@@ -125,8 +150,7 @@ impl<'a> Encoder<'a> {
         let all = rows::prompts(rows)?;
         let encode = |prompt| {
             let mut prompt = self.start(prompt);
-            self.cuts.rows += 1;
-            self.cut_prompt(&mut prompt, self.context - answer);
+            self.cuts.fit_prompt(&mut prompt, self.context - answer, self.tokenizer.bos().iter().count());
             prompt
         };
         Ok(all.iter().map(encode).collect())
@@ -146,31 +170,6 @@ impl<'a> Encoder<'a> {
         let mut ids = self.tokenizer.encode_more(&completion_text(completion));
         ids.push(self.tokenizer.eos());
         ids
-    }
-
-    /// Makes every completion fit behind the prompt. Where both are long, each gets half of the context.
-    fn fit(&mut self, prompt: &mut Vec<u32>, completions: &mut [Vec<u32>]) {
-        self.cuts.rows += 1;
-        let longest = completions.iter().map(Vec::len).max().unwrap_or(0);
-        let for_prompt = self.context.saturating_sub(longest).max(self.context / 2);
-        self.cut_prompt(prompt, for_prompt);
-        let for_completion = self.context - prompt.len();
-        for completion in completions.iter_mut().filter(|completion| completion.len() > for_completion) {
-            self.cuts.completions += 1;
-            self.cuts.completion_tokens += completion.len() - for_completion;
-            completion.truncate(for_completion);
-        }
-    }
-
-    /// Keeps the end of a prompt, and the token at its start that every text has.
-    fn cut_prompt(&mut self, prompt: &mut Vec<u32>, most: usize) {
-        if prompt.len() > most {
-            let start = self.tokenizer.bos().is_some() as usize;
-            let surplus = prompt.len() - most;
-            prompt.drain(start..start + surplus);
-            self.cuts.prompts += 1;
-            self.cuts.prompt_tokens += surplus;
-        }
     }
 }
 
