@@ -34,7 +34,7 @@ pub struct SftConfig {
     pub weight_decay: f32,
     /// the gradient is shortened to this norm; 0 leaves it
     pub grad_clip: f32,
-    /// tokens a micro-batch; memory, not results, depends on it
+    /// tokens a micro-batch; memory, not results, depends on it (with dropout, its masks do)
     pub token_budget: usize,
 }
 
