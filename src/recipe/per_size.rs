@@ -49,9 +49,20 @@ impl fmt::Display for PerSize {
 impl Serialize for PerSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.all {
-            Some(v) if v.fract() == 0.0 && v.abs() < 1e15 => serializer.serialize_i64(v as i64),
-            Some(v) => serializer.serialize_f64(v),
-            None => self.by_size.serialize(serializer),
+            Some(v) => Number(v).serialize(serializer),
+            None => serializer.collect_map(self.by_size.iter().map(|(size, v)| (size, Number(*v)))),
+        }
+    }
+}
+
+/// Written as people write it: 500, not 500.0.
+struct Number(f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            v if v.fract() == 0.0 && v.abs() < 1e15 => serializer.serialize_i64(v as i64),
+            v => serializer.serialize_f64(v),
         }
     }
 }
@@ -105,6 +116,7 @@ mod tests {
         assert_eq!((two.lr.get("S"), two.lr.get("L"), two.lr.get("M")), (Some(1e-3), Some(5e-4), None));
         let again: Section = toml::from_str(&toml::to_string(&two).unwrap()).unwrap();
         assert_eq!(again.lr, two.lr);
+        assert_eq!(toml::to_string(&one).unwrap(), "lr = 3\n");
         let error = toml::from_str::<Section>("lr = 'high'").err().unwrap().to_string();
         assert!(error.contains("or one for each size"), "{error}");
     }

@@ -113,6 +113,11 @@ struct Stage {
     options: Options,
     device: Device,
     rng: Rng,
+}
+
+/// The same once there is something to do: its folder is there, and what happens is reported.
+struct Started {
+    stage: Stage,
     reporter: Reporter,
 }
 
@@ -125,13 +130,20 @@ impl Stage {
         if data.is_empty() {
             return Err(needs(name, "--data FILE, what to learn from"));
         }
-        prepare(&out, files.resume)?;
+        check_folder(&out, files.resume)?;
         let device = common.open_device()?;
         let seed = common.seed.or_else(|| options.seed()).unwrap_or(1);
-        environment_of(&out, &device.name(), common.threads())?;
-        let reporter = Reporter::new(RunLog::open(&out)?, common.progress(), common.verbose, stop::on_ctrl_c());
-        reporter.begin(name);
-        Ok(Stage { name, out, data, options, device, rng: Rng::new(seed).stream(name), reporter })
+        Ok(Stage { name, out, data, options, device, rng: Rng::new(seed).stream(name) })
+    }
+
+    /// Makes the folder. Called when everything that can be wrong with the input has been found right.
+    fn start(self, common: &Common) -> Result<Started> {
+        std::fs::create_dir_all(&self.out).map_err(|e| Failure::write(&self.out, e))?;
+        environment_of(&self.out, &self.device.name(), common.threads())?;
+        self.options.save(&self.out)?;
+        let reporter = Reporter::new(RunLog::open(&self.out)?, common.progress(), common.verbose, stop::on_ctrl_c());
+        reporter.begin(self.name);
+        Ok(Started { stage: self, reporter })
     }
 
     fn model(&mut self, given: Option<&PathBuf>) -> Result<Option<(PathBuf, Model, Codec)>> {
@@ -145,8 +157,14 @@ impl Stage {
         Ok((found.1, found.2))
     }
 
+    fn windows(&self, codec: &Codec, files: &[PathBuf]) -> Result<Vec<Example>> {
+        Ok(codec.windows(&rows::texts(files)?, self.rng.stream("windows")))
+    }
+}
+
+impl Started {
     fn training(&self, save_every: usize) -> Run {
-        self.reporter.training(self.name, &self.out, save_every)
+        self.reporter.training(self.stage.name, &self.stage.out, save_every)
     }
 
     /// The last error of the loop, or the log's, which stopped it.
@@ -155,9 +173,9 @@ impl Stage {
     }
 
     fn finish(&self, model: &Model, codec: &Codec) -> Result {
-        model.save(&self.out, codec)?;
-        drop_checkpoints(&self.out)?;
-        self.reporter.say(&format!("{} written to {}", self.name, self.out.display()));
+        model.save(&self.stage.out, codec)?;
+        drop_checkpoints(&self.stage.out)?;
+        self.reporter.say(&format!("{} written to {}", self.stage.name, self.stage.out.display()));
         Ok(())
     }
 
@@ -167,24 +185,30 @@ impl Stage {
             self.reporter.say(&report);
         }
     }
-
-    fn windows(&self, codec: &Codec, files: &[PathBuf]) -> Result<Vec<Example>> {
-        Ok(codec.windows(&rows::texts(files)?, self.rng.stream("windows")))
-    }
 }
 
 fn needs(stage: &str, what: &str) -> Failure {
     Failure::usage(format!("rlhf {stage} needs {what}. See rlhf {stage} --help."))
 }
 
-/// A folder that is empty or new; with `--resume`, one that holds this stage's checkpoints.
-fn prepare(out: &Path, resume: bool) -> Result {
-    let used = out.exists() && std::fs::read_dir(out).map_err(|e| Failure::write(out, e))?.next().is_some();
+/// A folder that is new, or has nothing in it but what a failed start left; with `--resume`, one with checkpoints.
+fn check_folder(out: &Path, resume: bool) -> Result {
+    let harmless = |name: &str| {
+        ["recipe.toml", "environment.json", "metrics.jsonl"].contains(&name) || name.starts_with("events.out.tfevents.")
+    };
+    let entries = std::fs::read_dir(out).into_iter().flatten().flatten();
+    let used = entries.map(|e| e.file_name()).any(|name| !harmless(&name.to_string_lossy()));
     if used && !resume {
         let hint = "go on with what is in it by --resume, or choose another folder with --out";
         return Err(Failure::usage(format!("{} is not empty; {hint}", out.display())));
     }
-    std::fs::create_dir_all(out).map_err(|e| Failure::write(out, e))
+    if out.join("config.json").exists() {
+        return Err(Failure::usage(format!(
+            "{} holds a finished model; choose another folder with --out",
+            out.display()
+        )));
+    }
+    Ok(())
 }
 
 fn language_model(dir: &Path, device: &Device) -> Result<(Model, Codec)> {
@@ -210,20 +234,14 @@ pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Res
             (Model::new(&shape, &codec, stage.rng.stream("init"), &stage.device), codec)
         }
     };
-    stage.options.save(&stage.out)?;
     let windows = codec.windows(&texts, stage.rng.stream("windows"));
     if windows.is_empty() {
         return Err(Failure::data(format!("{}: no text in it", stage.data[0].display())));
     }
+    let (rng, stage) = (stage.rng, stage.start(common)?);
     let config = configs::pretrain(&section, "", windows.len());
-    let result = pretrain_loop::train(
-        &start.net,
-        start.params,
-        &windows,
-        &config,
-        stage.rng,
-        &mut stage.training(section.save_every),
-    );
+    let result =
+        pretrain_loop::train(&start.net, start.params, &windows, &config, rng, &mut stage.training(section.save_every));
     let params = stage.train(result)?;
     stage.finish(&Model { params, net: start.net }, &codec)
 }
@@ -235,13 +253,13 @@ pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
     let section: Sft = stage.options.section()?;
     let (start, codec) = stage.required_model(args.files.model.as_ref())?;
     let demonstrations = codec.demonstrations(&rows::demonstrations(&stage.data)?);
-    stage.tell_cuts(&codec);
     let text = stage.options.paths("text", &args.text);
     let windows = if section.pretrain_mix > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
-    stage.options.save(&stage.out)?;
+    let (rng, stage) = (stage.rng, stage.start(common)?);
+    stage.tell_cuts(&codec);
     let config = configs::sft(&section, "");
     let mut run = stage.training(section.save_every);
-    let result = sft_loop::train(&start.net, start.params, &demonstrations, &windows, &config, stage.rng, &mut run);
+    let result = sft_loop::train(&start.net, start.params, &demonstrations, &windows, &config, rng, &mut run);
     let params = stage.train(result)?;
     stage.finish(&Model { params, net: start.net }, &codec)
 }
@@ -254,16 +272,19 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
     let (start, codec) = stage.required_model(args.files.model.as_ref())?;
     let (train, heldout) = rows::split_rankings(&stage.data, args.holdout, stage.rng.stream("holdout"))?;
     let demonstrations = stage.options.paths("demonstrations", &args.demonstrations);
-    stage.options.save(&stage.out)?;
+    let shown = match demonstrations.is_empty() {
+        true => Vec::new(),
+        false => codec.demonstrations(&rows::demonstrations(&demonstrations)?),
+    };
+    let (rng, stage) = (stage.rng, stage.start(common)?);
     let read = |set: &[TextRanking]| set.iter().map(|r| codec.ranking(r)).collect::<Vec<_>>();
-    let start = start.as_score(stage.rng.stream("head"));
+    let start = start.as_score(rng.stream("head"));
     let (train, heldout) = (read(&train), read(&heldout));
     stage.tell_cuts(&codec);
     let mut run = stage.training(section.save_every);
-    let result = rm_loop::train(&start.net, start.params, &train, &configs::rm(&section), stage.rng, &mut run);
+    let result = rm_loop::train(&start.net, start.params, &train, &configs::rm(&section), rng, &mut run);
     let mut params = stage.train(result)?;
-    if !demonstrations.is_empty() {
-        let shown = codec.demonstrations(&rows::demonstrations(&demonstrations)?);
+    if !shown.is_empty() {
         rm_loop::center(&start.net, &mut params, &shown, section.token_budget);
     }
     if !heldout.is_empty() {
@@ -302,8 +323,12 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let text = stage.options.paths("text", &args.text);
     let windows = if section.ptx_coef > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
     let prompts: Vec<Vec<u32>> = rows::prompts(&stage.data)?.iter().map(|p| codec.prompt(p, section.max_new)).collect();
+<<<<<<< HEAD
     stage.tell_cuts(&codec);
     stage.options.save(&stage.out)?;
+=======
+    let (rng, stage) = (stage.rng, stage.start(common)?);
+>>>>>>> e63ab43 (A stage makes its folder when its input has been found right)
     let config = configs::ppo(&section, "", section.ptx_coef);
     let score = |episodes: &[Episode]| {
         let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
@@ -318,10 +343,9 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
         reward: &score,
         eos: &[codec.eos],
     };
-    let result =
-        ppo_loop::train(players, &prompts, &windows, &config, stage.rng, &mut stage.training(section.save_every));
+    let result = ppo_loop::train(players, &prompts, &windows, &config, rng, &mut stage.training(section.save_every));
     let outcome = stage.train(result)?;
-    let value = stage.out.join("value");
+    let value = stage.stage.out.join("value");
     std::fs::create_dir_all(&value).map_err(|e| Failure::write(&value, e))?;
     Model { net: judge.transformer.clone(), params: outcome.value }.save(&value, &codec)?;
     let params = if config.ema > 0.0 { outcome.ema } else { outcome.policy };

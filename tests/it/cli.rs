@@ -111,7 +111,7 @@ fn missing_and_broken_data_are_data_errors() {
     let sft = |data: &str, words: &[&str]| {
         refuses(&["sft", "--model", &model, "--data", data, "--out", out.to_str().unwrap(), "-q"], 3, words);
     };
-    sft("nowhere.jsonl", &["nowhere.jsonl"]);
+    sft("nowhere.jsonl", &["cannot read nowhere.jsonl"]);
     sft(&file("cut.jsonl", "{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"prompt\":\"a\",\"compl"), &["cut.jsonl", "2"]);
     sft(&file("odd.jsonl", "{\"question\":\"a\",\"answer\":\"b\"}\n"), &["odd.jsonl", "question"]);
     sft(&file("nothing.jsonl", ""), &["nothing.jsonl"]);
