@@ -160,7 +160,7 @@ impl Recipe {
         if k_min < 2 || k_max < k_min {
             return fail(format!("rankings.k_min = {k_min}, k_max = {k_max}; at least 2, and not less than k_min"));
         }
-        if self.ppo.minibatch == 0 || self.ppo.batch % self.ppo.minibatch != 0 {
+        if !self.ppo.batch.is_multiple_of(self.ppo.minibatch) {
             return fail(format!(
                 "ppo.batch = {} is not a multiple of ppo.minibatch = {}",
                 self.ppo.batch, self.ppo.minibatch
@@ -179,10 +179,10 @@ impl Shape {
         if layers == 0 || channels == 0 || heads == 0 || context == 0 {
             return Err("layers, channels, heads and context are at least 1".into());
         }
-        if channels % heads != 0 {
+        if !channels.is_multiple_of(heads) {
             return Err(format!("channels = {channels} is not a multiple of heads = {heads}"));
         }
-        if kv_heads > 0 && heads % kv_heads != 0 {
+        if kv_heads > 0 && !heads.is_multiple_of(kv_heads) {
             return Err(format!("heads = {heads} is not a multiple of kv_heads = {kv_heads}"));
         }
         match self.arch.as_str() {
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_set_beats_the_profile() {
         let recipe = Recipe::load("mini", &["quick=true".into(), "sft.epochs=77".into()]).unwrap();
-        assert_eq!(recipe.sft.epochs, 77);
+        assert_eq!(recipe.sft.epochs, 77.0);
         let error = Recipe::load("mini", &["sft.epohcs=3".into()]).unwrap_err().message;
         assert_eq!(error, "--set sft.epohcs=3: unknown key `epohcs`; did you mean `epochs`?");
     }

@@ -323,12 +323,8 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let text = stage.options.paths("text", &args.text);
     let windows = if section.ptx_coef > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
     let prompts: Vec<Vec<u32>> = rows::prompts(&stage.data)?.iter().map(|p| codec.prompt(p, section.max_new)).collect();
-<<<<<<< HEAD
-    stage.tell_cuts(&codec);
-    stage.options.save(&stage.out)?;
-=======
     let (rng, stage) = (stage.rng, stage.start(common)?);
->>>>>>> e63ab43 (A stage makes its folder when its input has been found right)
+    stage.tell_cuts(&codec);
     let config = configs::ppo(&section, "", section.ptx_coef);
     let score = |episodes: &[Episode]| {
         let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
