@@ -87,7 +87,7 @@ impl Tensor {
     /// All axes but the last as one, and the last.
     pub fn rows_cols(&self) -> (usize, usize) {
         let cols = self.shape[self.shape.len() - 1];
-        (if cols == 0 { 0 } else { self.len() / cols }, cols)
+        (self.len().checked_div(cols).unwrap_or(0), cols)
     }
 
     pub fn device(&self) -> Device {
@@ -168,7 +168,7 @@ impl Tensor {
         {
             let mut copy = pool::take(len);
             copy.copy_from_slice(&buffer[offset..offset + len]);
-            *self = Tensor::new(&self.shape.to_vec(), copy);
+            *self = Tensor::new(&self.shape, copy);
         }
         let offset = self.offset;
         match &mut self.storage {
@@ -194,7 +194,7 @@ impl Tensor {
             && self.is_shared()
         {
             let copy = buffer.gpu().copy(buffer, self.offset, self.len());
-            *self = Tensor::on_gpu(copy, &self.shape.to_vec());
+            *self = Tensor::on_gpu(copy, &self.shape);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{Device, Heads, Ids, Segments, Tensor, cpu::pool};
 #[track_caller]
 fn check(qkv: &Tensor, seg: &Segments, heads: Heads) -> usize {
     let [n, c] = qkv.dims();
-    assert!(heads.q % heads.kv == 0, "{heads:?}: query heads must be a multiple of key/value heads");
+    assert!(heads.q.is_multiple_of(heads.kv), "{heads:?}: query heads must be a multiple of key/value heads");
     assert!(
         n == seg.tokens() && c == heads.qkv(),
         "attention: qkv {:?} for {} tokens and {heads:?}",

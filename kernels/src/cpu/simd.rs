@@ -67,7 +67,7 @@ pub fn level() -> Level {
 fn choose(wish: Option<&str>) -> Level {
     let available = || Level::ALL.into_iter().filter(|l| l.is_available());
     let Some(wish) = wish.filter(|w| !w.is_empty()) else {
-        return available().last().expect("the portable level is always there");
+        return available().next_back().expect("the portable level is always there");
     };
     available().find(|l| l.name() == wish).unwrap_or_else(|| {
         let names: Vec<_> = available().map(Level::name).collect();

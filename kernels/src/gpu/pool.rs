@@ -153,7 +153,7 @@ mod tests {
         assert_eq!([600, 768, 769, 1025, 1536, 1537].map(size_class), [768, 768, 1024, 1536, 1536, 2048]);
         for bytes in (256..1 << 20).step_by(997) {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % 256 == 0 && class <= bytes.max(342) * 3 / 2, "{bytes} {class}");
+            assert!(class >= bytes && class.is_multiple_of(256) && class <= bytes.max(342) * 3 / 2, "{bytes} {class}");
         }
     }
 }
