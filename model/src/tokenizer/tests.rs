@@ -227,7 +227,7 @@ fn strange_files_never_panic() {
             }
             _ => {}
         }
-        if !at.contains("/vocab/") || all.len() % 16 == 0 {
+        if !at.contains("/vocab/") || all.len().is_multiple_of(16) {
             all.push(at);
         }
     }
