@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     match cli::run(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            let label = if failure.kind == error::Kind::Stopped { "" } else { "error: " };
+            eprintln!("{label}{failure}");
             ExitCode::from(failure.kind as u8)
         }
     }

@@ -32,6 +32,9 @@ pub struct Results {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rude: ByModel<Rate>,
     // What the contract does not name, and the report shows:
+    /// The closed world in words, where there is one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub world: String,
     /// Mean length of an answer in tokens, and the share of answers that ended by themselves.
     pub answer_tokens: ByModel<f64>,
     pub ended: ByModel<f64>,

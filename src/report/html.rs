@@ -60,10 +60,12 @@ fn header(run: &Run, title: &str) -> String {
         }
     };
     format!(
-        "<h1>{}</h1><p class=\"note\">{}, {} in all. Whiskers and ranges are 95 % intervals.</p><div class=\"honest\"><p>{judges}</p></div>",
+        "<h1>{}</h1><p class=\"note\">{}, {} in all. Whiskers and ranges are 95 % intervals.</p><div class=\"honest\">\
+         <p>{judges}</p><p>{}</p></div>",
         escape(title),
         escape(&r.device),
-        clock(r.seconds)
+        clock(r.seconds),
+        escape(&r.world)
     )
 }
 

@@ -40,6 +40,7 @@ fn invented_results() -> Results {
         kl_to_reference: each(&|v, _| 10.0 * v),
         truthful: rates(&|v, _| v + 0.1),
         rude: rates(&|v, _| 0.1 * v + 0.05),
+        world: "No world either.".into(),
         correct: rates(&|v, _| v),
         answer_tokens: each(&|v, _| 10.0 + 20.0 * v),
         ended: each(&|v, _| v),

@@ -32,6 +32,9 @@ struct Answered {
 pub fn evaluate(p: &mut Pipeline, codec: &Codec, materials: &Materials, rankings: &Rankings) -> Result<Results> {
     let mut results =
         Results { recipe: p.recipe.name.clone(), seed: p.recipe.seed, device: p.device.name(), ..Results::default() };
+    if let Some(judges) = &materials.judges {
+        results.world = judges.world.description();
+    }
     p.reporter.begin("evaluation");
     let start = std::time::Instant::now();
     let judge = Model::load(&p.stage_dir("rm"), &p.device)?;

@@ -20,6 +20,9 @@ pub struct GenerateArgs {
     /// A model directory
     #[arg(long)]
     model: PathBuf,
+    /// A tokenizer file, for a model directory that has none
+    #[arg(long)]
+    tokenizer: Option<PathBuf>,
     /// Text to go on from
     #[arg(long, conflicts_with_all = ["prompts", "ids"], required_unless_present_any = ["prompts", "ids"])]
     prompt: Option<String>,
@@ -51,7 +54,7 @@ pub struct GenerateArgs {
 pub fn run(args: &GenerateArgs, common: &Common) -> Result {
     check(args)?;
     let device = common.open_device()?;
-    let opened = loading::open(&args.model, HeadKind::Lm, &device)?;
+    let opened = loading::open_with(&args.model, args.tokenizer.as_deref(), HeadKind::Lm, &device)?;
     let prompts = prompts(args, &opened)?;
     let repeated: Vec<Vec<u32>> = prompts.iter().flat_map(|p| std::iter::repeat_n(p.clone(), args.n)).collect();
     let temperature = if args.greedy { 0.0 } else { args.temperature };

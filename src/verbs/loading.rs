@@ -13,6 +13,11 @@ pub struct Opened {
 
 /// Loads a directory whose head is of the given kind.
 pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
+    open_with(dir, None, head, device)
+}
+
+/// The same with a tokenizer from elsewhere, for directories that have none.
+pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Device) -> Result<Opened> {
     let loaded = model::load(dir, device).map_err(library_failure)?;
     if loaded.head() != head {
         let (is, wanted) = match head {
@@ -21,7 +26,18 @@ pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
         };
         return Err(Failure::usage(format!("{} is {is}; this needs {wanted}", dir.display())));
     }
-    Ok(Opened { loaded, tokenizer: tokenizer(dir)? })
+    let tokenizer = match file {
+        Some(file) => Some(Tokenizer::from_file(file).map_err(library_failure)?),
+        None => tokenizer(dir)?,
+    };
+    let size = tokenizer.as_ref().map_or(0, Tokenizer::vocab_size);
+    if size > loaded.config().vocab {
+        let (dir, vocab) = (dir.display(), loaded.config().vocab);
+        return Err(Failure::model(format!(
+            "{dir}: its tokenizer has {size} tokens, the model {vocab}; they do not belong together"
+        )));
+    }
+    Ok(Opened { loaded, tokenizer })
 }
 
 /// The tokenizer of a model directory; `None` when there is none.

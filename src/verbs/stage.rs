@@ -25,6 +25,9 @@ pub struct Files {
     /// The model to start from
     #[arg(long)]
     pub model: Option<PathBuf>,
+    /// A tokenizer file, for a model directory that has none
+    #[arg(long)]
+    pub tokenizer: Option<PathBuf>,
     /// Data files
     #[arg(long, num_args = 1..)]
     pub data: Vec<PathBuf>,
@@ -146,15 +149,13 @@ impl Stage {
         Ok(Started { stage: self, reporter })
     }
 
-    fn model(&mut self, given: Option<&PathBuf>) -> Result<Option<(PathBuf, Model, Codec)>> {
-        let Some(dir) = self.options.path("model", given) else { return Ok(None) };
-        let (model, codec) = language_model(&dir, &self.device)?;
-        Ok(Some((dir, model, codec)))
+    fn model(&mut self, files: &Files) -> Result<Option<(Model, Codec)>> {
+        let Some(dir) = self.options.path("model", files.model.as_ref()) else { return Ok(None) };
+        language_model(&dir, files.tokenizer.as_deref(), &self.device).map(Some)
     }
 
-    fn required_model(&mut self, given: Option<&PathBuf>) -> Result<(Model, Codec)> {
-        let found = self.model(given)?.ok_or_else(|| needs(self.name, "--model DIR, the model to start from"))?;
-        Ok((found.1, found.2))
+    fn required_model(&mut self, files: &Files) -> Result<(Model, Codec)> {
+        self.model(files)?.ok_or_else(|| needs(self.name, "--model DIR, the model to start from"))
     }
 
     fn windows(&self, codec: &Codec, files: &[PathBuf]) -> Result<Vec<Example>> {
@@ -211,8 +212,8 @@ fn check_folder(out: &Path, resume: bool) -> Result {
     Ok(())
 }
 
-fn language_model(dir: &Path, device: &Device) -> Result<(Model, Codec)> {
-    let opened = loading::open(dir, HeadKind::Lm, device)?;
+fn language_model(dir: &Path, tokenizer: Option<&Path>, device: &Device) -> Result<(Model, Codec)> {
+    let opened = loading::open_with(dir, tokenizer, HeadKind::Lm, device)?;
     let tokenizer = opened.tokenizer(dir)?.clone();
     let codec =
         Codec::new(tokenizer, opened.loaded.config().context, Template::read(dir).unwrap_or(Template::Dialogue));
@@ -225,8 +226,8 @@ pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Res
     let mut stage = Stage::open("pretrain", &args.files, flags, common, &known)?;
     let section: Pretrain = stage.options.section()?;
     let texts = rows::texts(&stage.data)?;
-    let (start, codec) = match stage.model(args.files.model.as_ref())? {
-        Some((_, model, codec)) => (model, codec),
+    let (start, codec) = match stage.model(&args.files)? {
+        Some(found) => found,
         None => {
             let (shape, tokenizer): (Shape, Tokenizer) = (stage.options.section()?, stage.options.section()?);
             shape.check().map_err(Failure::usage)?;
@@ -251,7 +252,7 @@ pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut stage = Stage::open("sft", &args.files, flags, common, &known)?;
     let section: Sft = stage.options.section()?;
-    let (start, codec) = stage.required_model(args.files.model.as_ref())?;
+    let (start, codec) = stage.required_model(&args.files)?;
     let demonstrations = codec.demonstrations(&rows::demonstrations(&stage.data)?);
     let text = stage.options.paths("text", &args.text);
     let windows = if section.pretrain_mix > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
@@ -269,7 +270,7 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut stage = Stage::open("rm", &args.files, flags, common, &known)?;
     let section: Rm = stage.options.section()?;
-    let (start, codec) = stage.required_model(args.files.model.as_ref())?;
+    let (start, codec) = stage.required_model(&args.files)?;
     let (train, heldout) = rows::split_rankings(&stage.data, args.holdout, stage.rng.stream("holdout"))?;
     let demonstrations = stage.options.paths("demonstrations", &args.demonstrations);
     let shown = match demonstrations.is_empty() {
@@ -308,7 +309,7 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut stage = Stage::open("ppo", &args.files, flags, common, &known)?;
     let section: Ppo = stage.options.section()?;
-    let (start, codec) = stage.required_model(args.files.model.as_ref())?;
+    let (start, codec) = stage.required_model(&args.files)?;
     let reward = stage.options.path("reward", args.reward.as_ref());
     let reward = reward.ok_or_else(|| needs("ppo", "--reward DIR, a reward model made by rlhf rm"))?;
     let judge = loading::open(&reward, HeadKind::Score, &stage.device)?.loaded;
