@@ -15,6 +15,8 @@ mod stop;
 mod template;
 mod verbs;
 
+use std::any::Any;
+use std::panic;
 use std::process::ExitCode;
 
 /// Mesa's device-selection layer looks for a Wayland display and complains on stderr when there is no desktop. We rank
@@ -26,14 +28,50 @@ fn quiet_driver() {
     }
 }
 
+/// What the GPU runtime says when the machine, not the program, is at fault. It panics with these words, because kernels
+/// return no `Result`.
+const DEVICE_FAULTS: [&str; 2] = ["out of GPU memory", "the GPU was lost"];
+
+fn device_fault(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<String>()?;
+    DEVICE_FAULTS.iter().any(|fault| text.contains(fault)).then_some(text)
+}
+
+/// Runs the command. A fault of the device ends it like any other failure; a bug still panics.
+fn run() -> error::Result {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if device_fault(info.payload()).is_none() {
+            report(info);
+        }
+    }));
+    panic::catch_unwind(|| cli::run(std::env::args_os())).unwrap_or_else(|panic| match device_fault(&*panic) {
+        Some(text) => Err(error::Failure::new(error::Kind::Device, text)),
+        None => panic::resume_unwind(panic),
+    })
+}
+
 fn main() -> ExitCode {
     quiet_driver();
-    match cli::run(std::env::args_os()) {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let label = if failure.kind == error::Kind::Stopped { "" } else { "error: " };
             eprintln!("{label}{failure}");
             ExitCode::from(failure.kind as u8)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::device_fault;
+
+    #[test]
+    fn faults_of_the_device_are_told_from_bugs() {
+        let fault = "some GPU: out of GPU memory: 5 MiB more than the 7 MiB in use".to_string();
+        assert_eq!(device_fault(&fault), Some(fault.as_str()));
+        assert_eq!(device_fault(&"index out of bounds".to_string()), None);
+        assert_eq!(device_fault(&"a literal"), None);
     }
 }
