@@ -56,7 +56,7 @@ fn rank(p: &Pipeline, codec: &Codec, judges: &Judges, train: &[Prompt], heldout:
     let tested = sittings.split_off(train.len());
     let golds = |s: &[Sitting]| s.iter().map(|s| s.golds.clone()).collect::<Vec<_>>();
     let mut labelers = judges.labelers.clone();
-    let sample = golds(&sittings[..sittings.len().min(300)]);
+    let sample = golds(&sittings[..sittings.len().min(1500)]);
     let noise = labelers.calibrate(&sample, PAPER_AGREEMENT);
     let agreement = labelers::agreement(&labelers.training, &golds(&tested)).rate();
 
