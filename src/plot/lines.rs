@@ -21,7 +21,7 @@ pub struct LinePlot {
 }
 
 /// More points than this are averaged in groups: they could not be told apart.
-const MOST_POINTS: usize = 160;
+const MOST_POINTS: usize = 100;
 
 impl LinePlot {
     pub fn svg(&self) -> String {

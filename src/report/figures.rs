@@ -48,7 +48,8 @@ fn plain(run: &Run, title: &str, y: &str, figures: &ByModel<f64>) -> Option<Stri
 pub fn figure_1(run: &Run, judge: &str, rates: &ByModel<Rate>) -> String {
     let against = run.results.win_rate.as_ref().map_or("", |w| &w.against);
     let title = format!("Win rate against {against}, judged by {judge}");
-    let plot = by_size(run, &title, "share of prompts won", |model| rates.get(model).map(bar));
+    let mut plot = by_size(run, &title, "share of prompts won", |model| rates.get(model).map(bar));
+    plot.series.retain(|s| s.1 != kind_colour("init")); // the paper's figure has five kinds
     BarPlot { mark: Some(0.5), ceiling: Some(1.0), ..plot }.svg()
 }
 

@@ -18,7 +18,8 @@ use rlhf_core::{lm, rm};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-const KINDS: [&str; 5] = ["base", "prompted", "sft", "ppo", "ppo_ptx"];
+/// The paper's five, and the start of PPO.
+const KINDS: [&str; 6] = ["base", "prompted", "init", "sft", "ppo", "ppo_ptx"];
 const TOKENS: usize = 8192;
 
 /// One model's answers to all evaluation prompts, and what is thought of them.
