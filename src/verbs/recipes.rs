@@ -75,8 +75,8 @@ fn cp(name: &str, file: &PathBuf) -> Result {
 fn check(recipe: &Recipe, common: &Common) -> Result {
     let estimate = estimate(recipe);
     let rate = multiply_rate();
-    // Small matrices, attention and the parts between products run at about a quarter of a large product's rate.
-    let seconds = estimate.total_flops() / (0.25 * rate);
+    // Small matrices, attention and the parts between products run at about half of a large product's rate.
+    let seconds = estimate.total_flops() / (0.5 * rate);
     if common.json {
         let stages: serde_json::Map<_, _> = estimate.flops.iter().map(|(n, f)| (n.clone(), json!(f))).collect();
         let sizes: serde_json::Map<_, _> = estimate.parameters.iter().map(|(n, p)| (n.clone(), json!(p))).collect();
@@ -92,7 +92,7 @@ fn check(recipe: &Recipe, common: &Common) -> Result {
         println!("  size {size}: about {:.2} million parameters", parameters / 1e6);
     }
     for (stage, flops) in &estimate.flops {
-        println!("  {stage:<12} {:>9.2} TFLOP  about {}", flops / 1e12, clock(flops / (0.25 * rate)));
+        println!("  {stage:<12} {:>9.2} TFLOP  about {}", flops / 1e12, clock(flops / (0.5 * rate)));
     }
     println!(
         "Memory about {:.2} GiB; time about {} on this CPU ({:.0} GFLOP/s).",

@@ -1,40 +1,75 @@
 //! What this machine could do at most, measured: the rates that benches are held against.
 
-use super::simd::{Level, level, per_level};
+use super::simd::{Level, level};
 use super::{crew, par};
 use std::hint::black_box;
 use std::time::Instant;
 
-/// Independent chains of multiply-adds, enough to hide their latency, in registers.
+/// Independent chains of multiply-adds, enough to hide their latency, each a register.
 const CHAINS: usize = 12;
-const LANES: usize = 16;
-const ROUNDS: usize = 200_000;
+const ROUNDS: usize = 1_000_000;
 
-per_level! {
-    fn multiply_add(rounds: usize, x: f32, y: f32) -> f32 {
-        let mut chains = [[1.0f32; LANES]; CHAINS];
-        if level() == Level::Portable {
-            for _ in 0..rounds {
-                chains.iter_mut().flatten().for_each(|c| *c = *c * x + y);
-            }
-        } else {
-            for _ in 0..rounds {
-                for chain in &mut chains {
-                    for c in chain {
-                        *c = c.mul_add(x, y);
-                    }
-                }
+/// Runs [`CHAINS`] chains for some rounds with the widest registers there are; returns how many numbers each held.
+fn multiply_add(rounds: usize, x: f32, y: f32) -> usize {
+    match level() {
+        // SAFETY: `level` only returns what was found on this machine.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { x86::avx512(rounds, x, y) },
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { x86::avx2(rounds, x, y) },
+        _ => portable(rounds, x, y),
+    }
+}
+
+/// Four numbers to a register, as SSE2 and NEON have them.
+fn portable(rounds: usize, x: f32, y: f32) -> usize {
+    let mut chains = [[1.0f32; 4]; CHAINS];
+    for _ in 0..rounds {
+        chains = chains.map(|chain| chain.map(|c| c * x + y));
+    }
+    black_box(chains);
+    4
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::CHAINS;
+    use std::arch::x86_64::*;
+    use std::hint::black_box;
+
+    #[target_feature(enable = "avx512f")]
+    pub fn avx512(rounds: usize, x: f32, y: f32) -> usize {
+        let (x, y) = (_mm512_set1_ps(x), _mm512_set1_ps(y));
+        let mut chains = [_mm512_set1_ps(1.0); CHAINS];
+        for _ in 0..rounds {
+            for c in &mut chains {
+                *c = _mm512_fmadd_ps(*c, x, y);
             }
         }
-        chains.iter().flatten().sum()
+        black_box(chains);
+        16
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn avx2(rounds: usize, x: f32, y: f32) -> usize {
+        let (x, y) = (_mm256_set1_ps(x), _mm256_set1_ps(y));
+        let mut chains = [_mm256_set1_ps(1.0); CHAINS];
+        for _ in 0..rounds {
+            for c in &mut chains {
+                *c = _mm256_fmadd_ps(*c, x, y);
+            }
+        }
+        black_box(chains);
+        8
     }
 }
 
 /// f32 operations a second on all threads: the best of a few attempts.
 pub fn flops() -> f64 {
     let threads = crew::threads();
+    let lanes = multiply_add(1, 0.5, 0.5);
     let work = || par::map(threads, 1, |_| multiply_add(black_box(ROUNDS), black_box(0.5), black_box(0.5)));
-    2.0 * (CHAINS * LANES * ROUNDS * threads) as f64 / fastest(7, work)
+    2.0 * (CHAINS * lanes * ROUNDS * threads) as f64 / fastest(7, work)
 }
 
 /// Bytes a second that a copy reads and writes, on all threads, in arrays that no cache holds.

@@ -101,7 +101,7 @@ fn figures(name: &str, size: &str, device: &Device, seconds: [f64; 3]) -> Figure
 pub fn train(size: &str, device: &Device) -> Result<Figures> {
     let shape = shape(size)?;
     let (net, params) = shape.model(HeadKind::Lm, "policy", device);
-    let row = |i: usize| Example::text(shape.tokens(&format!("row {i}"), shape.context + 1));
+    let row = |i: usize| Example::text(shape.tokens(&format!("row {i}"), shape.context));
     let rows: Vec<Example> = (0..shape.batch).map(row).collect();
     let batch: Vec<&Example> = rows.iter().collect();
     let mut learner = Learner::new(params, AdamWConfig::default(), 1.0);
