@@ -301,7 +301,7 @@ mod tests {
     use super::super::test::noise;
     use super::*;
 
-    const SHAPES: [[usize; 3]; 16] = [
+    const SHAPES: [[usize; 3]; 18] = [
         [1, 1, 1],
         [1, 5, 3],
         [5, 1, 7],
@@ -318,6 +318,8 @@ mod tests {
         [300, 600, 70],
         [1, 300, 70],
         [16, 700, 33],
+        [128, 70, 300],
+        [256, 64, 512],
     ];
 
     /// Every form and start against plain loops in f64.

@@ -1,5 +1,6 @@
 //! Transposition, in squares that fit in registers.
 
+#[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{Level, level};
 
 /// out[k * width + j] = from[j * stride + k] for j < `rows`, k < `depth`
@@ -26,7 +27,6 @@ pub fn transpose(from: &[f32], stride: usize, rows: usize, depth: usize, out: &m
         }
         return;
     }
-    let _ = Level::Portable;
     for k0 in (0..depth).step_by(16) {
         let end = depth.min(k0 + 16);
         for j in 0..rows {
