@@ -13,10 +13,6 @@ pub enum Device {
 pub enum DeviceError {
     #[error("{0}")]
     None(String),
-    #[error("the GPU was lost: {0}")]
-    Lost(String),
-    #[error("out of GPU memory: {0}")]
-    Memory(String),
 }
 
 impl Device {
