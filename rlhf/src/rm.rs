@@ -242,13 +242,15 @@ pub fn center(model: &Transformer, params: &mut Params, demonstrations: &[Exampl
 }
 
 /// Share of held-out comparisons that the model orders as the labeler did. Equal scores count ½.
-/// The interval takes comparisons for independent; those of one prompt are not quite.
 pub fn accuracy(model: &Transformer, params: &Params, rankings: &[Ranking], token_budget: usize) -> Interval {
     let prepared: Vec<Prepared> = rankings.iter().map(Prepared::new).collect();
     let sequences: Vec<Vec<u32>> = prepared.iter().flat_map(|r| r.sequences.clone()).collect();
-    let scores = score(model, params, &sequences, token_budget);
-    let pairs = all_pairs(&prepared.iter().collect::<Vec<_>>());
-    Interval::wilson(pairs.iter().map(|p| half_point(scores[p.better], scores[p.worse])).sum(), pairs.len())
+    let mut scores = score(model, params, &sequences, token_budget).into_iter();
+    let hits = |r: &Prepared| {
+        let scores: Vec<f32> = scores.by_ref().take(r.sequences.len()).collect();
+        (r.pairs.iter().map(|p| half_point(scores[p.better], scores[p.worse])).sum(), r.pairs.len())
+    };
+    Interval::clustered(&prepared.iter().map(hits).collect::<Vec<_>>())
 }
 
 /// Share of the comparisons of one ranker (no ties) that another orders the same way; its ties count ½.

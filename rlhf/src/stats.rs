@@ -30,6 +30,23 @@ impl Interval {
         let half = Z95 / (1.0 + z2 / trials) * spread.max(0.0).sqrt();
         Interval { rate, low: (center - half).max(0.0), high: (center + half).min(1.0), n }
     }
+
+    /// As [`Interval::wilson`] for trials that hang together in clusters, each (its hits, its trials): comparisons of
+    /// answers to one prompt. The trials count as many as independent ones of the same variance would be, which is the
+    /// ratio estimator's, Σ (hits − rate·trials)² / trials² over the clusters (Kish, Survey Sampling, 1965, chapter 6).
+    pub fn clustered(clusters: &[(f64, usize)]) -> Interval {
+        let n: usize = clusters.iter().map(|(_, trials)| trials).sum();
+        let filled = clusters.iter().filter(|(_, trials)| *trials > 0).count() as f64;
+        let rate = clusters.iter().map(|(hits, _)| hits).sum::<f64>() / n as f64;
+        let residual = |&(hits, trials): &(f64, usize)| (hits - rate * trials as f64).powi(2);
+        let spread: f64 = clusters.iter().map(residual).sum::<f64>() * filled / (filled - 1.0);
+        let like = (rate * (1.0 - rate) * (n as f64).powi(2) / spread).min(n as f64); // independent trials
+        if like >= 1.0 {
+            Interval { n, ..Interval::wilson(rate * like.floor(), like as usize) }
+        } else {
+            Interval::wilson(rate * n as f64, n)
+        }
+    }
 }
 
 impl std::fmt::Display for Interval {
@@ -164,6 +181,22 @@ mod tests {
         let none = Interval::wilson(0.0, 10); // rate ± 1.96 s would claim certainty here
         close(none.low, 0.0, 1e-12);
         close(none.high, 0.2775, 1e-4);
+    }
+
+    #[test]
+    fn clusters_widen_an_interval() {
+        let (alone, n) = (Interval::wilson(50.0, 100), 100);
+        let close_to = |i: Interval, j: Interval| {
+            close(i.low, j.low, 1e-2);
+            close(i.high, j.high, 1e-2);
+            assert_eq!(i.n, n);
+        };
+        let single: Vec<_> = (0..100).map(|i| ((i % 2) as f64, 1)).collect();
+        close_to(Interval::clustered(&single), alone);
+        let fours: Vec<_> = (0..25).map(|i| ((i % 2) as f64 * 4.0, 4)).collect(); // all four alike: as 25 trials
+        close_to(Interval::clustered(&fours), Interval::wilson(12.0, 25));
+        assert!(Interval::clustered(&[]).rate.is_nan());
+        assert_eq!(Interval::clustered(&[(3.0, 3), (2.0, 2)]), Interval::wilson(5.0, 5));
     }
 
     #[test]
