@@ -253,18 +253,6 @@ pub fn accuracy(model: &Transformer, params: &Params, rankings: &[Ranking], toke
     Interval::clustered(&prepared.iter().map(hits).collect::<Vec<_>>())
 }
 
-/// Share of the comparisons of one ranker (no ties) that another orders the same way; its ties count ½.
-pub fn agreement<'a>(rankings: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Interval {
-    let (mut hits, mut n) = (0.0, 0);
-    for (mine, theirs) in rankings {
-        for pair in comparisons(mine, 0) {
-            hits += half_point(theirs[pair.worse], theirs[pair.better]); // ranks: lower is better
-            n += 1;
-        }
-    }
-    Interval::wilson(hits, n)
-}
-
 /// 1 when the first is greater, ½ when they are equal, else 0.
 fn half_point(better: f32, worse: f32) -> f64 {
     if better == worse { 0.5 } else { (better > worse) as u8 as f64 }

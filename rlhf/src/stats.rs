@@ -19,16 +19,7 @@ impl Interval {
     /// Wilson's score interval for `hits` successes in `n` trials. `hits` may be a half (a tie counts ½).
     /// Unlike rate ± 1.96 s it stays inside [0, 1] and is honest for small n. E. B. Wilson, JASA 22 (1927).
     pub fn wilson(hits: f64, n: usize) -> Interval {
-        if n == 0 {
-            return Interval { rate: f64::NAN, low: 0.0, high: 1.0, n: 0 };
-        }
-        let trials = n as f64;
-        let rate = hits / trials;
-        let z2 = Z95 * Z95;
-        let center = (rate + z2 / (2.0 * trials)) / (1.0 + z2 / trials);
-        let spread = rate * (1.0 - rate) / trials + z2 / (4.0 * trials * trials);
-        let half = Z95 / (1.0 + z2 / trials) * spread.max(0.0).sqrt();
-        Interval { rate, low: (center - half).max(0.0), high: (center + half).min(1.0), n }
+        Interval::score(hits / n as f64, n as f64, n)
     }
 
     /// As [`Interval::wilson`] for trials that hang together in clusters, each (its hits, its trials): comparisons of
@@ -40,12 +31,19 @@ impl Interval {
         let rate = clusters.iter().map(|(hits, _)| hits).sum::<f64>() / n as f64;
         let residual = |&(hits, trials): &(f64, usize)| (hits - rate * trials as f64).powi(2);
         let spread: f64 = clusters.iter().map(residual).sum::<f64>() * filled / (filled - 1.0);
-        let like = (rate * (1.0 - rate) * (n as f64).powi(2) / spread).min(n as f64); // independent trials
-        if like >= 1.0 {
-            Interval { n, ..Interval::wilson(rate * like.floor(), like as usize) }
-        } else {
-            Interval::wilson(rate * n as f64, n)
+        Interval::score(rate, (rate * (1.0 - rate) * (n as f64).powi(2) / spread).min(n as f64), n)
+    }
+
+    /// Wilson's interval round `rate` as seen in so many independent trials.
+    fn score(rate: f64, trials: f64, n: usize) -> Interval {
+        if n == 0 {
+            return Interval { rate: f64::NAN, low: 0.0, high: 1.0, n };
         }
+        let z2 = Z95 * Z95;
+        let center = (rate + z2 / (2.0 * trials)) / (1.0 + z2 / trials);
+        let spread = rate * (1.0 - rate) / trials + z2 / (4.0 * trials * trials);
+        let half = Z95 / (1.0 + z2 / trials) * spread.max(0.0).sqrt();
+        Interval { rate, low: (center - half).max(0.0), high: (center + half).min(1.0), n }
     }
 }
 
@@ -194,7 +192,7 @@ mod tests {
         let single: Vec<_> = (0..100).map(|i| ((i % 2) as f64, 1)).collect();
         close_to(Interval::clustered(&single), alone);
         let fours: Vec<_> = (0..25).map(|i| ((i % 2) as f64 * 4.0, 4)).collect(); // all four alike: as 25 trials
-        close_to(Interval::clustered(&fours), Interval::wilson(12.0, 25));
+        close_to(Interval::clustered(&fours), Interval { n, ..Interval::wilson(12.0, 25) });
         assert!(Interval::clustered(&[]).rate.is_nan());
         assert_eq!(Interval::clustered(&[(3.0, 3), (2.0, 2)]), Interval::wilson(5.0, 5));
     }
