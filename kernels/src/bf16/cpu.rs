@@ -12,6 +12,13 @@ per_level! {
         }
     }
 
+    /// Each number as bf16 would keep it.
+    pub fn round_to(x: &[f32], y: &mut [f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = f32::from_bits(round(x) << 16);
+        }
+    }
+
     pub fn unpack(words: &[u32], y: &mut [f32]) {
         let (pairs, last) = y.as_chunks_mut::<2>();
         for (pair, &word) in pairs.iter_mut().zip(words) {

@@ -3,7 +3,11 @@ mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
 
-use crate::{Device, Shape, Tensor, cpu::pool};
+use crate::{
+    Device, Shape, Tensor,
+    cpu::{par, pool},
+};
+pub(crate) use cpu::round_to;
 use std::sync::Arc;
 
 /// An array stored in bf16, two numbers to a word.
@@ -23,6 +27,14 @@ impl Bf16 {
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
+
+    /// The words of an array on the CPU.
+    pub(crate) fn host(&self) -> Option<&[u32]> {
+        match &self.words {
+            Words::Cpu(words) => Some(words),
+            Words::Gpu(_) => None,
+        }
+    }
 }
 
 /// Element 2i in the low half of word i, element 2i + 1 in the high half.
@@ -30,7 +42,10 @@ pub fn pack_bf16(x: &Tensor) -> Bf16 {
     let words = match x.device() {
         Device::Cpu => {
             let mut words = vec![0; x.len().div_ceil(2)];
-            cpu::pack(x.data(), &mut words);
+            let data = x.data();
+            par::words(&mut words, |range, words| {
+                cpu::pack(&data[2 * range.start..data.len().min(2 * range.end)], words)
+            });
             Words::Cpu(Arc::new(words))
         }
         Device::Gpu(g) => Words::Gpu(Arc::new(gpu::pack(&g, x))),
@@ -42,7 +57,8 @@ pub fn unpack_bf16(x: &Bf16) -> Tensor {
     match &x.words {
         Words::Cpu(words) => {
             let mut y = pool::take(x.shape.elements());
-            cpu::unpack(words, &mut y);
+            const GRAIN: usize = 1 << 14; // even: a piece begins with a word
+            par::rows(y.len(), GRAIN, [(&mut y, 1)], |range, [y]| cpu::unpack(&words[range.start / 2..], y));
             Tensor::new(&x.shape, y)
         }
         Words::Gpu(buffer) => gpu::unpack(buffer, &x.shape),

@@ -41,6 +41,17 @@ pub fn rows<const P: usize>(
     });
 }
 
+/// `f(range, that piece)` over words, in pieces for all cores.
+pub fn words(out: &mut [u32], f: impl Fn(Range<usize>, &mut [u32]) + Sync) {
+    let len = out.len();
+    let shared = Shared::new(out);
+    tasks(len.div_ceil(SMALL), |task| {
+        let range = task * SMALL..len.min((task + 1) * SMALL);
+        // SAFETY: the ranges of two tasks do not meet.
+        f(range.clone(), unsafe { shared.slice(range) })
+    });
+}
+
 /// As [`rows`], with a sum over all rows besides: every piece adds to zeros of its own, and the pieces are added
 /// into `sum` in order.
 pub fn rows_and_sum<const P: usize>(

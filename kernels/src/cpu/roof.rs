@@ -50,6 +50,21 @@ mod x86 {
         16
     }
 
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub fn avx512_bf16(rounds: usize) -> usize {
+        let ones = _mm512_set1_epi32(0x3f80_3f80);
+        // SAFETY: the same 64 bytes.
+        let ones: __m512bh = unsafe { std::mem::transmute(black_box(ones)) };
+        let mut chains = [_mm512_set1_ps(1.0); CHAINS];
+        for _ in 0..rounds {
+            for c in &mut chains {
+                *c = _mm512_dpbf16_ps(*c, ones, ones);
+            }
+        }
+        black_box(chains);
+        16
+    }
+
     #[target_feature(enable = "avx2,fma")]
     pub fn avx2(rounds: usize, x: f32, y: f32) -> usize {
         let (x, y) = (_mm256_set1_ps(x), _mm256_set1_ps(y));
@@ -70,6 +85,18 @@ pub fn flops() -> f64 {
     let lanes = multiply_add(1, 0.5, 0.5);
     let work = || par::map(threads, 1, |_| multiply_add(black_box(ROUNDS), black_box(0.5), black_box(0.5)));
     2.0 * (CHAINS * lanes * ROUNDS * threads) as f64 / fastest(7, work)
+}
+
+/// As [`flops`] for pairs of bf16; where the processor has no instruction for them, they are multiplied as f32.
+pub fn bf16_flops() -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16") {
+        let threads = crew::threads();
+        // SAFETY: found on this machine.
+        let work = || par::map(threads, 1, |_| unsafe { x86::avx512_bf16(black_box(ROUNDS)) });
+        return 4.0 * (CHAINS * 16 * ROUNDS * threads) as f64 / fastest(7, work);
+    }
+    flops()
 }
 
 /// Bytes a second that a copy reads and writes, on all threads, in arrays that no cache holds.
@@ -99,7 +126,7 @@ fn fastest<T>(attempts: usize, mut work: impl FnMut() -> T) -> f64 {
 mod tests {
     #[test]
     fn roofs_are_plausible() {
-        assert!(super::flops() > 1e8);
+        assert!(super::flops() > 1e8 && super::bf16_flops() > 1e8);
         assert!(super::copy_bytes() > 1e8);
     }
 }

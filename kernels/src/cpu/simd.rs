@@ -75,8 +75,8 @@ fn choose(wish: Option<&str>) -> Level {
     })
 }
 
-/// Runs `f` once for every level of this machine, one caller at a time. For tests.
-#[cfg(test)]
+/// Runs `f` once for every level of this machine, from the plainest up, one caller at a time. For tests and benches:
+/// what other threads compute meanwhile changes its level too.
 pub fn each_level(mut f: impl FnMut(Level)) {
     use std::sync::Mutex;
     static TURN: Mutex<()> = Mutex::new(());

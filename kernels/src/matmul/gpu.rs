@@ -22,22 +22,16 @@ pub fn sources() -> Vec<(String, String)> {
 #[track_caller]
 pub fn matmul(g: &Arc<Gpu>, form: Form, s: Size, a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Tensor {
     let c = g.array(&[s.m, s.n]);
-    product(g, form, s, a, b, bias, false, &c);
+    product(g, form, s, a, b, bias, &c);
     c
 }
 
 #[track_caller]
-pub fn matmul_add(g: &Arc<Gpu>, form: Form, s: Size, a: &Tensor, b: &Tensor, c: &mut Tensor) {
-    c.unshare();
-    product(g, form, s, a, b, None, true, c);
-}
-
-#[track_caller]
-fn product(g: &Arc<Gpu>, form: Form, s: Size, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, add: bool, c: &Tensor) {
+fn product(g: &Arc<Gpu>, form: Form, s: Size, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) {
     let Size { m, n, k } = s;
     // without a bias b stands in its place and is not looked at
     let args = [read(a), read(b), read(bias.unwrap_or(b)), write(c)];
-    let flags = [bias.is_some() as usize, add as usize];
+    let flags = [bias.is_some() as usize, 0];
     if form == Form::NT && m <= 16 {
         let kernel = if m <= 4 { &FOUR_ROWS } else { &SIXTEEN_ROWS };
         let params = [m, n, k, flags[0], flags[1]].map(|x| x as u32);

@@ -3,8 +3,36 @@ mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
 
+use crate::cpu::gemm::{FEW_STORED, Start};
+use crate::cpu::pool;
 use crate::tensor::same_device;
-use crate::{Device, Tensor, cpu::pool};
+use crate::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
+
+/// How a product multiplies. Arrays are f32 either way, and sums are kept in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    #[default]
+    F32,
+    /// Both operands are rounded to bf16 on the way: mixed precision, without a second kind of array.
+    Bf16,
+}
+
+impl Precision {
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// What an operand becomes.
+    pub fn round(self, x: f32) -> f32 {
+        match self {
+            Precision::F32 => x,
+            Precision::Bf16 => f32::from_bits((crate::bf16::plain::round(x) as u32) << 16),
+        }
+    }
+}
 
 /// Which operand is read transposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,34 +62,50 @@ fn size(form: Form, a: &Tensor, b: &Tensor) -> Size {
     Size { m, n, k }
 }
 
-/// The product of two matrices → [M, N]
+/// The product of two matrices in f32 → [M, N]
 #[track_caller]
 pub fn matmul(form: Form, a: &Tensor, b: &Tensor) -> Tensor {
+    matmul_in(Precision::F32, form, a, b)
+}
+
+/// The product of two matrices → [M, N]
+#[track_caller]
+pub fn matmul_in(precision: Precision, form: Form, a: &Tensor, b: &Tensor) -> Tensor {
     let s = size(form, a, b);
     match same_device(&[a, b]) {
         Device::Cpu => {
             let mut c = pool::take(s.m * s.n);
-            cpu::matmul(form, s, a.data(), b.data(), None, false, &mut c);
+            cpu::matmul(form, s, a.data(), b.data(), Start::Zero, precision, &mut c);
             Tensor::new(&[s.m, s.n], c)
         }
-        Device::Gpu(g) => gpu::matmul(&g, form, s, a, b, None),
+        Device::Gpu(g) => {
+            let [a, b] = gpu_operands([a, b], precision);
+            gpu::matmul(&g, form, s, &a, &b, None)
+        }
     }
 }
 
-/// c += product. `c` may be any window of M·N elements.
+/// The M·N numbers of c from `offset` on, += product: where gradients of a matrix gather.
 #[track_caller]
-pub fn matmul_add(c: &mut Tensor, form: Form, a: &Tensor, b: &Tensor) {
+pub fn matmul_add_at(c: &mut Tensor, offset: usize, precision: Precision, form: Form, a: &Tensor, b: &Tensor) {
     let s = size(form, a, b);
-    assert_eq!(c.len(), s.m * s.n, "matmul_add {form:?}: {:?} · {:?} into {:?}", a.shape(), b.shape(), c.shape());
+    let (len, end) = (c.len(), offset + s.m * s.n);
+    assert!(end <= len, "matmul_add_at {form:?}: {:?} · {:?} at {offset} of {len}", a.shape(), b.shape());
     match same_device(&[a, b, c]) {
-        Device::Cpu => cpu::matmul(form, s, a.data(), b.data(), None, true, c.data_mut()),
-        Device::Gpu(g) => gpu::matmul_add(&g, form, s, a, b, c),
+        Device::Cpu => cpu::matmul(form, s, a.data(), b.data(), Start::Old, precision, &mut c.data_mut()[offset..end]),
+        Device::Gpu(_) => crate::add_at(c, offset, 1.0, &matmul_in(precision, form, a, b)),
     }
+}
+
+/// y = x wᵀ + b, in f32.  x [N, I], w [O, I], b [O] → [N, O]
+#[track_caller]
+pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
+    linear_in(Precision::F32, x, w, b)
 }
 
 /// y = x wᵀ + b.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]
-pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
+pub fn linear_in(precision: Precision, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     let s = size(Form::NT, x, w);
     if let Some(b) = b {
         assert_eq!(b.shape(), [s.n], "linear: bias of {:?} · {:?}ᵀ", x.shape(), w.shape());
@@ -69,9 +113,37 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     match same_device(&[x, w]) {
         Device::Cpu => {
             let mut y = pool::take(s.m * s.n);
-            cpu::matmul(Form::NT, s, x.data(), w.data(), b.map(|b| b.data()), false, &mut y);
+            let start = b.map_or(Start::Zero, |b| Start::Bias(b.data()));
+            cpu::matmul(Form::NT, s, x.data(), w.data(), start, precision, &mut y);
             Tensor::new(&[s.m, s.n], y)
         }
-        Device::Gpu(g) => gpu::matmul(&g, Form::NT, s, x, w, b),
+        Device::Gpu(g) => {
+            let [x, w] = gpu_operands([x, w], precision);
+            gpu::matmul(&g, Form::NT, s, &x, &w, b)
+        }
     }
+}
+
+/// As [`linear_in`], with weights that are stored in bf16: half the bytes for decoding to read.
+#[track_caller]
+pub fn linear_stored(precision: Precision, x: &Tensor, w: &Bf16, b: Option<&Tensor>) -> Tensor {
+    let ([m, k], [n, inner]) = (x.dims(), [w.shape()[0], w.shape()[1]]);
+    assert_eq!(k, inner, "linear: {:?} and {:?} do not fit", x.shape(), w.shape());
+    match w.host() {
+        Some(words) if m <= FEW_STORED && k % 2 == 0 => {
+            let mut y = pool::take(m * n);
+            let start = b.map_or(Start::Zero, |b| Start::Bias(b.data()));
+            cpu::few_stored([m, n, k], x.data(), words, start, precision, &mut y);
+            Tensor::new(&[m, n], y)
+        }
+        _ => linear_in(precision, x, &unpack_bf16(w), b),
+    }
+}
+
+/// A GPU multiplies in f32; where bf16 is asked for, its operands are rounded first, so that it computes the same.
+fn gpu_operands(operands: [&Tensor; 2], precision: Precision) -> [Tensor; 2] {
+    operands.map(|x| match precision {
+        Precision::F32 => x.clone(),
+        Precision::Bf16 => unpack_bf16(&pack_bf16(x)),
+    })
 }

@@ -11,19 +11,24 @@
 //!
 //! The design follows Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the
 //! packing of A left out.
+//!
+//! In bf16 both operands are rounded while they are packed, A beforehand, and the products summed in f32.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bf16;
+mod few;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 mod transpose;
 
 use super::par::{self, Block};
-use super::pool::{self, Pooled};
 use super::simd::{Level, level};
+use crate::matmul::Precision;
+pub use few::{FEW, FEW_STORED, Stored, few};
 use std::cell::RefCell;
 use std::ops::Range;
 pub use transpose::transpose;
@@ -103,10 +108,18 @@ struct TileArgs {
 }
 
 /// c [m, n] = start + a [m, k] · b [k, n], on all cores where it is large enough to gain.
-pub fn gemm([m, n, k]: [usize; 3], a: Matrix, b: Matrix, start: Start, c: &mut [f32]) {
+pub fn gemm(precision: Precision, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, start: Start, c: &mut [f32]) {
     assert_eq!(c.len(), m * n, "the product is {m} × {n}");
-    if n > 0 {
-        product(k, a, b, start, Block::new(c, n, n), m * n * k >= ONE_THREAD);
+    if n == 0 {
+        return;
+    }
+    let (c, spread) = (Block::new(c, n, n), m * n * k >= ONE_THREAD);
+    if let Start::Bias(bias) = start {
+        assert_eq!(bias.len(), n, "a bias for {n} columns");
+    }
+    match precision {
+        Precision::F32 => product(k, a, b, start, c, spread),
+        Precision::Bf16 => bf16::product(k, a, b, start, c, spread),
     }
 }
 
@@ -119,17 +132,11 @@ fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: b
     let [m, n] = c.size();
     a.check(m, k);
     b.check(k, n);
-    if let Start::Bias(bias) = start {
-        assert_eq!(bias.len(), n, "a bias for {n} columns");
-    }
     if m == 0 || n == 0 {
         return;
     }
-    if m <= FEW && n > 4 * m && b.row == 1 && b.col > 1 {
-        return few_rows(k, a, b, start, c, spread);
-    }
     let (c, c_row) = c.raw();
-    let product = Product { m, n, k, a, b, start, c: Out(c), c_row, spread };
+    let product = Product { m, n, k, a, b, pack: Pack::Numbers, start, c: Out(c), c_row, spread };
     match level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => product.run::<avx512::Avx512>(),
@@ -141,27 +148,6 @@ fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: b
     }
 }
 
-/// A few rows times Bᵀ (decoding): Cᵀ = Bᵀ Aᵀ, so that the long side of B is walked where it lies, once, and only the
-/// few rows of A are packed.
-fn few_rows(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: bool) {
-    let [m, n] = c.size();
-    let mut turned = Pooled::from(pool::take(n * m));
-    product(k, b.transposed(), a.transposed(), Start::Zero, Block::new(&mut turned, m, m), spread);
-    for i in 0..m {
-        let row = c.row(i);
-        match start {
-            Start::Zero => row.fill(0.0),
-            Start::Old => {}
-            Start::Bias(bias) => row.copy_from_slice(bias),
-        }
-        for (c, column) in row.iter_mut().zip(turned.chunks_exact(m)) {
-            *c += column[i];
-        }
-    }
-}
-
-/// What `few_rows` is for: one AVX-512 vector of them.
-const FEW: usize = 16;
 /// Products of fewer multiply-adds than this stay on one thread.
 const ONE_THREAD: usize = 1 << 18;
 /// A packed panel of B has at most this many numbers (32 KiB).
@@ -180,11 +166,23 @@ struct Product<'a> {
     k: usize,
     a: Matrix<'a>,
     b: Matrix<'a>,
+    pack: Pack,
     start: Start<'a>,
     c: Out,
     c_row: usize,
     /// Over all cores?
     spread: bool,
+}
+
+/// How a panel of B is made.
+#[derive(Clone, Copy)]
+enum Pack {
+    Numbers,
+    /// Words of two numbers in bf16, of which the last may lack the second: B has `k` rows, the product half as many.
+    #[cfg(target_arch = "x86_64")]
+    Pairs {
+        k: usize,
+    },
 }
 
 /// Where C starts. Tasks write distinct parts of it.
@@ -222,13 +220,18 @@ impl Product<'_> {
         let panel_like = self.b.row <= T::NR || rows.len() <= 8 * T::MR;
         let width = if T::MASKED { cols } else { T::NR };
         let in_place = self.k > 0 && (self.k - 1) * self.b.row + left + width <= self.b.data.len();
-        let packed = !(self.b.col == 1 && panel_like && in_place);
+        let packed = !(matches!(self.pack, Pack::Numbers) && self.b.col == 1 && panel_like && in_place);
         PANEL_OF_THREAD.with_borrow_mut(|panel| {
             for block in 0..blocks {
                 let top = block * deep;
                 let depth = deep.min(self.k - top);
                 let (b, b_row) = if packed {
-                    pack(&self.b, top..top + depth, left..left + cols, T::NR, &mut panel.0);
+                    let (ks, js) = (top..top + depth, left..left + cols);
+                    match self.pack {
+                        Pack::Numbers => pack(&self.b, ks, js, T::NR, &mut panel.0),
+                        #[cfg(target_arch = "x86_64")]
+                        Pack::Pairs { k } => bf16::pack(&self.b, k, ks, js, T::NR, &mut panel.0),
+                    }
                     (panel.0.as_ptr(), T::NR)
                 } else {
                     (self.b.data[top * self.b.row + left..].as_ptr(), self.b.row)
@@ -322,40 +325,52 @@ mod tests {
         [256, 64, 512],
     ];
 
-    /// Every form and start against plain loops in f64.
+    /// Every form, start and precision against plain loops in f64.
     #[test]
     fn every_level_every_form() {
         each_level(|level| {
-            for (s, [m, n, k]) in SHAPES.into_iter().enumerate() {
-                let (a, b) = (noise(m * k, s as u32), noise(k * n, 100 + s as u32));
-                let (old, bias) = (noise(m * n, 200), noise(n, 300));
-                for form in ["NN", "NT", "TN", "TT"] {
-                    let wide = |t: bool, rows, cols, data| match t {
-                        false => Matrix::new(data, cols),
-                        true => Matrix::new(data, rows).transposed(),
-                    };
-                    let (am, bm) = (wide(&form[..1] == "T", m, k, &a), wide(&form[1..] == "T", k, n, &b));
-                    for (name, start) in [("zero", Start::Zero), ("old", Start::Old), ("bias", Start::Bias(&bias))] {
-                        let mut c = old.clone();
-                        gemm([m, n, k], am, bm, start, &mut c);
-                        for i in 0..m {
-                            for j in 0..n {
-                                let from = match start {
-                                    Start::Zero => 0.0,
-                                    Start::Old => old[i * n + j] as f64,
-                                    Start::Bias(bias) => bias[j] as f64,
-                                };
-                                let at = |m: &Matrix, i, j| m.data[i * m.row + j * m.col] as f64;
-                                let want = from + (0..k).map(|l| at(&am, i, l) * at(&bm, l, j)).sum::<f64>();
-                                let got = c[i * n + j] as f64;
-                                let close = (got - want).abs() <= 1e-6 * (k as f64).sqrt().max(1.0) * 4.0;
-                                assert!(close, "{level:?} {form} {name} {m}×{n}×{k} at ({i}, {j}): {got} for {want}");
-                            }
+            for precision in [Precision::F32, Precision::Bf16] {
+                every_form(level, precision);
+            }
+        });
+    }
+
+    fn every_form(level: Level, precision: Precision) {
+        for (s, [m, n, k]) in SHAPES.into_iter().enumerate() {
+            let (a, b) = (noise(m * k, s as u32), noise(k * n, 100 + s as u32));
+            let round = |x: &[f32]| x.iter().map(|&x| precision.round(x)).collect::<Vec<_>>();
+            let (a64, b64) = (round(&a), round(&b));
+            let (old, bias) = (noise(m * n, 200), noise(n, 300));
+            for form in ["NN", "NT", "TN", "TT"] {
+                let wide = |t: bool, rows, cols, data| match t {
+                    false => Matrix::new(data, cols),
+                    true => Matrix::new(data, rows).transposed(),
+                };
+                let (am, bm) = (wide(&form[..1] == "T", m, k, &a), wide(&form[1..] == "T", k, n, &b));
+                for (name, start) in [("zero", Start::Zero), ("old", Start::Old), ("bias", Start::Bias(&bias))] {
+                    let mut c = old.clone();
+                    gemm(precision, [m, n, k], am, bm, start, &mut c);
+                    let (am, bm) = (Matrix { data: &a64, ..am }, Matrix { data: &b64, ..bm });
+                    for i in 0..m {
+                        for j in 0..n {
+                            let from = match start {
+                                Start::Zero => 0.0,
+                                Start::Old => old[i * n + j] as f64,
+                                Start::Bias(bias) => bias[j] as f64,
+                            };
+                            let at = |m: &Matrix, i, j| m.data[i * m.row + j * m.col] as f64;
+                            let want = from + (0..k).map(|l| at(&am, i, l) * at(&bm, l, j)).sum::<f64>();
+                            let got = c[i * n + j] as f64;
+                            let close = (got - want).abs() <= 1e-6 * (k as f64).sqrt().max(1.0) * 4.0;
+                            assert!(
+                                close,
+                                "{level:?} {precision:?} {form} {name} {m}×{n}×{k} at ({i}, {j}): {got} for {want}"
+                            );
                         }
                     }
                 }
             }
-        });
+        }
     }
 
     /// Columns and rows alone, so cut otherwise than in the whole product.
@@ -365,10 +380,13 @@ mod tests {
             let [m, n, k] = [517, 200, 300];
             let (a, b) = (noise(m * k, 1), noise(k * n, 2));
             let mut whole = vec![0.0; m * n];
-            gemm([m, n, k], Matrix::new(&a, k), Matrix::new(&b, n), Start::Zero, &mut whole);
+            let product = |dims, a, c: &mut [f32]| {
+                gemm(Precision::F32, dims, Matrix::new(a, k), Matrix::new(&b, n), Start::Zero, c)
+            };
+            product([m, n, k], &a, &mut whole);
             for i in [0, 3, 200, 516] {
                 let mut row = vec![0.0; n];
-                gemm([1, n, k], Matrix::new(&a[i * k..], k), Matrix::new(&b, n), Start::Zero, &mut row);
+                product([1, n, k], &a[i * k..], &mut row);
                 assert!(row == whole[i * n..][..n], "{level:?} row {i}");
             }
         });

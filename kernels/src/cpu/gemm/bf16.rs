@@ -1,0 +1,154 @@
+//! The product in bf16: both operands rounded, their products summed in f32.
+//!
+//! Where the processor multiplies pairs (AVX-512 BF16), A is packed into words of two neighbouring k beforehand, B into
+//! panels of such words as a strip goes along, and the tile is the one of f32. Elsewhere both are rounded and multiplied
+//! as f32: the product of two numbers of 8 bits is exact there, so only the order of the sums differs.
+
+use super::{Block, Matrix, Start};
+use crate::cpu::par;
+use crate::cpu::pool::{self, Pooled};
+#[cfg(target_arch = "x86_64")]
+pub(super) use pairs::pack;
+
+pub(super) fn product(k: usize, a: Matrix, b: Matrix, start: Start, c: Block, spread: bool) {
+    #[cfg(target_arch = "x86_64")]
+    if pairs::available() {
+        return pairs::product(k, a, b, start, c, spread);
+    }
+    let (a_data, b_data) = (rounded(a.data), rounded(b.data));
+    let (a, b) = (Matrix { data: &a_data, ..a }, Matrix { data: &b_data, ..b });
+    super::product(k, a, b, start, c, spread);
+}
+
+fn rounded(x: &[f32]) -> Pooled {
+    let mut y = pool::take(x.len());
+    par::rows(x.len(), par::grain(1), [(&mut y, 1)], |range, [y]| crate::bf16::round_to(&x[range], y));
+    y.into()
+}
+
+#[cfg(target_arch = "x86_64")]
+mod pairs {
+    use super::super::{Matrix, Out, PANEL, Pack, Panel, Product, Start, avx512::Avx512Bf16, transpose};
+    use super::{Block, par, pool};
+    use crate::cpu::simd::{Level, level};
+    use std::arch::x86_64::*;
+    use std::cell::RefCell;
+    use std::ops::Range;
+
+    pub fn available() -> bool {
+        level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16")
+    }
+
+    /// The f32 product of words: K is half as deep.
+    pub fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: bool) {
+        let [m, n] = c.size();
+        a.check(m, k);
+        b.check(k, n);
+        if m == 0 || n == 0 {
+            return;
+        }
+        let depth = k.div_ceil(2);
+        let mut words = pool::take(m * depth);
+        // A's rows stay rows where they are dense; where its columns are, pairs of columns become rows of words.
+        let (count, width) = if a.col == 1 { (m, depth) } else { (depth, m) };
+        let grain = if spread { par::grain(width) } else { count.max(1) };
+        par::rows(count, grain, [(&mut words, width)], |range, [out]| {
+            for (r, out) in range.zip(out.chunks_exact_mut(width.max(1))) {
+                match a.col {
+                    1 => along(&a.data[r * a.row..][..k], out),
+                    _ => across(&a, 2 * r, k, 0..m, out),
+                }
+            }
+        });
+        let a = if a.col == 1 { Matrix::new(&words, depth) } else { Matrix::new(&words, m).transposed() };
+        let (c, c_row) = c.raw();
+        Product { m, n, k: depth, a, b, pack: Pack::Pairs { k }, start, c: Out(c), c_row, spread }.run::<Avx512Bf16>();
+        pool::give(words);
+    }
+
+    thread_local! {
+        static ROWS_OF_THREAD: RefCell<Box<Panel>> = RefCell::new(Box::new(Panel([0.0; PANEL])));
+    }
+
+    /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`; columns and rows beyond the last are zero.
+    pub fn pack(b: &Matrix, k: usize, ps: Range<usize>, js: Range<usize>, width: usize, panel: &mut [f32; PANEL]) {
+        if b.col == 1 {
+            for (p, row) in ps.zip(panel.chunks_exact_mut(width)) {
+                let (row, pad) = row.split_at_mut(js.len());
+                across(b, 2 * p, k, js.clone(), row);
+                pad.fill(0.0);
+            }
+            return;
+        }
+        assert_eq!(b.row, 1, "an operand has one dense axis");
+        if ps.is_empty() {
+            return;
+        }
+        if js.len() < width {
+            panel[..ps.len() * width].fill(0.0);
+        }
+        let (from, to) = (2 * ps.start, k.min(2 * ps.end));
+        ROWS_OF_THREAD.with_borrow_mut(|rows| {
+            for (j, row) in js.clone().zip(rows.0.chunks_exact_mut(ps.len())) {
+                along(&b.data[j * b.col + from..j * b.col + to], row);
+            }
+            transpose(&rows.0, ps.len(), js.len(), ps.len(), panel, width);
+        })
+    }
+
+    /// Words of rows `low` and `low` + 1 of a matrix with dense rows (or, transposed, columns).
+    fn across(x: &Matrix, low: usize, k: usize, js: Range<usize>, out: &mut [f32]) {
+        let stride = x.row.max(x.col);
+        let row = |k: usize| &x.data[k * stride + js.start..k * stride + js.end];
+        // SAFETY: asked for after `available`; all three are as long as `out`.
+        unsafe { zip_rows(row(low), if low + 1 < k { row(low + 1) } else { &[] }, out) }
+    }
+
+    /// Words of neighbours in one row; an odd last one has zero beside it.
+    fn along(row: &[f32], out: &mut [f32]) {
+        assert_eq!(out.len(), row.len().div_ceil(2));
+        // SAFETY: asked for after `available`; the lengths fit.
+        unsafe { pair_up(row, out) }
+    }
+
+    fn mask(len: usize) -> __mmask16 {
+        (0xffffu32 >> (16 - len.min(16))) as __mmask16
+    }
+
+    /// out[j] = low[j] in the lower half, high[j] (zero if there is none) in the upper.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn zip_rows(low: &[f32], high: &[f32], out: &mut [f32]) {
+        for (i, out) in out.chunks_mut(16).enumerate() {
+            let mask = mask(out.len());
+            // SAFETY: the masks end where the rows do.
+            unsafe {
+                let half = |row: &[f32]| match row.is_empty() {
+                    true => _mm512_setzero_si512(),
+                    false => {
+                        let x = _mm512_maskz_loadu_ps(mask, row.as_ptr().add(16 * i));
+                        let rounded: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(x));
+                        _mm512_cvtepu16_epi32(rounded)
+                    }
+                };
+                let words = _mm512_or_si512(half(low), _mm512_slli_epi32::<16>(half(high)));
+                _mm512_mask_storeu_epi32(out.as_mut_ptr() as *mut i32, mask, words);
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn pair_up(row: &[f32], out: &mut [f32]) {
+        for (row, out) in row.chunks(32).zip(out.chunks_mut(16)) {
+            // SAFETY: the masks end where the rows do.
+            unsafe {
+                let first = _mm512_maskz_loadu_ps(mask(row.len()), row.as_ptr());
+                let second = match row.len() {
+                    ..=16 => _mm512_setzero_ps(),
+                    len => _mm512_maskz_loadu_ps(mask(len - 16), row.as_ptr().add(16)),
+                };
+                let words: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(second, first));
+                _mm512_mask_storeu_epi32(out.as_mut_ptr() as *mut i32, mask(out.len()), words);
+            }
+        }
+    }
+}
