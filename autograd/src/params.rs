@@ -6,8 +6,9 @@
 //! ```
 //! So AdamW and gradient clipping are one pass over one array, accumulating micro-batches costs nothing
 //! extra, and `policy.clone()` is free until the first step writes.
-use crate::tape::{Tape, Var};
-use kernels::{Device, Rng, Tensor};
+use crate::ops;
+use crate::tape::{Product, Tape, Var};
+use kernels::{Bf16, Device, Precision, Rng, Tensor, pack_bf16};
 use std::ops::Index;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -93,7 +94,7 @@ impl ParamsBuilder {
         }
         let windows = self.wanted.into_iter().map(|(window, ..)| window).collect();
         let layout = Arc::new(Layout { windows, decayed, total: flat.len() });
-        Params { flat: Tensor::from_slice(device, &[layout.total], &flat), layout }
+        Params { flat: Tensor::from_slice(device, &[layout.total], &flat), layout, precision: Precision::F32 }
     }
 }
 
@@ -102,6 +103,7 @@ impl ParamsBuilder {
 pub struct Params {
     flat: Tensor,
     layout: Arc<Layout>,
+    precision: Precision,
 }
 
 impl Params {
@@ -170,7 +172,16 @@ impl Params {
     }
 
     pub fn to(&self, device: &Device) -> Params {
-        Params { flat: self.flat.to(device), layout: self.layout.clone() }
+        Params { flat: self.flat.to(device), ..self.clone() }
+    }
+
+    /// Linear layers multiply so from now on, here and in what is cloned from here.
+    pub fn multiply_in(self, precision: Precision) -> Params {
+        Params { precision, ..self }
+    }
+
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Gradients of this layout, all zero.
@@ -181,7 +192,19 @@ impl Params {
     /// Weights that no tape sees: for inference, references, reward models.
     pub fn frozen(&self) -> Weights {
         let vars = self.iter().map(|(id, ..)| Var::from(self.get(id))).collect();
-        Weights { vars, watched: vec![false; self.layout.windows.len()].into(), params: self.clone() }
+        let watched = vec![false; self.layout.windows.len()].into();
+        Weights { vars, watched, stored: Vec::new(), params: self.clone() }
+    }
+
+    /// As `frozen`, for many passes over few tokens, which take the time that reading the weights takes: in bf16
+    /// precision the matrices are stored in bf16. (A GPU multiplies f32: nothing to gain there.)
+    pub fn decoding(&self) -> Weights {
+        let mut weights = self.frozen();
+        if self.precision == Precision::Bf16 && self.device() == Device::Cpu {
+            let matrix = |var: &Var| (var.shape().len() == 2).then(|| pack_bf16(var.value()));
+            weights.stored = weights.vars.iter().map(matrix).collect();
+        }
+        weights
     }
 
     pub(crate) fn watch(&self, tape: &Tape, watched: Rc<[bool]>) -> Weights {
@@ -189,7 +212,7 @@ impl Params {
             true => tape.param(id, self.get(id)),
             false => Var::from(self.get(id)),
         };
-        Weights { vars: self.iter().map(var).collect(), watched, params: self.clone() }
+        Weights { vars: self.iter().map(var).collect(), watched, stored: Vec::new(), params: self.clone() }
     }
 
     /// Run `f` on these parameters, watched, and add the gradients of the loss [1] it returns to `grads`.
@@ -234,6 +257,8 @@ impl Params {
 pub struct Weights {
     vars: Vec<Var>,
     watched: Rc<[bool]>,
+    /// Matrices in bf16, of weights for decoding.
+    stored: Vec<Option<Bf16>>,
     params: Params,
 }
 
@@ -245,6 +270,16 @@ impl Index<ParamId> for Weights {
 }
 
 impl Weights {
+    /// y = x Wᵀ + b, multiplied as [`Params::multiply_in`] said.  x [N, I], weight [O, I], bias [O] → [N, O]
+    #[track_caller]
+    pub fn linear(&self, x: &Var, weight: ParamId, bias: Option<ParamId>) -> Var {
+        let (precision, bias) = (self.params.precision, bias.map(|b| &self[b]));
+        match self.stored.get(weight.0) {
+            Some(Some(stored)) => ops::linear_stored(precision, x, stored, bias),
+            _ => ops::linear_in(precision, x, &self[weight], bias),
+        }
+    }
+
     pub fn device(&self) -> Device {
         self.params.device()
     }
@@ -286,8 +321,16 @@ impl Grads {
         kernels::add_at(&mut self.flat, self.layout.windows[id.0].offset, 1.0, gradient);
     }
 
+    pub(crate) fn add_product(&mut self, id: ParamId, product: &Product) {
+        let Product { precision, form, a, b } = product;
+        let offset = self.layout.windows[id.0].offset;
+        kernels::matmul_add_at(&mut self.flat, offset, *precision, *form, a, b);
+    }
+
     pub fn zero(&mut self) {
-        self.flat = Tensor::zeros(&self.flat.device(), self.flat.shape()); // 0 · NaN would stay NaN
+        let like = (self.flat.device(), [self.flat.len()]);
+        self.flat = Tensor::scalar(0.0); // the old array goes back to the pool before the new one is taken
+        self.flat = Tensor::zeros(&like.0, &like.1); // not scaled: 0 · NaN would stay NaN
     }
 
     pub fn scale(&mut self, s: f32) {

@@ -7,7 +7,7 @@
 //! What it is not: there is no second derivative, and no mode. What is tracked follows from the weights
 //! that a forward pass was given (see [`crate::params::Params::backprop`] and `frozen`).
 use crate::params::{Grads, ParamId, Params, Weights};
-use kernels::{Shape, Tensor};
+use kernels::{Form, Precision, Shape, Tensor, matmul_in};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
@@ -40,11 +40,40 @@ struct Backprop<'a> {
 
 impl Backprop<'_> {
     /// The one place where gradients meet: they add. Those of parameters go straight to the flat buffer.
-    fn give(&mut self, to: NodeId, gradient: Tensor) {
-        match (self.leaves[to], &mut self.slots[to]) {
-            (Some(param), _) => self.grads.add(param, &gradient),
-            (None, Some(have)) => kernels::axpy(have, 1.0, &gradient),
-            (None, none) => *none = Some(gradient),
+    fn give(&mut self, to: NodeId, gradient: Gradient) {
+        match (self.leaves[to], gradient) {
+            (Some(param), Gradient::Array(gradient)) => self.grads.add(param, &gradient),
+            (Some(param), Gradient::Product(product)) => self.grads.add_product(param, &product),
+            (None, gradient) => {
+                let gradient = gradient.array();
+                match &mut self.slots[to] {
+                    Some(have) => kernels::axpy(have, 1.0, &gradient),
+                    none => *none = Some(gradient),
+                }
+            }
+        }
+    }
+}
+
+/// What goes back to an input: an array, or a matrix product still to be made, which a parameter's gradient takes in
+/// without an array between.
+pub(crate) enum Gradient {
+    Array(Tensor),
+    Product(Product),
+}
+
+pub(crate) struct Product {
+    pub precision: Precision,
+    pub form: Form,
+    pub a: Tensor,
+    pub b: Tensor,
+}
+
+impl Gradient {
+    fn array(self) -> Tensor {
+        match self {
+            Gradient::Array(array) => array,
+            Gradient::Product(Product { precision, form, a, b }) => matmul_in(precision, form, &a, &b),
         }
     }
 }
@@ -61,12 +90,25 @@ pub fn record<const N: usize>(
     value: Tensor,
     back: impl FnOnce(Tensor, [bool; N]) -> [Option<Tensor>; N] + 'static,
 ) -> Var {
+    record_products(name, inputs, value, move |dy, needs| back(dy, needs).map(|g| g.map(Gradient::Array)))
+}
+
+/// As [`record`], for an op whose gradients may be products.
+#[track_caller]
+pub(crate) fn record_products<const N: usize>(
+    name: &'static str,
+    inputs: [&Var; N],
+    value: Tensor,
+    back: impl FnOnce(Tensor, [bool; N]) -> [Option<Gradient>; N] + 'static,
+) -> Var {
     let to = inputs.map(|v| v.node.as_ref().map(|(_, id)| (*id, Shape::new(v.value.shape()))));
     record_raw(name, &inputs, value, move |dy, pass| {
         for (to, gradient) in to.into_iter().zip(back(dy, to.map(|t| t.is_some()))) {
             let Some((id, shape)) = to else { continue };
             let gradient = gradient.unwrap_or_else(|| panic!("{name}: no gradient for an input that needs one"));
-            assert_eq!(gradient.shape(), &shape[..], "{name}: the gradient (left) is not of its input's shape");
+            if let Gradient::Array(gradient) = &gradient {
+                assert_eq!(gradient.shape(), &shape[..], "{name}: the gradient (left) is not of its input's shape");
+            }
             pass.give(id, gradient);
         }
     })
@@ -152,7 +194,7 @@ impl Var {
         assert!(id < nodes.len(), "backward: this tape was already walked back");
         let leaves = nodes.iter().map(|node| if let Node::Param(p) = node { Some(*p) } else { None }).collect();
         let mut pass = Backprop { slots: vec![None; nodes.len()], leaves, grads };
-        pass.give(id, dy);
+        pass.give(id, Gradient::Array(dy));
         while let Some(node) = nodes.pop() {
             let Some(dy) = pass.slots[nodes.len()].take() else { continue }; // no gradient arrived here
             if let Node::Op { back, .. } = node {
@@ -204,7 +246,7 @@ pub fn checkpoint(w: &Weights, x: &Var, f: impl Fn(&Weights, &Var) -> Var + 'sta
         };
         y.backward_from(dy, pass.grads);
         if let (Some(id), Some(dx)) = (x_id, dx.take()) {
-            pass.give(id, dx);
+            pass.give(id, Gradient::Array(dx));
         }
     })
 }

@@ -45,8 +45,8 @@ impl Transformer {
     #[track_caller]
     pub fn logits(&self, w: &Weights, rows: &Var) -> Var {
         match self.head {
-            Head::Tied => ops::linear(rows, &w[self.embedding], None),
-            Head::Untied(weight) => ops::linear(rows, &w[weight], None),
+            Head::Tied => w.linear(rows, self.embedding, None),
+            Head::Untied(weight) => w.linear(rows, weight, None),
             Head::Score(_) => panic!("logits of a model with a score head"),
         }
     }

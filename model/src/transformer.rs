@@ -68,7 +68,7 @@ pub(crate) struct Linear {
 impl Linear {
     /// [N, I] → [N, O]
     pub(crate) fn forward(&self, w: &Weights, x: &Var) -> Var {
-        ops::linear(x, &w[self.weight], self.bias.map(|b| &w[b]))
+        w.linear(x, self.weight, self.bias)
     }
 }
 

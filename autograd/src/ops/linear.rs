@@ -1,19 +1,41 @@
 //! The linear layer.
-use crate::tape::{Var, record};
-use kernels::{Form, matmul, sum_rows};
+use crate::tape::{Gradient, Product, Var, record, record_products};
+use kernels::{Bf16, Form, Precision, matmul_in, sum_rows, unpack_bf16};
 
-/// y = x Wᵀ + b.  x [N, I], w [O, I], b [O] → [N, O]
+/// y = x Wᵀ + b, in f32.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]
 pub fn linear(x: &Var, w: &Var, b: Option<&Var>) -> Var {
+    linear_in(Precision::F32, x, w, b)
+}
+
+/// y = x Wᵀ + b; all three products, the two of the way back too, multiply in `precision`.
+#[track_caller]
+pub fn linear_in(precision: Precision, x: &Var, w: &Var, b: Option<&Var>) -> Var {
     let (xv, wv) = (x.value().clone(), w.value().clone());
-    let y = kernels::linear(&xv, &wv, b.map(Var::value));
-    let dx = move |dy: &_| matmul(Form::NN, dy, &wv); // dx = dy W
-    let dw = move |dy: &_| matmul(Form::TN, dy, &xv); // dW = dyᵀ x
+    let y = kernels::linear_in(precision, &xv, &wv, b.map(Var::value));
+    let dx = move |dy: &_| Gradient::Array(matmul_in(precision, Form::NN, dy, &wv)); // dx = dy W
+    let dw = move |dy| Gradient::Product(Product { precision, form: Form::TN, a: dy, b: xv }); // dW = dyᵀ x
     match b {
-        None => record("linear", [x, w], y, move |dy, needs| [needs[0].then(|| dx(&dy)), needs[1].then(|| dw(&dy))]),
-        Some(b) => record("linear", [x, w, b], y, move |dy, needs| {
-            let db = needs[2].then(|| sum_rows(&dy)); // db = Σ dy
-            [needs[0].then(|| dx(&dy)), needs[1].then(|| dw(&dy)), db]
+        None => record_products("linear", [x, w], y, move |dy, needs| {
+            let dx = needs[0].then(|| dx(&dy));
+            [dx, needs[1].then(|| dw(dy))]
+        }),
+        Some(b) => record_products("linear", [x, w, b], y, move |dy, needs| {
+            let (dx, db) = (needs[0].then(|| dx(&dy)), needs[2].then(|| Gradient::Array(sum_rows(&dy)))); // db = Σ dy
+            [dx, needs[1].then(|| dw(dy)), db]
+        }),
+    }
+}
+
+/// As [`linear_in`] with weights that do not learn and are stored in bf16.
+#[track_caller]
+pub fn linear_stored(precision: Precision, x: &Var, w: &Bf16, b: Option<&Var>) -> Var {
+    let (y, w) = (kernels::linear_stored(precision, x.value(), w, b.map(Var::value)), w.clone());
+    let dx = move |dy: &_| matmul_in(precision, Form::NN, dy, &unpack_bf16(&w)); // dx = dy W
+    match b {
+        None => record("linear_stored", [x], y, move |dy, _| [Some(dx(&dy))]),
+        Some(b) => record("linear_stored", [x, b], y, move |dy, needs| {
+            [needs[0].then(|| dx(&dy)), needs[1].then(|| sum_rows(&dy))]
         }),
     }
 }

@@ -18,7 +18,7 @@ pub use arithmetic::{add, clamp, max, min, mul, neg, reshape, scale, shift, sub}
 pub use attention::{attention, rope};
 pub use dropout::dropout;
 pub use embed::embed;
-pub use linear::linear;
+pub use linear::{linear, linear_in, linear_stored};
 pub use logprob::{entropy, logprob};
 pub use norm::{layer_norm, rms_norm};
 pub use reduce::{dot, sum};
