@@ -171,3 +171,9 @@ mod tests {
         assert_eq!(with_dashes("a_b".into()), OsString::from("a_b"));
     }
 }
+
+/// A value of `--precision`.
+pub fn precision(text: &str) -> std::result::Result<kernels::Precision, String> {
+    let all = [kernels::Precision::F32, kernels::Precision::Bf16];
+    all.into_iter().find(|p| p.name() == text).ok_or_else(|| "it is f32 or bf16".into())
+}

@@ -1,8 +1,9 @@
 //! Rollouts: the policy answers prompts, and everything PPO needs to know about the answers is gathered.
 
+use crate::ppo::check;
 use crate::train::TrainError;
 use autograd::{Params, Var, Weights, ops};
-use kernels::{Ids, Rng, Sampling, Segments, read_all};
+use kernels::{Ids, Precision, Rng, Sampling, Segments, Tensor, read_all};
 use model::{GenerateConfig, ModelError, Transformer, generate, score};
 use std::ops::Range;
 
@@ -80,8 +81,15 @@ pub fn collect(
     config: &RolloutConfig,
     rng: Rng,
 ) -> Result<Rollout, TrainError> {
-    let (episodes, logp) = answer(actors, prompts, config, rng)?;
+    let (episodes, mut logp) = answer(actors, prompts, config, rng)?;
     let spans = spans(&episodes);
+    if actors.policy.1.precision() == Precision::Bf16 {
+        // A token at a time and a whole answer at once are rounded differently: the trainer's numbers count.
+        let scored = logprobs(actors.policy, &episodes, config);
+        check::same_policy(&episodes.iter().collect::<Vec<_>>(), &logp, &scored, check::TOLERANCE_BF16)
+            .map_err(TrainError::SelfCheck)?;
+        logp = scored;
+    }
     let (ref_logp, values) = reread(actors, &episodes, config);
     let scores = scores(actors, &episodes, config);
     let rollout = Rollout { episodes, spans, logp, ref_logp, values, scores };
@@ -99,7 +107,7 @@ fn answer(
     let sampling = Sampling { temperature: config.temperature, top_k: 0, top_p: 1.0 }; // what is sampled is what is scored
     let how =
         GenerateConfig { max_new: config.max_new, sampling, eos: actors.eos.to_vec(), batch: config.generate_batch };
-    let generated = generate(policy, &params.frozen(), &prompts, &how, rng, None, |_, _| ())?;
+    let generated = generate(policy, &params.decoding(), &prompts, &how, rng, None, |_, _| ())?;
     let logp = generated.iter().flat_map(|g| g.logprobs.iter().copied()).collect();
     let episodes = prompts.into_iter().zip(generated);
     Ok((episodes.map(|(prompt, g)| Episode { prompt, response: g.tokens, ended: g.ended }).collect(), logp))
@@ -112,6 +120,17 @@ fn spans(episodes: &[Episode]) -> Vec<Range<usize>> {
         end - e.response.len()..end
     };
     episodes.iter().map(span).collect()
+}
+
+/// log π of every response token.
+fn logprobs((model, params): (&Transformer, &Params), episodes: &[Episode], config: &RolloutConfig) -> Vec<f32> {
+    let (w, episodes) = (params.frozen(), episodes.iter().collect::<Vec<_>>());
+    let of = |range| {
+        let batch = ResponseBatch::new(&episodes[range]);
+        batch.logprobs(model, &w, config.temperature).value().clone()
+    };
+    let parts: Vec<Tensor> = cut(&episodes, config.token_budget).into_iter().map(of).collect();
+    read_all(&parts.iter().collect::<Vec<_>>()).concat()
 }
 
 /// log π_ref and values of every response token.

@@ -84,7 +84,7 @@ impl Update<'_> {
         };
         if std::mem::take(self.unchecked) {
             let episodes: Vec<&Episode> = minibatch.iter().map(|&e| &self.rollout.episodes[e]).collect();
-            check::same_policy(&episodes, &old_logp, &logp).map_err(TrainError::SelfCheck)?;
+            check::same_policy(&episodes, &old_logp, &logp, check::TOLERANCE).map_err(TrainError::SelfCheck)?;
         }
 
         let taken = numbers.check_finite().and_then(|()| self.descend(moving));

@@ -2,16 +2,17 @@
 
 use super::{Roofs, median_seconds};
 use kernels::{
-    AdamWStep, Binary, Device, Form, Heads, Ids, Rng, Sampling, Segments, Tensor, Unary, adamw, attention,
+    AdamWStep, Binary, Device, Form, Heads, Ids, Precision, Rng, Sampling, Segments, Tensor, Unary, adamw, attention,
     attention_back, attention_cached, dropout, embed, embed_back, entropy, layer_norm, layer_norm_back, linear,
-    logprob, logprob_back, map, matmul, normal, rms_norm, rms_norm_back, rope, rope_table, sample, sum_rows,
-    sum_squares, swiglu, swiglu_back, zip,
+    linear_in, linear_stored, logprob, logprob_back, map, matmul_in, normal, pack_bf16, rms_norm, rms_norm_back, rope,
+    rope_table, sample, sum_rows, sum_squares, swiglu, swiglu_back, zip,
 };
 use std::hint::black_box;
 
 /// One call to time, and what it cannot avoid: operations and bytes.
 pub struct Case {
     pub name: String,
+    pub precision: Precision,
     pub shape: String,
     pub flops: f64,
     pub bytes: f64,
@@ -34,9 +35,21 @@ impl Maker<'_> {
     }
 
     /// `floats`: how many f32 must at least be read or written.
-    fn add<T>(&mut self, name: &str, shape: String, flops: usize, floats: usize, mut run: impl FnMut() -> T + 'static) {
+    fn add<T>(&mut self, name: &str, shape: String, flops: usize, floats: usize, run: impl FnMut() -> T + 'static) {
+        self.add_in(Precision::F32, name, shape, flops, 4 * floats, run);
+    }
+
+    fn add_in<T>(
+        &mut self,
+        precision: Precision,
+        name: &str,
+        shape: String,
+        flops: usize,
+        bytes: usize,
+        mut run: impl FnMut() -> T + 'static,
+    ) {
         let run = Box::new(move || drop(black_box(run())));
-        self.cases.push(Case { name: name.into(), shape, flops: flops as f64, bytes: 4.0 * floats as f64, run });
+        self.cases.push(Case { name: name.into(), precision, shape, flops: flops as f64, bytes: bytes as f64, run });
     }
 }
 
@@ -51,28 +64,47 @@ pub fn cases(device: &Device) -> Vec<Case> {
 }
 
 /// M, N, K: squares; a block of the recipe's models; GPT-2's; decoding.
-const PRODUCTS: [[usize; 3]; 9] = [
+const PRODUCTS: [[usize; 3]; 12] = [
     [256, 256, 256],
     [512, 512, 512],
     [1024, 1024, 1024],
+    [2048, 2048, 2048],
     [4096, 64, 64],
     [4096, 768, 192],
     [512, 2304, 768],
+    [512, 3072, 768],
     [512, 768, 3072],
+    [512, 50257, 768],
+    [1021, 1031, 1033],
     [64, 768, 768],
-    [1, 768, 3072],
 ];
 
 fn products(m: &mut Maker) {
     for [rows, out, inner] in PRODUCTS {
         let (x, w, dy) = (m.noise("x", &[rows, inner]), m.noise("w", &[out, inner]), m.noise("dy", &[rows, out]));
-        let (flops, floats) = (2 * rows * out * inner, rows * inner + out * inner + rows * out);
+        let (flops, bytes) = (2 * rows * out * inner, 4 * (rows * inner + out * inner + rows * out));
         let shape = format!("{rows}x{out}x{inner}");
+        for precision in [Precision::F32, Precision::Bf16] {
+            let mut add =
+                |name, run: Box<dyn FnMut() -> Tensor>| m.add_in(precision, name, shape.clone(), flops, bytes, run);
+            let (a, b) = (x.clone(), w.clone());
+            add("matmul_forward", Box::new(move || linear_in(precision, &a, &b, None)));
+            let (a, b) = (dy.clone(), w.clone());
+            add("matmul_dx", Box::new(move || matmul_in(precision, Form::NN, &a, &b)));
+            let (a, b) = (dy.clone(), x.clone());
+            add("matmul_dw", Box::new(move || matmul_in(precision, Form::TN, &a, &b)));
+        }
+    }
+    // Decoding: a few rows, every weight read once; GPT-2's head, larger than any cache.
+    for (rows, out, inner) in [(1, 3072, 768), (1, 50257, 768), (8, 50257, 768), (32, 50257, 768)] {
+        let (x, w) = (m.noise("x", &[rows, inner]), m.noise("w", &[out, inner]));
+        let (flops, shape) = (2 * rows * out * inner, format!("{rows}x{out}x{inner}"));
+        let bytes = |number: usize| number * out * inner + 4 * rows * (out + inner);
         let (a, b) = (x.clone(), w.clone());
-        m.add("matmul_forward", shape.clone(), flops, floats, move || linear(&a, &b, None));
-        let (a, b) = (dy.clone(), w.clone());
-        m.add("matmul_dx", shape.clone(), flops, floats, move || matmul(Form::NN, &a, &b));
-        m.add("matmul_dw", shape, flops, floats, move || matmul(Form::TN, &dy, &x));
+        m.add("decode", shape.clone(), flops, bytes(4) / 4, move || linear(&a, &b, None));
+        let stored = pack_bf16(&w);
+        let run = move || linear_stored(Precision::Bf16, &x, &stored, None);
+        m.add_in(Precision::Bf16, "decode", shape, flops, bytes(2), run);
     }
 }
 
@@ -190,5 +222,5 @@ pub fn best_of_gpu(device: &Device) -> Roofs {
     let len = 1 << 22;
     let x = m.noise("x", &[len]);
     let seconds = median_seconds(device, || drop(black_box(map(Unary::Scale, &x, [2.0, 0.0]))));
-    Roofs { flops, bytes: 8.0 * len as f64 / seconds }
+    Roofs { flops, bf16: flops, bytes: 8.0 * len as f64 / seconds }
 }

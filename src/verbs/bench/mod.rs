@@ -1,11 +1,12 @@
 //! `rlhf bench`: kernels and steps beside the roof measured in the same call.
 
 mod kernels;
+mod ladder;
 mod steps;
 
 use crate::cli::Common;
 use crate::error::Result;
-use ::kernels::Device;
+use ::kernels::{Device, Precision};
 use clap::Args;
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -17,6 +18,7 @@ use std::time::Instant;
   rlhf bench matmul --device cpu --json
   rlhf bench train --size small           tokens a second of a training step
   rlhf bench generate --size tiny
+  rlhf bench --ladder matmul              from three loops to the limit, one idea a rung
   rlhf bench ppo --size tiny              seconds of one PPO iteration
 
 Nothing else heavy should run meanwhile.")]
@@ -26,14 +28,23 @@ pub struct BenchArgs {
     /// Model size for train, generate and ppo: tiny, small or gpt2-124M
     #[arg(long, default_value = "tiny")]
     size: String,
+    /// How train, generate and ppo multiply: f32 or bf16
+    #[arg(long, default_value = "f32", value_parser = crate::cli::precision)]
+    precision: Precision,
+    /// Climb from the naive loops to the fastest, one idea a rung: matmul
+    #[arg(long, value_name = "KERNEL")]
+    ladder: Option<String>,
 }
 
 pub fn run(args: &BenchArgs, common: &Common) -> Result {
+    if let Some(name) = &args.ladder {
+        return ladder::climb(name, common);
+    }
     let device = common.open_device()?;
     match args.filter.as_deref() {
-        Some("train") => steps::report(steps::train(&args.size, &device)?, common),
-        Some("generate") => steps::report(steps::generation(&args.size, &device)?, common),
-        Some("ppo") => steps::report(steps::ppo(&args.size, &device)?, common),
+        Some("train") => steps::report(steps::train(&args.size, args.precision, &device)?, common),
+        Some("generate") => steps::report(steps::generation(&args.size, args.precision, &device)?, common),
+        Some("ppo") => steps::report(steps::ppo(&args.size, args.precision, &device)?, common),
         filter => kernels(filter.unwrap_or(""), &device, common),
     }
     Ok(())
@@ -42,6 +53,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result {
 /// One line of the table, and one object of the JSON array.
 pub struct Row {
     pub name: String,
+    pub precision: Precision,
     pub shape: String,
     pub ms: f64,
     pub flops: f64,
@@ -51,6 +63,7 @@ pub struct Row {
 /// The best that this machine can do.
 struct Roofs {
     flops: f64,
+    bf16: f64,
     bytes: f64,
 }
 
@@ -65,7 +78,8 @@ impl Row {
 
     /// How near to the roof that binds it: arithmetic or memory, whichever would take longer.
     fn fraction(&self, roofs: &Roofs) -> f64 {
-        let at_best = (self.flops / roofs.flops).max(self.bytes / roofs.bytes);
+        let peak = if self.precision == Precision::Bf16 { roofs.bf16 } else { roofs.flops };
+        let at_best = (self.flops / peak).max(self.bytes / roofs.bytes);
         at_best / (self.ms / 1e3)
     }
 }
@@ -75,16 +89,24 @@ fn kernels(filter: &str, device: &Device, common: &Common) {
     let mut rows = Vec::new();
     if !common.json {
         println!(
-            "{} · roofs: {:.1} GFLOP/s in f32, {:.1} GB/s copying\n",
+            "{} · roofs: {:.1} GFLOP/s in f32, {:.1} in bf16, {:.1} GB/s copying\n",
             device.name(),
             roofs.flops / 1e9,
+            roofs.bf16 / 1e9,
             roofs.bytes / 1e9
         );
-        println!("{:<22} {:<26} {:>9} {:>9} {:>8} {:>6}", "kernel", "shape", "ms", "GFLOP/s", "GB/s", "roof");
+        println!("{:<18} {:<5} {:<26} {:>9} {:>9} {:>8} {:>6}", "kernel", "", "shape", "ms", "GFLOP/s", "GB/s", "roof");
     }
     for case in kernels::cases(device).into_iter().filter(|c| c.name.contains(filter)) {
         let ms = 1e3 * median_seconds(device, case.run);
-        let row = Row { name: case.name, shape: case.shape, ms, flops: case.flops, bytes: case.bytes };
+        let row = Row {
+            name: case.name,
+            precision: case.precision,
+            shape: case.shape,
+            ms,
+            flops: case.flops,
+            bytes: case.bytes,
+        };
         if !common.json {
             print(&row, &roofs);
         }
@@ -97,8 +119,9 @@ fn kernels(filter: &str, device: &Device, common: &Common) {
 
 fn print(row: &Row, roofs: &Roofs) {
     println!(
-        "{:<22} {:<26} {:>9.3} {:>9.1} {:>8.1} {:>4.0} %",
+        "{:<18} {:<5} {:<26} {:>9.3} {:>9.1} {:>8.1} {:>4.0} %",
         row.name,
+        row.precision.name(),
         row.shape,
         row.ms,
         row.gflops(),
@@ -108,21 +131,25 @@ fn print(row: &Row, roofs: &Roofs) {
 }
 
 fn as_json(rows: &[Row], roofs: &Roofs, device: &Device) -> Value {
-    let object = |name: &str, shape: &str, ms: Option<f64>, gflops: Option<f64>, gbs: Option<f64>, fraction: f64| json!({"name": name, "device": device.name(), "precision": "f32", "shape": shape, "ms": ms, "gflops": gflops, "gbs": gbs, "roof_fraction": fraction});
+    let roof = |name, precision: Precision, flops: Option<f64>, bytes: Option<f64>| json!({"name": name, "device": device.name(), "precision": precision.name(), "shape": "", "ms": null, "gflops": flops.map(|f| f / 1e9), "gbs": bytes.map(|b| b / 1e9), "roof_fraction": 1.0});
     let mut all = vec![
-        object("roof_f32", "", None, Some(roofs.flops / 1e9), None, 1.0),
-        object("roof_copy", "", None, None, Some(roofs.bytes / 1e9), 1.0),
+        roof("roof_f32", Precision::F32, Some(roofs.flops), None),
+        roof("roof_bf16", Precision::Bf16, Some(roofs.bf16), None),
+        roof("roof_copy", Precision::F32, None, Some(roofs.bytes)),
     ];
     all.extend(rows.iter().map(|r| {
         let gflops = (r.flops > 0.0).then(|| r.gflops());
-        object(&r.name, &r.shape, Some(r.ms), gflops, Some(r.gbs()), r.fraction(roofs))
+        json!({"name": r.name, "device": device.name(), "precision": r.precision.name(), "shape": r.shape, "ms": r.ms, "gflops": gflops, "gbs": r.gbs(), "roof_fraction": r.fraction(roofs)})
     }));
     Value::Array(all)
 }
 
 fn measure_roofs(device: &Device) -> Roofs {
     match device {
-        Device::Cpu => Roofs { flops: ::kernels::cpu::roof::flops(), bytes: ::kernels::cpu::roof::copy_bytes() },
+        Device::Cpu => {
+            use ::kernels::cpu::roof;
+            Roofs { flops: roof::flops(), bf16: roof::bf16_flops(), bytes: roof::copy_bytes() }
+        }
         // No counter tells a GPU's peak: its best large product and its best large copy stand for it.
         Device::Gpu(_) => kernels::best_of_gpu(device),
     }

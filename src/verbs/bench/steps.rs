@@ -4,14 +4,16 @@ use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::runlog::environment::peak_memory_bytes;
 use autograd::{AdamWConfig, Params};
-use kernels::{Device, Rng, Sampling};
+use kernels::{Device, Precision, Rng, Sampling};
 use model::{Config, GenerateConfig, HeadKind, Transformer};
 use rlhf_core::data::Example;
 use rlhf_core::ppo::{self, Ppo, PpoConfig};
 use rlhf_core::rollout::Episode;
-use rlhf_core::train::{Learner, Run};
+use rlhf_core::train::{Learner, Run, Step};
 use rlhf_core::{lm, rm};
 use serde_json::{Map, Value, json};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Instant;
 
 struct Shape {
@@ -21,9 +23,10 @@ struct Shape {
     context: usize,
     vocab: usize,
     batch: usize,
+    precision: Precision,
 }
 
-fn shape(size: &str) -> Result<Shape> {
+fn shape(size: &str, precision: Precision) -> Result<Shape> {
     let of = |[layers, channels, heads, context, vocab, batch]: [usize; 6]| Shape {
         layers,
         channels,
@@ -31,6 +34,7 @@ fn shape(size: &str) -> Result<Shape> {
         context,
         vocab,
         batch,
+        precision,
     };
     match size {
         "tiny" => Ok(of([6, 192, 6, 128, 512, 32])),
@@ -43,7 +47,8 @@ fn shape(size: &str) -> Result<Shape> {
 impl Shape {
     fn model(&self, head: HeadKind, name: &str, device: &Device) -> (Transformer, Params) {
         let config = Config::gpt2(self.vocab, self.context, self.layers, self.channels, self.heads);
-        Transformer::new(&config, head, Rng::new(1).stream(name), device)
+        let (net, params) = Transformer::new(&config, head, Rng::new(1).stream(name), device);
+        (net, params.multiply_in(self.precision))
     }
 
     fn tokens(&self, name: &str, n: usize) -> Vec<u32> {
@@ -85,12 +90,12 @@ fn timed(runs: usize, budget: f64, mut work: impl FnMut()) -> [f64; 3] {
     [times[times.len() / 2], times[0], times[times.len() - 1]]
 }
 
-fn figures(name: &str, size: &str, device: &Device, seconds: [f64; 3]) -> Figures {
+fn figures(name: &str, size: &str, precision: Precision, device: &Device, seconds: [f64; 3]) -> Figures {
     let mut out = Map::new();
     out.insert("name".into(), json!(name));
     out.insert("size".into(), json!(size));
     out.insert("device".into(), json!(device.name()));
-    out.insert("precision".into(), json!("f32"));
+    out.insert("precision".into(), json!(precision.name()));
     out.insert("seconds".into(), json!(seconds[0]));
     out.insert("seconds_min".into(), json!(seconds[1]));
     out.insert("seconds_max".into(), json!(seconds[2]));
@@ -98,8 +103,8 @@ fn figures(name: &str, size: &str, device: &Device, seconds: [f64; 3]) -> Figure
 }
 
 /// Forward, backward and AdamW on a full batch of random tokens.
-pub fn train(size: &str, device: &Device) -> Result<Figures> {
-    let shape = shape(size)?;
+pub fn train(size: &str, precision: Precision, device: &Device) -> Result<Figures> {
+    let shape = shape(size, precision)?;
     let (net, params) = shape.model(HeadKind::Lm, "policy", device);
     let row = |i: usize| Example::text(shape.tokens(&format!("row {i}"), shape.context));
     let rows: Vec<Example> = (0..shape.batch).map(row).collect();
@@ -110,16 +115,16 @@ pub fn train(size: &str, device: &Device) -> Result<Figures> {
         learner.step(1e-4).expect("random numbers are finite");
         loss.iter().for_each(|l| assert!(l.item().is_finite()));
     });
-    let mut out = figures("train", size, device, seconds);
+    let mut out = figures("train", size, precision, device, seconds);
     let tokens = (shape.batch * shape.context) as f64;
     out.insert("tokens_per_second".into(), json!(tokens / seconds[0]));
     Ok(out)
 }
 
 /// 64 tokens after a prompt of 32, at temperature 1, one answer and 32 side by side.
-pub fn generation(size: &str, device: &Device) -> Result<Figures> {
+pub fn generation(size: &str, precision: Precision, device: &Device) -> Result<Figures> {
     const NEW: usize = 64;
-    let shape = shape(size)?;
+    let shape = shape(size, precision)?;
     let (net, params) = shape.model(HeadKind::Lm, "policy", device);
     let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0 };
     let measure = |batch: usize| {
@@ -127,24 +132,41 @@ pub fn generation(size: &str, device: &Device) -> Result<Figures> {
         let config = GenerateConfig { max_new: NEW, sampling, eos: Vec::new(), batch };
         timed(7, 30.0, || {
             drop(
-                model::generate(&net, &params.frozen(), &prompts, &config, Rng::new(3), None, |_, _| ())
+                model::generate(&net, &params.decoding(), &prompts, &config, Rng::new(3), None, |_, _| ())
                     .expect("a good request"),
             )
         })
     };
-    let one = measure(1);
     let many = measure(32);
-    let mut out = figures("generate", size, device, many);
+    let mut out = figures("generate", size, precision, device, many);
     out.insert("batch".into(), json!(32));
     out.insert("tokens_per_second".into(), json!(32.0 * NEW as f64 / many[0]));
-    out.insert("tokens_per_second_batch_1".into(), json!(NEW as f64 / one[0]));
+    for batch in [1, 64] {
+        let rate = (batch * NEW) as f64 / measure(batch)[0];
+        out.insert(format!("tokens_per_second_batch_{batch}"), json!(rate));
+    }
     Ok(out)
 }
 
 /// One iteration: 64 episodes, prompt 32, answer 48, 4 epochs, minibatch 16; policy, value, reference and reward
-/// networks of that size.
-pub fn ppo(size: &str, device: &Device) -> Result<Figures> {
-    let shape = shape(size)?;
+/// networks of that size. Once with answers of full length, once with ends drawn at random: nothing is padded.
+pub fn ppo(size: &str, precision: Precision, device: &Device) -> Result<Figures> {
+    let shape = shape(size, precision)?;
+    let mut phases = [0.0; 2];
+    let full = ppo_iteration(&shape, &[], device, &mut phases);
+    let mut out = figures("ppo", size, precision, device, full);
+    out.insert("seconds_per_iteration".into(), json!(full[0]));
+    out.insert("seconds_rollout".into(), json!(phases[0]));
+    out.insert("seconds_update".into(), json!(phases[1]));
+    // A fresh model's tokens are nearly uniform: with every 24th an end, answers have 21 tokens on average.
+    let ends: Vec<u32> = (0..shape.vocab as u32).step_by(24).collect();
+    let unequal = ppo_iteration(&shape, &ends, device, &mut phases);
+    out.insert("seconds_per_iteration_unequal".into(), json!(unequal[0]));
+    Ok(out)
+}
+
+/// Notes the seconds of the last iteration's phases: rollout and update.
+fn ppo_iteration(shape: &Shape, eos: &[u32], device: &Device, phases: &mut [f64; 2]) -> [f64; 3] {
     let (net, params) = shape.model(HeadKind::Lm, "policy", device);
     let (score, value) = shape.model(HeadKind::Score, "value", device);
     let (_, reward_params) = shape.model(HeadKind::Score, "reward", device);
@@ -164,6 +186,7 @@ pub fn ppo(size: &str, device: &Device) -> Result<Figures> {
         let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
         rm::score(&score, &reward_params, &sequences, config.token_budget)
     };
+    let noted = Rc::new(Cell::new(*phases));
     let seconds = timed(5, 60.0, || {
         let players = Ppo {
             policy: &net,
@@ -172,11 +195,16 @@ pub fn ppo(size: &str, device: &Device) -> Result<Figures> {
             value: &score,
             value_params: value.clone(),
             reward: &reward,
-            eos: &[],
+            eos,
         };
-        ppo::train(players, &prompts, &[], &config, Rng::new(4), &mut Run::quiet()).expect("random numbers are finite");
+        let noted = noted.clone();
+        let note = move |step: &Step| {
+            let of = |name| step.metrics.iter().find(|m| m.0 == name).map_or(f64::NAN, |m| m.1);
+            noted.set(["time/rollout", "time/update"].map(of));
+        };
+        let mut run = Run { on_step: Box::new(note), ..Run::quiet() };
+        ppo::train(players, &prompts, &[], &config, Rng::new(4), &mut run).expect("random numbers are finite");
     });
-    let mut out = figures("ppo", size, device, seconds);
-    out.insert("seconds_per_iteration".into(), json!(seconds[0]));
-    Ok(out)
+    *phases = noted.get();
+    seconds
 }
