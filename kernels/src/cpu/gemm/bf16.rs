@@ -118,20 +118,21 @@ mod pairs {
     /// out[j] = low[j] in the lower half, high[j] (zero if there is none) in the upper.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn zip_rows(low: &[f32], high: &[f32], out: &mut [f32]) {
-        for (i, out) in out.chunks_mut(16).enumerate() {
-            let mask = mask(out.len());
-            // SAFETY: the masks end where the rows do.
-            unsafe {
-                let half = |row: &[f32]| match row.is_empty() {
-                    true => _mm512_setzero_si512(),
-                    false => {
-                        let x = _mm512_maskz_loadu_ps(mask, row.as_ptr().add(16 * i));
-                        let rounded: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(x));
-                        _mm512_cvtepu16_epi32(rounded)
-                    }
+        // 32 numbers of 16 bits, first all low ones: 0, 16, 1, 17, … brings the pairs together.
+        let order = std::array::from_fn::<u16, 32, _>(|i| (i / 2 + 16 * (i % 2)) as u16);
+        // SAFETY: the masks end where the rows do.
+        unsafe {
+            let order = _mm512_loadu_epi16(order.as_ptr() as *const i16);
+            for at in (0..out.len()).step_by(16) {
+                let mask = mask(out.len() - at);
+                let first = _mm512_maskz_loadu_ps(mask, low.as_ptr().add(at));
+                let second = match high.is_empty() {
+                    true => _mm512_setzero_ps(),
+                    false => _mm512_maskz_loadu_ps(mask, high.as_ptr().add(at)),
                 };
-                let words = _mm512_or_si512(half(low), _mm512_slli_epi32::<16>(half(high)));
-                _mm512_mask_storeu_epi32(out.as_mut_ptr() as *mut i32, mask, words);
+                let words = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+                let words = _mm512_permutexvar_epi16(order, words);
+                _mm512_mask_storeu_epi32(out.as_mut_ptr().add(at) as *mut i32, mask, words);
             }
         }
     }
