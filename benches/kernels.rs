@@ -71,7 +71,7 @@ fn attentions(c: &mut Criterion) {
     let (slots, positions) = (Ids::new((0..slots as u32).collect()), Ids::new(vec![63; slots]));
     group.throughput(Throughput::Elements((4 * 64 * slots.len() * heads.q * heads.dim) as u64));
     group.bench_function("cached 64 slots, 64 positions", |b| {
-        b.iter(|| attention_cached(&qkv, &cache, &cache, &slots, &positions, heads))
+        b.iter(|| attention_cached(&qkv, &cache, &cache, &slots, &positions, heads, None))
     });
     group.finish();
 }

@@ -79,6 +79,7 @@ pub struct Segments {
     starts: Ids,
     positions: Ids,
     first: Ids,
+    window: Option<usize>,
 }
 
 impl Segments {
@@ -90,7 +91,18 @@ impl Segments {
             first.extend(std::iter::repeat_n(start, length));
             starts.push(start + length as u32);
         }
-        Segments { starts: starts.into(), positions: positions.into(), first: first.into() }
+        Segments { starts: starts.into(), positions: positions.into(), first: first.into(), window: None }
+    }
+
+    /// The same sequences, where each token sees only itself and the `window` - 1 tokens before it (Beltagy et
+    /// al. 2020, section 3.1). None: all before it.
+    #[track_caller]
+    pub fn within(&self, window: Option<usize>) -> Segments {
+        assert_ne!(window, Some(0), "a window holds at least the token itself");
+        let reach = window.unwrap_or(usize::MAX);
+        let first = |(row, &position): (usize, &u32)| (row - (position as usize).min(reach - 1)) as u32;
+        let first: Vec<u32> = self.positions.host().iter().enumerate().map(first).collect();
+        Segments { first: first.into(), window, ..self.clone() }
     }
 
     /// B, the number of sequences.
@@ -126,8 +138,13 @@ impl Segments {
         &self.positions
     }
 
-    /// The first row of the sequence that each token belongs to. [N]
+    /// The first row that each token sees. [N]
     pub fn first(&self) -> &Ids {
         &self.first
+    }
+
+    /// How many tokens each token sees at most; None: all of its sequence up to itself.
+    pub fn window(&self) -> Option<usize> {
+        self.window
     }
 }

@@ -24,11 +24,11 @@ impl Transformer {
     /// tokens, slots, positions [N] → [N, C]
     #[track_caller]
     pub fn step(&self, w: &Weights, tokens: &Ids, slots: &Ids, positions: &Ids, cache: &mut Cache) -> Var {
-        let heads = cache.heads;
+        let (heads, window) = (cache.heads, self.config.window);
         self.hidden_with(w, tokens, positions, |layer, qkv| {
             let ((k, v), qkv) = (&mut cache.layers[layer], qkv.value());
             kernels::kv_append(k, v, qkv, slots, positions, heads);
-            Var::from(kernels::attention_cached(qkv, k, v, slots, positions, heads))
+            Var::from(kernels::attention_cached(qkv, k, v, slots, positions, heads, window))
         })
     }
 }

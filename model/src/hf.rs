@@ -1,7 +1,6 @@
 //! Hugging Face model directories, in and out.
 //!
-//! One table, [`hf_windows`], says which of their tensors is which part of which of our parameters. It is
-//! all there is to loading, to saving, and to comparing gradients with PyTorch's.
+//! One table, [`hf_windows`], says which of their tensors is which part of which of our parameters.
 //!
 //! A reward model is saved as `…ForSequenceClassification` with `num_labels: 1` and `score.weight` [1, C].
 //! That class has no bias, so the centring bias goes into config.json as [`BIAS`], a key that `transformers`
@@ -11,18 +10,18 @@
 //! were the end token, it would read the score one token too early, as our scores are read at the end token.
 //! So we write the pad id that the config has, if it is not an end token, and else none: `transformers` then
 //! asks for one when given a batch, and scores single sequences as we do.
-use crate::config::{Arch, Config, HeadKind, ids};
+use crate::config::{Config, HeadKind, ids};
 use crate::error::{At, ModelError, Result};
 use crate::files::{beside, read_text, remove_leftovers, rename, sync_dir, write_atomic};
 use crate::heads::Head;
 use crate::safetensors::{self, Archive, Array};
-use crate::transformer::{Linear, Norm, Positions, Transformer};
-use autograd::{ParamId, Params};
-use kernels::{Device, Tensor};
+use crate::transformer::Transformer;
+use crate::windows::{Window, hf_windows, lm_head};
+use autograd::Params;
+use kernels::Device;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Key of config.json with what is added to every score.
@@ -42,122 +41,6 @@ impl Loaded {
 
     pub fn head(&self) -> HeadKind {
         self.transformer.head_kind()
-    }
-}
-
-/// One tensor of theirs: rows `rows` of our `param`, transposed where theirs is [I, O] (GPT-2's Conv1D).
-#[derive(Clone, Debug)]
-pub struct Window {
-    pub hf_name: String,
-    pub param: ParamId,
-    pub rows: Range<usize>,
-    pub transposed: bool,
-}
-
-impl Window {
-    /// Shape and numbers as theirs, cut from `ours`: the parameter or its gradient.
-    pub fn to_hf(&self, ours: &Tensor) -> (Vec<usize>, Vec<f32>) {
-        let part = ours.rows(self.rows.clone());
-        let (shape, numbers) = (part.shape().to_vec(), part.to_vec());
-        match (self.transposed, &shape[..]) {
-            (true, &[o, i]) => (vec![i, o], transpose(&numbers, o, i)),
-            _ => (shape, numbers),
-        }
-    }
-
-    /// Their shape, where ours is `shape`.
-    fn hf_shape(&self, shape: &[usize]) -> Vec<usize> {
-        let mut shape = shape.to_vec();
-        shape[0] = self.rows.len();
-        if self.transposed {
-            shape.reverse();
-        }
-        shape
-    }
-}
-
-/// [rows, cols] → [cols, rows]
-fn transpose(x: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    (0..cols).flat_map(|c| (0..rows).map(move |r| x[r * cols + c])).collect()
-}
-
-/// Every tensor of the Hugging Face form of this model; the windows of one parameter stand together.
-pub fn hf_windows(model: &Transformer) -> Vec<Window> {
-    let mut table = Table { config: &model.config, windows: Vec::new() };
-    match model.config.arch {
-        Arch::Gpt2 => table.gpt2(model),
-        Arch::Llama => table.llama(model),
-    }
-    match model.head {
-        Head::Tied => {}
-        Head::Untied(weight) => table.whole("lm_head.weight", weight, model.config.vocab),
-        Head::Score(score) => table.whole("score.weight", score.weight, 1),
-    }
-    table.windows
-}
-
-struct Table<'a> {
-    config: &'a Config,
-    windows: Vec<Window>,
-}
-
-impl Table<'_> {
-    fn add(&mut self, hf_name: String, param: ParamId, rows: Range<usize>, transposed: bool) {
-        self.windows.push(Window { hf_name, param, rows, transposed });
-    }
-
-    fn whole(&mut self, name: &str, param: ParamId, rows: usize) {
-        self.add(name.into(), param, 0..rows, false);
-    }
-
-    fn norm(&mut self, name: &str, norm: &Norm) {
-        self.whole(&format!("{name}.weight"), norm.gain, self.config.channels);
-        if let Some(bias) = norm.bias {
-            self.whole(&format!("{name}.bias"), bias, self.config.channels);
-        }
-    }
-
-    fn conv1d(&mut self, name: &str, linear: &Linear, outputs: usize) {
-        self.add(format!("{name}.weight"), linear.weight, 0..outputs, true);
-        self.whole(&format!("{name}.bias"), linear.bias.expect("GPT-2 has biases"), outputs);
-    }
-
-    fn gpt2(&mut self, model: &Transformer) {
-        let Config { vocab, context, channels, hidden, heads, .. } = *self.config;
-        self.whole("transformer.wte.weight", model.embedding, vocab);
-        if let Positions::Learned(table) = model.positions {
-            self.whole("transformer.wpe.weight", table, context);
-        }
-        for (l, block) in model.blocks.iter().enumerate() {
-            let at = |name: &str| format!("transformer.h.{l}.{name}");
-            self.norm(&at("ln_1"), &block.norm1);
-            self.conv1d(&at("attn.c_attn"), &block.qkv, heads.qkv());
-            self.conv1d(&at("attn.c_proj"), &block.out, channels);
-            self.norm(&at("ln_2"), &block.norm2);
-            self.conv1d(&at("mlp.c_fc"), &block.up, hidden);
-            self.conv1d(&at("mlp.c_proj"), &block.down, channels);
-        }
-        self.norm("transformer.ln_f", &model.norm);
-    }
-
-    fn llama(&mut self, model: &Transformer) {
-        let Config { vocab, channels, hidden, heads, .. } = *self.config;
-        let (q, kv) = (heads.q * heads.dim, heads.kv * heads.dim);
-        self.whole("model.embed_tokens.weight", model.embedding, vocab);
-        for (l, block) in model.blocks.iter().enumerate() {
-            let at = |name: &str| format!("model.layers.{l}.{name}.weight");
-            self.whole(&at("input_layernorm"), block.norm1.gain, channels);
-            for (name, rows) in [("q", 0..q), ("k", q..q + kv), ("v", q + kv..q + 2 * kv)] {
-                self.add(at(&format!("self_attn.{name}_proj")), block.qkv.weight, rows, false);
-            }
-            self.whole(&at("self_attn.o_proj"), block.out.weight, channels);
-            self.whole(&at("post_attention_layernorm"), block.norm2.gain, channels);
-            for (name, rows) in [("gate", 0..hidden), ("up", hidden..2 * hidden)] {
-                self.add(at(&format!("mlp.{name}_proj")), block.up.weight, rows, false);
-            }
-            self.whole(&at("mlp.down_proj"), block.down.weight, channels);
-        }
-        self.norm("model.norm", &model.norm);
     }
 }
 
@@ -272,8 +155,8 @@ impl Weights {
 
     /// GPT-2's first files have no `transformer.` before their names, and bodies without a head no `model.`.
     fn get(&self, name: &str) -> Option<(&Archive, &str)> {
-        let short = name.strip_prefix("transformer.").or(name.strip_prefix("model.")).unwrap_or(name);
-        let (archive, spelt) = self.found.get(name).or_else(|| self.found.get(short))?;
+        let short = ["transformer.", "model.", "gpt_neox."].iter().find_map(|prefix| name.strip_prefix(prefix));
+        let (archive, spelt) = self.found.get(name).or_else(|| self.found.get(short?))?;
         Some((&self.archives[*archive], spelt))
     }
 
@@ -293,10 +176,7 @@ impl Weights {
                 }
                 let theirs = archive.read(spelt)?;
                 used.insert(spelt.to_string());
-                match window.transposed {
-                    true => numbers.extend(transpose(&theirs, wanted[0], wanted[1])),
-                    false => numbers.extend(theirs),
-                }
+                numbers.extend(window.from_hf(&wanted, theirs));
             }
             params.set(windows[0].param, &numbers);
         }
@@ -311,7 +191,7 @@ impl Weights {
     /// A tensor that nobody read would have changed the result.
     fn refuse_others(&self, used: &BTreeSet<String>, model: &Transformer) -> Result<()> {
         let head_unused = !matches!(model.head, Head::Untied(_)); // tied, or replaced by a score
-        let known = |name: &String| used.contains(name) || head_unused && name == "lm_head.weight";
+        let known = |name: &String| used.contains(name) || head_unused && name == lm_head(model.config.arch);
         let extra = self.found.values().find(|(_, name)| !known(name));
         match extra {
             None => Ok(()),
@@ -326,8 +206,8 @@ impl Weights {
 
 /// Constants that old files carry along: causal masks and rotary frequencies.
 fn is_buffer(name: &str) -> bool {
-    let gpt2_mask = name.contains("h.") && (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"));
-    gpt2_mask || name.ends_with(".rotary_emb.inv_freq")
+    let ends = [".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"];
+    ends.iter().any(|end| name.ends_with(end))
 }
 
 /// The files that an index names. A name must be a plain file name: an index from elsewhere must not reach

@@ -1,9 +1,9 @@
-//! One transformer that is GPT-2 or Llama by its config; its tokenizer, its files, its generation, its
-//! checkpoints.
+//! One transformer that is GPT-2, Llama, Mistral, Qwen2, Qwen3 or GPT-NeoX by its config; its tokenizer, its files,
+//! its generation, its checkpoints.
 //!
 //! Read in this order: [`config`] (what a model is made of), [`transformer`] (tokens in, a row of channels
 //! for each out; reads as the papers do), [`heads`] (rows to logits, or to one score), [`hf`] (Hugging Face
-//! directories in and out), [`mod@generate`] (the same blocks over a cache), [`score`] (log-probabilities of
+//! directories in and out) and [`windows`] (whose tensor is which), [`mod@generate`] (the same blocks over a cache), [`score`] (log-probabilities of
 //! given text), [`checkpoint`] (a training run that survives a power cut), [`tokenizer`] (text to tokens and
 //! back).
 #![deny(unsafe_code)]
@@ -19,6 +19,7 @@ pub mod safetensors;
 pub mod score;
 pub mod tokenizer;
 pub mod transformer;
+pub mod windows;
 
 mod files;
 #[cfg(test)]
@@ -26,9 +27,10 @@ mod tests;
 
 pub use cache::Cache;
 pub use checkpoint::Checkpoint;
-pub use config::{Arch, Config, HeadKind};
+pub use config::{Activation, Arch, Biases, Config, HeadKind, NormKind, Rope, Scaling};
 pub use error::{ModelError, Result};
 pub use generate::{GenerateConfig, Generated, generate};
-pub use hf::{Loaded, hf_windows, load, save};
+pub use hf::{Loaded, load, save};
 pub use tokenizer::{Tokenizer, TokenizerError};
 pub use transformer::{Dropout, Transformer};
+pub use windows::{Window, hf_windows};

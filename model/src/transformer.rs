@@ -1,19 +1,23 @@
-//! One transformer that is GPT-2 or Llama by its config.
+//! One transformer that is GPT-2, Llama, Mistral, Qwen2, Qwen3 or GPT-NeoX (Pythia) by its config.
 //!
 //! ```text
 //! tokens [N] → embedding [N, C] → L blocks, each  x + attend(norm(x)), then  x + mlp(norm(x)) → norm → [N, C]
 //! ```
-//! |            | GPT-2                                  | Llama                                  |
-//! |------------|----------------------------------------|----------------------------------------|
-//! | norm       | layer norm with gain and bias          | RMS norm with gain                     |
-//! | positions  | learned, added to the embedding        | rotary, turning queries and keys       |
-//! | MLP        | down(gelu(up(x))), F = 4C              | down(silu(gate(x)) · up(x))            |
-//! | biases     | everywhere                             | nowhere                                |
-//! | heads      | as many keys and values as queries     | G key/value heads shared by H queries  |
+//! |           | GPT-2              | Llama                    | as Llama, but               | GPT-NeoX                |
+//! |-----------|--------------------|--------------------------|-----------------------------|-------------------------|
+//! | norm      | layer norm         | RMS norm                 | Qwen3: of q and k heads too | layer norm              |
+//! | positions | learned, added     | rotary: turn q and k     |                             | rotary, a part of each  |
+//! | MLP       | down(gelu(up(x)))  | down(silu(gate(x))·up(x))|                             | down(gelu(up(x)))       |
+//! | gelu      | by tanh            |                          |                             | by erf                  |
+//! | biases    | everywhere         | nowhere                  | Qwen2: of q, k and v        | everywhere              |
+//! | heads     | a k and v for each | H queries share G        |                             | a k and v for each      |
+//! | sees      | all before it      | all before it            | Mistral: through a window   | all before it           |
+//! | blocks    | attention, then MLP| attention, then MLP      |                             | both of the same input  |
 //!
-//! The model holds no numbers, only which parameter is what: the numbers come in as `Weights`, frozen or
+//! The [`Config`] says which of these a model has (in code, the same table is `Config::new`); nothing here asks whose
+//! it is. The model holds no numbers, only which parameter is what: the numbers come in as `Weights`, frozen or
 //! watched. Queries, keys and values are one matrix; so are gate and up.
-use crate::config::{Arch, Config, HeadKind};
+use crate::config::{Activation, Config, HeadKind, NormKind, Rope};
 use crate::heads::Head;
 use autograd::{Init, ParamId, Params, ParamsBuilder, Var, Weights, checkpoint, ops};
 use kernels::{Device, Heads, Ids, Rng, Segments, Tensor, rope_table};
@@ -38,8 +42,8 @@ pub struct Transformer {
 pub(crate) enum Positions {
     /// [T, C]
     Learned(ParamId),
-    /// cos and sin of every angle, a row [D] for each position asked for so far, on the device that asked last.
-    Rotary(Arc<Mutex<Option<Tensor>>>),
+    /// cos and sin of every angle, a row [R] for each position asked for so far, on the device that asked last.
+    Rotary(Rope, Arc<Mutex<Option<Tensor>>>),
 }
 
 #[derive(Clone, Copy)]
@@ -77,14 +81,17 @@ pub(crate) struct Block {
     pub(crate) norm1: Norm,
     /// C → (H + 2G)·D
     pub(crate) qkv: Linear,
+    /// Gains [D] of the norms of query heads and of key heads.
+    pub(crate) head_norm: Option<[ParamId; 2]>,
     /// H·D → C
     pub(crate) out: Linear,
     pub(crate) norm2: Norm,
-    /// C → F; Llama: C → 2F, gate and up side by side
+    /// C → F; SwiGLU: C → 2F, gate and up side by side
     pub(crate) up: Linear,
     /// F → C
     pub(crate) down: Linear,
-    arch: Arch,
+    activation: Activation,
+    parallel: bool,
 }
 
 /// Where in the model a pass through the blocks is: what all blocks of one pass share.
@@ -102,19 +109,25 @@ impl Block {
     /// `attend` is attention itself, [N, (H + 2G)·D] → [N, H·D]: over the batch, or over a cache.
     fn forward(&self, w: &Weights, x: &Var, place: &Place, dropout: Dropout, attend: impl FnOnce(&Var) -> Var) -> Var {
         let qkv = self.qkv.forward(w, &self.norm1.forward(w, x));
+        let qkv = match self.head_norm {
+            Some([q, k]) => ops::head_norm(&qkv, &w[q], &w[k], place.heads, self.norm1.eps),
+            None => qkv,
+        };
         let qkv = match &place.table {
             Some(table) => ops::rope(&qkv, table, &place.positions, place.heads),
             None => qkv,
         };
-        let x = &(x + &dropped(self.out.forward(w, &attend(&qkv)), dropout, 0));
-        x + &dropped(self.mlp(w, &self.norm2.forward(w, x)), dropout, 1)
+        let attended = x + &dropped(self.out.forward(w, &attend(&qkv)), dropout, 0);
+        let read = if self.parallel { x } else { &attended };
+        &attended + &dropped(self.mlp(w, &self.norm2.forward(w, read)), dropout, 1)
     }
 
     fn mlp(&self, w: &Weights, x: &Var) -> Var {
         let up = self.up.forward(w, x);
-        let up = match self.arch {
-            Arch::Gpt2 => ops::gelu(&up),
-            Arch::Llama => ops::swiglu(&up),
+        let up = match self.activation {
+            Activation::GeluTanh => ops::gelu(&up),
+            Activation::GeluErf => ops::gelu_erf(&up),
+            Activation::SwiGlu => ops::swiglu(&up),
         };
         self.down.forward(w, &up)
     }
@@ -139,25 +152,30 @@ impl Transformer {
     /// Which parameters there are. Without a generator all of them start at zero, for loading into.
     pub(crate) fn lay_out(config: &Config, head: HeadKind, rng: Option<Rng>) -> (Transformer, ParamsBuilder) {
         let mut names = Names { builder: ParamsBuilder::default(), rng };
-        let (c, f, heads, gpt2) = (config.channels, config.hidden, config.heads, config.arch == Arch::Gpt2);
+        let (c, f, heads, biases) = (config.channels, config.hidden, config.heads, config.biases);
         let residual = 0.02 / (2.0 * config.layers as f32).sqrt();
         let embedding = names.matrix("embedding", [config.vocab, c], 0.02);
-        let positions = match config.arch {
-            Arch::Gpt2 => Positions::Learned(names.matrix("positions", [config.context, c], 0.02)),
-            Arch::Llama => Positions::Rotary(Arc::default()),
+        let positions = match config.rope {
+            None => Positions::Learned(names.matrix("positions", [config.context, c], 0.02)),
+            Some(rope) => Positions::Rotary(rope, Arc::default()),
         };
         let blocks = (0..config.layers).map(|l| {
             let mut norm = |name: &str| names.norm(&format!("blocks.{l}.{name}"), config);
             let (norm1, norm2) = (norm("norm1"), norm("norm2"));
-            let mut linear = |name: &str, o, i, std| names.linear(&format!("blocks.{l}.{name}"), [o, i], std, gpt2);
+            let mut gain = |name: &str| names.vector(&format!("blocks.{l}.{name}"), heads.dim, Init::Ones);
+            let head_norm = config.head_norm.then(|| ["q_norm.gain", "k_norm.gain"].map(&mut gain));
+            let mut linear =
+                |name: &str, size: [usize; 2], std, bias| names.linear(&format!("blocks.{l}.{name}"), size, std, bias);
             Block {
                 norm1,
-                qkv: linear("qkv", heads.qkv(), c, 0.02),
-                out: linear("out", c, heads.q * heads.dim, residual),
+                qkv: linear("qkv", [heads.qkv(), c], 0.02, biases.qkv),
+                head_norm,
+                out: linear("out", [c, heads.q * heads.dim], residual, biases.out),
                 norm2,
-                up: linear("up", if gpt2 { f } else { 2 * f }, c, 0.02),
-                down: linear("down", c, f, residual),
-                arch: config.arch,
+                up: linear("up", [config.up(), c], 0.02, biases.mlp),
+                down: linear("down", [c, f], residual, biases.mlp),
+                activation: config.activation,
+                parallel: config.parallel,
             }
         });
         let blocks = blocks.collect();
@@ -177,7 +195,7 @@ impl Transformer {
             seg.longest(),
             self.config.context
         );
-        let heads = self.config.heads;
+        let (heads, seg) = (self.config.heads, &seg.within(self.config.window));
         let place = self.place(w, seg.positions());
         let mut x = dropped(self.embed(w, tokens, &place), dropout, 0);
         for (l, block) in self.blocks.iter().enumerate() {
@@ -215,19 +233,19 @@ impl Transformer {
         let x = ops::embed(&w[self.embedding], tokens);
         match self.positions {
             Positions::Learned(table) => &x + &ops::embed(&w[table], &place.positions),
-            Positions::Rotary(_) => x,
+            Positions::Rotary(..) => x,
         }
     }
 
     fn place(&self, w: &Weights, positions: &Ids) -> Place {
         let table = match &self.positions {
             Positions::Learned(_) => None,
-            Positions::Rotary(kept) => {
+            Positions::Rotary(rope, kept) => {
                 let needed = positions.host().iter().max().map_or(0, |&last| last as usize + 1);
                 let mut kept = kept.lock().expect("no panic while making a table");
                 let fits = |t: &Tensor| t.shape()[0] >= needed && t.device() == w.device();
                 if !kept.as_ref().is_some_and(fits) {
-                    *kept = Some(self.rotary(needed).to(&w.device()));
+                    *kept = Some(self.rotary(rope, needed).to(&w.device()));
                 }
                 kept.clone()
             }
@@ -235,15 +253,14 @@ impl Transformer {
         Place { positions: positions.clone(), table, heads: self.config.heads }
     }
 
-    /// Angles position·θ^(-2i/D) for each of the D/2 pairs, as cos and sin; for `needed` positions and some
-    /// to come.  [positions, D]
+    /// Angles position·frequency for each of the R/2 pairs, as cos and sin; for `needed` positions and some to
+    /// come.  [positions, R]
     #[track_caller]
-    fn rotary(&self, needed: usize) -> Tensor {
-        let Config { context, heads, rope_theta, .. } = self.config;
+    fn rotary(&self, rope: &Rope, needed: usize) -> Tensor {
+        let context = self.config.context;
         assert!(needed <= context, "position {} in a model that holds {context}", needed - 1);
-        let (positions, d) = (needed.next_power_of_two().clamp(64, context.max(64)), heads.dim);
-        let inv_freq: Vec<f64> = (0..d / 2).map(|i| rope_theta.powf(-2.0 * i as f64 / d as f64)).collect();
-        Tensor::new(&[positions, d], rope_table(positions, &inv_freq))
+        let positions = needed.next_power_of_two().clamp(64, context.max(64));
+        Tensor::new(&[positions, rope.turned], rope_table(positions, &rope.frequencies()))
     }
 }
 
@@ -271,8 +288,8 @@ impl Names {
 
     fn norm(&mut self, name: &str, config: &Config) -> Norm {
         let gain = self.vector(&format!("{name}.gain"), config.channels, Init::Ones);
-        let biased = config.arch == Arch::Gpt2;
-        let bias = biased.then(|| self.vector(&format!("{name}.bias"), config.channels, Init::Zeros));
+        let bias = (config.norm == NormKind::Layer)
+            .then(|| self.vector(&format!("{name}.bias"), config.channels, Init::Zeros));
         Norm { gain, bias, eps: config.norm_eps }
     }
 }

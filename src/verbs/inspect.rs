@@ -8,7 +8,7 @@ use crate::rows::data_failure;
 use crate::run::library_failure;
 use clap::Args;
 use kernels::Device;
-use model::{Arch, HeadKind, Tokenizer};
+use model::{HeadKind, Tokenizer};
 use rlhf_core::data::{self, Inspection};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ fn model_directory(dir: &Path, common: &Common) -> Result {
     let loaded = model::load(dir, &Device::Cpu).map_err(library_failure)?;
     let config = loaded.config();
     let parameters: usize = loaded.params.iter().map(|(_, _, shape)| shape.iter().product::<usize>()).sum();
-    let arch = if config.arch == Arch::Gpt2 { "gpt2" } else { "llama" };
+    let arch = config.arch.name();
     let head = if loaded.head() == HeadKind::Lm { "language model" } else { "reward model (one score a token)" };
     let dtypes = dtypes(dir);
     let vocabulary = loading::tokenizer(dir)?.map(|t| t.vocab_size());

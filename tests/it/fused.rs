@@ -3,16 +3,24 @@
 use crate::gpu;
 use autograd::{AdamW, AdamWConfig, Grads, Params, Var, Weights, ops};
 use kernels::{Device, Ids, Rng, Sampling, Segments};
-use model::{Config, GenerateConfig, HeadKind, Transformer, generate};
+use model::{Arch, Config, GenerateConfig, HeadKind, Transformer, generate};
 
 /// Relative difference that the order of f32 sums may make.
 const ROUNDING: f32 = 1e-5;
 /// What a GPU's own exp and tanh may make of it, too.
 const GPU: f32 = 1e-4;
 
-/// One of each kind: learned positions and biases; rotary positions and shared key/value heads.
+/// One of each kind: learned positions and biases; rotary positions and shared key/value heads; a window; norms of
+/// heads; attention and MLP side by side, with heads of which a part turns.
 fn models() -> Vec<(Transformer, Params)> {
-    let configs = [Config::gpt2(61, 40, 2, 24, 3), Config::llama(61, 40, 2, 32, 4, 2)];
+    let of = |arch, kv| Config::new(arch, 61, 40, 2, 32, 4, kv);
+    let configs = [
+        Config::gpt2(61, 40, 2, 24, 3),
+        of(Arch::Llama, 2),
+        Config { window: Some(3), ..of(Arch::Mistral, 2) },
+        of(Arch::Qwen3, 1),
+        of(Arch::GptNeox, 4),
+    ];
     let make = |config: &Config| {
         let (model, mut params) = Transformer::new(config, HeadKind::Lm, Rng::new(11), &Device::Cpu);
         // larger than a fresh model's, so that what it says differs from place to place

@@ -180,21 +180,17 @@ fn check_adamw(loaded: &Loaded, batch: &Batch, json: &Value) -> (f64, f64) {
     (losses, within("gradient norms of ten steps", worst(&norms, &their_norms), 1e-3))
 }
 
+const MODELS: [&str; 5] = ["gpt2", "llama", "qwen2", "qwen3", "gpt_neox"];
+
 #[test]
-fn gpt2_as_in_pytorch() {
-    check_golden("gpt2", &Device::Cpu);
+fn as_in_pytorch() {
+    MODELS.map(|name| check_golden(name, &Device::Cpu));
 }
 
 #[test]
-fn llama_as_in_pytorch() {
-    check_golden("llama", &Device::Cpu);
-}
-
-#[test]
-fn both_as_in_pytorch_on_a_gpu() {
+fn as_in_pytorch_on_a_gpu() {
     if let Some(gpu) = crate::gpu::device() {
-        check_golden("gpt2", &gpu);
-        check_golden("llama", &gpu);
+        MODELS.map(|name| check_golden(name, &gpu));
     }
 }
 

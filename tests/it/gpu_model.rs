@@ -1,11 +1,18 @@
 //! Whole models on a GPU: losses, gradients, optimizer steps and answers as on the CPU.
 use autograd::{AdamW, AdamWConfig, Params, Var, ops};
 use kernels::{Device, Ids, Rng, Sampling, Segments, Tensor};
-use model::{Config, GenerateConfig, HeadKind, Transformer, generate};
+use model::{Arch, Config, GenerateConfig, HeadKind, Transformer, generate};
 
 /// Small, with sizes that fit no tile; grouped heads in the Llama.
-fn configs() -> [Config; 2] {
-    [Config::gpt2(97, 128, 2, 36, 3), Config::llama(101, 128, 2, 48, 4, 2)]
+fn configs() -> [Config; 5] {
+    let of = |arch, kv| Config::new(arch, 101, 128, 2, 48, 4, kv);
+    [
+        Config::gpt2(97, 128, 2, 36, 3),
+        of(Arch::Llama, 2),
+        Config { window: Some(9), ..of(Arch::Mistral, 2) },
+        of(Arch::Qwen3, 1),
+        Config { heads: kernels::Heads { q: 3, kv: 3, dim: 16 }, ..of(Arch::GptNeox, 3) },
+    ]
 }
 
 fn on(device: &Device, config: &Config) -> (Transformer, Params) {

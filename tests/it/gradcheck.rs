@@ -35,6 +35,7 @@ fn one_element_rows() -> Vec<Row> {
     [
         one("exp", ops::exp),
         one("gelu", ops::gelu),
+        one("gelu_erf", ops::gelu_erf),
         one("log_sigmoid", ops::log_sigmoid),
         one("neg", ops::neg),
         one("neg", |x| -x),
@@ -116,8 +117,15 @@ fn attention_rows() -> Vec<Row> {
         let inv_freq: Vec<f64> = (0..dim / 2).map(|i| 0.3f64.powi(i as i32)).collect();
         let table = Tensor::new(&[8, dim], rope_table(8, &inv_freq));
         let positions = segments.positions().clone();
+        let (narrow, part) = (segments.within(Some(2)), Tensor::new(&[8, 2], rope_table(8, &[0.7])));
+        let positions2 = positions.clone();
         rows.push(row("attention", vec![qkv.clone()], move |v| ops::attention(&v[0], &segments, heads)));
-        rows.push(row("rope", vec![qkv], move |v| ops::rope(&v[0], &table, &positions, heads)));
+        rows.push(row("attention", vec![qkv.clone()], move |v| ops::attention(&v[0], &narrow, heads)));
+        rows.push(row("rope", vec![qkv.clone()], move |v| ops::rope(&v[0], &table, &positions, heads)));
+        rows.push(row("rope", vec![qkv.clone()], move |v| ops::rope(&v[0], &part, &positions2, heads)));
+        let gains = [normal("q_gain", &[dim]), normal("k_gain", &[dim])];
+        let inputs = [vec![qkv], gains.to_vec()].concat();
+        rows.push(row("head_norm", inputs, move |v| ops::head_norm(&v[0], &v[1], &v[2], heads, 1e-5)));
     }
     rows
 }

@@ -15,6 +15,11 @@ pub fn gelu(x: &Var) -> Var {
     activation("gelu", Unary::Gelu, Binary::GeluBack, x)
 }
 
+/// Gelu by its definition, with the error function: `gelu` of PyTorch.
+pub fn gelu_erf(x: &Var) -> Var {
+    activation("gelu_erf", Unary::GeluErf, Binary::GeluErfBack, x)
+}
+
 /// x·σ(x)
 pub fn silu(x: &Var) -> Var {
     activation("silu", Unary::Silu, Binary::SiluBack, x)

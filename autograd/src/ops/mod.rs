@@ -13,12 +13,12 @@ mod logprob;
 mod norm;
 mod reduce;
 
-pub use activation::{exp, gelu, log_sigmoid, sigmoid, silu, square, swiglu};
+pub use activation::{exp, gelu, gelu_erf, log_sigmoid, sigmoid, silu, square, swiglu};
 pub use arithmetic::{add, clamp, max, min, mul, neg, reshape, scale, shift, sub};
 pub use attention::{attention, rope};
 pub use dropout::dropout;
 pub use embed::embed;
 pub use linear::{linear, linear_in, linear_stored};
 pub use logprob::{entropy, logprob};
-pub use norm::{layer_norm, rms_norm};
+pub use norm::{head_norm, layer_norm, rms_norm};
 pub use reduce::{dot, sum};

@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let end = min(p.n, (group.x + 1u) * ROWS);
     for (var head = g * share; head < (g + 1u) * share; head++) {
         for (var t0 = group.x * ROWS; t0 < p.n; t0 += KEYS) {
-            if (first[t0] >= end) { break; }    // a later segment: sees none of these keys
+            if (first[t0] >= end) { break; }    // a later segment, or too far on: sees none of these keys
             let count = min(KEYS, p.n - t0);
             for (var i = lane; i < count * D4; i += ROWS) {
                 ta[i] = head4(query_at(t0 + i / D4, head), i % D4);

@@ -1,6 +1,7 @@
-// y[n] = attention of token n to keys 0..=positions[n] of its slot in the cache [slots, T, G·D].
+// y[n] = attention of token n to keys 0..=positions[n] of its slot in the cache [slots, T, G·D], at most to the
+// last `window` of them.
 // A workgroup is one token and one query head: lanes share the keys, then the channels.
-struct Params { n: u32, q: u32, kv: u32, t: u32, scale: f32 }
+struct Params { n: u32, q: u32, kv: u32, t: u32, scale: f32, window: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;
 @group(0) @binding(2) var<storage, read> k: array<f32>;
@@ -29,7 +30,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) grid: vec3u, 
     var most = FAR;
     var sum = 0.0;
     var acc: array<f32, OWN>;
-    for (var t0 = 0u; t0 < keys; t0 += THREADS) {
+    for (var t0 = keys - min(keys, p.window); t0 < keys; t0 += THREADS) {
         let key = t0 + lane;
         var s = FAR;
         if (key < keys) {

@@ -3,7 +3,7 @@
 struct Params { n: u32, q: u32, kv: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;
-@group(0) @binding(2) var<storage, read> first: array<u32>;     // first row of each row's segment
+@group(0) @binding(2) var<storage, read> first: array<u32>;     // first row that each row sees
 
 const ROWS = 64u;
 const D4 = (D + 3u) / 4u;

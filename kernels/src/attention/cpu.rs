@@ -35,36 +35,44 @@ fn padded(t: usize) -> usize {
     t.next_multiple_of(LANES)
 }
 
+/// The first position that one at `i` sees: itself and `window` - 1 before it.
+fn first_seen(i: usize, window: usize) -> usize {
+    (i + 1).saturating_sub(window)
+}
+
 /// What the queries of one head look at: keys transposed [D, T], values [T, D].
 struct Seen<'a> {
     keys: Pooled,
     values: Matrix<'a>,
     t: usize,
     d: usize,
+    window: usize,
     scale: f32,
 }
 
 impl<'a> Seen<'a> {
-    fn new(keys: Matrix, values: Matrix<'a>, t: usize, heads: Heads) -> Seen<'a> {
-        Seen { keys: transposed(keys, t, heads.dim), values, t, d: heads.dim, scale: scale(heads) }
+    fn new(keys: Matrix, values: Matrix<'a>, t: usize, heads: Heads, window: usize) -> Seen<'a> {
+        Seen { keys: transposed(keys, t, heads.dim), values, t, d: heads.dim, window, scale: scale(heads) }
     }
 
     /// y of queries at the last positions 0..T, and their log-sum-exps, given to `lse` with their row.
     fn attend(&self, q: Matrix, mut y: Block, mut lse: impl FnMut(usize, f32)) {
         let [count, d] = y.size();
         let before = self.t - count;
-        let keys = Matrix::new(&self.keys, padded(self.t));
         let mut scores = Pooled::from(pool::take(QUERIES.min(count) * padded(self.t)));
         for from in (0..count).step_by(QUERIES) {
             let n = QUERIES.min(count - from);
-            let to = before + from + n; // positions that the last of these queries sees
-            let width = padded(to);
+            let first = first_seen(before + from, self.window);
+            let seen = before + from + n - first; // positions that these queries see between them
+            let width = padded(seen);
             let p = &mut scores[..n * width];
             let q = Matrix::new(&q.data[from * q.row..], q.row);
-            gemm_here(self.d, q, keys, Start::Zero, Block::new(p, to, width)); // [n, D] [D, to]
+            let keys = Matrix::new(&self.keys[first..], padded(self.t));
+            let values = Matrix::new(&self.values.data[first * self.values.row..], self.values.row);
+            gemm_here(self.d, q, keys, Start::Zero, Block::new(p, seen, width)); // [n, D] [D, seen]
             let (mut sums, mut lses) = ([1.0; QUERIES], [0.0; QUERIES]);
-            exp_rows(p, width, before + from, self.scale, &mut sums, &mut lses);
-            gemm_here(to, Matrix::new(p, width), self.values, Start::Zero, y.part(from..from + n, 0..d)); // [n, to] [to, D]
+            exp_rows(p, width, before + from - first, self.window, self.scale, &mut sums, &mut lses);
+            gemm_here(seen, Matrix::new(p, width), values, Start::Zero, y.part(from..from + n, 0..d)); // [n, seen] [seen, D]
             for r in 0..n {
                 let divide = 1.0 / sums[r];
                 y.row(from + r).iter_mut().for_each(|y| *y *= divide);
@@ -74,7 +82,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-pub fn attention(qkv: &[f32], starts: &[u32], heads: Heads, y: &mut [f32], lse: &mut [f32]) {
+pub fn attention(qkv: &[f32], starts: &[u32], window: usize, heads: Heads, y: &mut [f32], lse: &mut [f32]) {
     let (d, w) = (heads.dim, heads.qkv());
     let parts: Vec<_> = (0..heads.q).map(|h| [(0, h * d..(h + 1) * d), (1, h..h + 1)]).collect();
     par::grid(starts, [(y, heads.q * d), (lse, heads.q)], &parts, |rows, h, [y, mut lse]| {
@@ -84,13 +92,22 @@ pub fn attention(qkv: &[f32], starts: &[u32], heads: Heads, y: &mut [f32], lse: 
         let g = heads.kv_of(h);
         let keys = columns(qkv, w, &rows, (heads.q + g) * d);
         let values = columns(qkv, w, &rows, (heads.q + heads.kv + g) * d);
-        let seen = Seen::new(keys, values, rows.len(), heads);
+        let seen = Seen::new(keys, values, rows.len(), heads, window);
         seen.attend(columns(qkv, w, &rows, h * d), y, |row, value| lse.row(row)[0] = value);
     });
 }
 
 /// In the forward pass: s = scale·q·k, p = exp(s − lse), y = Σ p·v.
-pub fn attention_back(dy: &[f32], qkv: &[f32], y: &[f32], lse: &[f32], starts: &[u32], heads: Heads, dqkv: &mut [f32]) {
+pub fn attention_back(
+    dy: &[f32],
+    qkv: &[f32],
+    y: &[f32],
+    lse: &[f32],
+    starts: &[u32],
+    window: usize,
+    heads: Heads,
+    dqkv: &mut [f32],
+) {
     let (d, w, group) = (heads.dim, heads.qkv(), heads.q / heads.kv);
     let out = heads.q * d;
     // A task owns a key/value head and the queries that read it.
@@ -114,22 +131,24 @@ pub fn attention_back(dy: &[f32], qkv: &[f32], y: &[f32], lse: &[f32], starts: &
             let (q, dy, y) =
                 (columns(qkv, w, &rows, h * d), columns(dy, out, &rows, h * d), columns(y, out, &rows, h * d));
             for from in (0..t).step_by(QUERIES) {
-                let to = t.min(from + QUERIES);
-                let (width, n) = (padded(to), to - from);
+                let (first, to) = (first_seen(from, window), t.min(from + QUERIES));
+                let (seen, n) = (to - first, to - from);
+                let width = padded(seen);
                 let (p, ds) = (&mut p[..n * width], &mut ds[..n * width]);
                 let (q, dy) = (Matrix::new(&q.data[from * w..], w), Matrix::new(&dy.data[from * out..], out));
-                gemm_here(d, q, Matrix::new(&keys, padded(t)), Start::Zero, Block::new(p, to, width));
-                gemm_here(d, dy, Matrix::new(&values, padded(t)), Start::Zero, Block::new(ds, to, width)); // dp = dy vᵀ
+                gemm_here(d, q, Matrix::new(&keys[first..], padded(t)), Start::Zero, Block::new(p, seen, width));
+                gemm_here(d, dy, Matrix::new(&values[first..], padded(t)), Start::Zero, Block::new(ds, seen, width)); // dp = dy vᵀ
                 let mut of_row = [(0.0, 0.0); QUERIES];
                 for (r, of_row) in of_row[..n].iter_mut().enumerate() {
                     let (dy, y) = (&dy.data[r * out..][..d], &y.data[(from + r) * out..][..d]);
                     *of_row = (lse[(rows.start + from + r) * heads.q + h], sum_of_pairs(dy, y, |dy, y| dy * y));
                 }
-                back_rows(p, ds, width, from, scale(heads), &of_row);
+                back_rows(p, ds, width, from - first, window, scale(heads), &of_row);
                 let (p, ds) = (Matrix::new(p, width), Matrix::new(ds, width));
-                gemm_here(n, p.transposed(), dy, Start::Old, dv.part(0..to, 0..d)); // dv += pᵀ dy
-                gemm_here(n, ds.transposed(), q, Start::Old, dk.part(0..to, 0..d)); // dk += dsᵀ q
-                gemm_here(to, ds, k, Start::Zero, dq.part(from..to, i * d..(i + 1) * d)); // dq = ds k
+                let k = Matrix::new(&k.data[first * w..], w);
+                gemm_here(n, p.transposed(), dy, Start::Old, dv.part(first..to, 0..d)); // dv += pᵀ dy
+                gemm_here(n, ds.transposed(), q, Start::Old, dk.part(first..to, 0..d)); // dk += dsᵀ q
+                gemm_here(seen, ds, k, Start::Zero, dq.part(from..to, i * d..(i + 1) * d)); // dq = ds k
             }
         }
     });
@@ -155,6 +174,7 @@ pub fn attention_cached(
     positions: &[u32],
     context: usize,
     heads: Heads,
+    window: usize,
     y: &mut [f32],
 ) {
     let (d, width, w) = (heads.dim, heads.kv * heads.dim, heads.qkv());
@@ -167,20 +187,21 @@ pub fn attention_cached(
     let parts: Vec<_> = (0..heads.q).map(|h| [(0, h * d..(h + 1) * d)]).collect();
     par::grid(&runs, [(y, heads.q * d)], &parts, |rows, h, [y]| {
         let Some(&last) = positions[rows.clone()].last() else { return };
-        let (seen, slot) = (last as usize + 1, slots[rows.start] as usize * context);
-        let column = heads.kv_of(h) * d;
-        let [keys, values] = [k, v].map(|x| columns(x, width, &(slot..slot + seen), column));
-        Seen::new(keys, values, seen, heads).attend(columns(qkv, w, &rows, h * d), y, |_, _| ());
+        let (first, slot) = (first_seen(positions[rows.start] as usize, window), slots[rows.start] as usize * context);
+        let (seen, column) = (last as usize + 1 - first, heads.kv_of(h) * d);
+        let [keys, values] = [k, v].map(|x| columns(x, width, &(slot + first..slot + first + seen), column));
+        Seen::new(keys, values, seen, heads, window).attend(columns(qkv, w, &rows, h * d), y, |_, _| ());
     });
 }
 
 per_level! {
     /// Row r holds the raw scores of query `first` + r. Turns them into exp(scale·s − top), zero beyond the query
-    /// itself, and returns the sum and the log-sum-exp of each row.
-    fn exp_rows(scores: &mut [f32], width: usize, first: usize, scale: f32, sums: &mut [f32; QUERIES], lses: &mut [f32; QUERIES]) {
+    /// itself and before its window, and returns the sum and the log-sum-exp of each row.
+    fn exp_rows(scores: &mut [f32], width: usize, first: usize, window: usize, scale: f32, sums: &mut [f32; QUERIES], lses: &mut [f32; QUERIES]) {
         let mut tops = [0.0; QUERIES];
         for (r, row) in scores.chunks_exact_mut(width).enumerate() {
             row[first + r + 1..].fill(f32::NEG_INFINITY);
+            row[..first_seen(first + r, window)].fill(f32::NEG_INFINITY);
             (tops[r], sums[r]) = softmax(row, scale);
         }
         for r in 0..QUERIES {
@@ -189,11 +210,14 @@ per_level! {
     }
 
     /// p: raw scores → exp(scale·s − lse). ds: dp → p·(dp − delta)·scale. `of_row` is (lse, delta).
-    fn back_rows(p: &mut [f32], ds: &mut [f32], width: usize, first: usize, scale: f32, of_row: &[(f32, f32)]) {
+    fn back_rows(p: &mut [f32], ds: &mut [f32], width: usize, first: usize, window: usize, scale: f32, of_row: &[(f32, f32)]) {
         let rows = p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width));
         for (r, ((p, ds), &(lse, delta))) in rows.zip(of_row).enumerate() {
             p[first + r + 1..].fill(f32::NEG_INFINITY);
             ds[first + r + 1..].fill(0.0);
+            let before = first_seen(first + r, window);
+            p[..before].fill(f32::NEG_INFINITY);
+            ds[..before].fill(0.0);
             for (p, ds) in p.as_chunks_mut::<LANES>().0.iter_mut().zip(ds.as_chunks_mut::<LANES>().0) {
                 for i in 0..LANES {
                     p[i] = exp(p[i] * scale - lse);
@@ -232,24 +256,28 @@ mod tests {
         Heads { q: 3, kv: 1, dim: 33 },
     ];
 
+    const WIDE: usize = u32::MAX as usize;
+
     #[test]
     fn forward_and_backward_on_ragged_batches() {
         crate::cpu::simd::each_level(|level| {
             for heads in HEADS {
-                for starts in [&[0, 1][..], &[0, 5, 5, 30, 31, 131]] {
+                for (starts, window) in
+                    [(&[0, 1][..], WIDE), (&[0, 5, 5, 30, 31, 131], WIDE), (&[0, 5, 5, 30, 31, 131], 7), (&[0, 131], 1)]
+                {
                     let n = *starts.last().unwrap() as usize;
                     let (qkv, dy) = (noise(n * heads.qkv(), 1), noise(n * heads.q * heads.dim, 2));
                     let qkv: Vec<f32> = qkv.iter().map(|x| 3.0 * x).collect();
                     let (mut y, mut lse) = (vec![f32::NAN; dy.len()], vec![0.0; n * heads.q]);
                     let (mut y64, mut lse64) = (vec![0.0; dy.len()], vec![0.0; n * heads.q]);
-                    attention(&qkv, starts, heads, &mut y, &mut lse);
-                    plain::attention(&wide(&qkv), starts, heads, &mut y64, &mut lse64);
+                    attention(&qkv, starts, window, heads, &mut y, &mut lse);
+                    plain::attention(&wide(&qkv), starts, window, heads, &mut y64, &mut lse64);
                     close(&format!("{level:?} y {heads:?}"), &y, &y64, 1e-5);
                     close(&format!("{level:?} lse {heads:?}"), &lse, &lse64, 1e-5);
 
                     let (mut dqkv, mut want) = (vec![f32::NAN; qkv.len()], vec![0.0; qkv.len()]);
-                    attention_back(&dy, &qkv, &y, &lse, starts, heads, &mut dqkv);
-                    plain::attention_back(&wide(&dy), &wide(&qkv), &y64, &lse64, starts, heads, &mut want);
+                    attention_back(&dy, &qkv, &y, &lse, starts, window, heads, &mut dqkv);
+                    plain::attention_back(&wide(&dy), &wide(&qkv), &y64, &lse64, starts, window, heads, &mut want);
                     close(&format!("{level:?} dqkv {heads:?}"), &dqkv, &want, 5e-5);
                 }
             }
@@ -265,10 +293,12 @@ mod tests {
                 let qkv = noise(7 * heads.qkv(), 1);
                 let (k, v) = (noise(3 * context * width, 2), noise(3 * context * width, 3));
                 let (mut y, mut want) = (vec![f32::NAN; 7 * heads.q * heads.dim], vec![0.0; 7 * heads.q * heads.dim]);
-                attention_cached(&qkv, &k, &v, &slots, &positions, context, heads, &mut y);
-                let (k, v) = (wide(&k), wide(&v));
-                plain::attention_cached(&wide(&qkv), &k, &v, &slots, &positions, context, heads, &mut want);
-                close(&format!("{level:?} {heads:?}"), &y, &want, 1e-5);
+                for window in [WIDE, 8, 1] {
+                    attention_cached(&qkv, &k, &v, &slots, &positions, context, heads, window, &mut y);
+                    let (k, v) = (wide(&k), wide(&v));
+                    plain::attention_cached(&wide(&qkv), &k, &v, &slots, &positions, context, heads, window, &mut want);
+                    close(&format!("{level:?} {heads:?}"), &y, &want, 1e-5);
+                }
             }
         });
     }

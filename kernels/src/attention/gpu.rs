@@ -99,6 +99,7 @@ pub fn attention_cached(
     slots: &Ids,
     positions: &Ids,
     heads: Heads,
+    window: usize,
 ) -> Tensor {
     let (n, [_, context, _]) = (slots.len(), k.dims());
     let y = g.array(&[n, heads.q * heads.dim]);
@@ -106,6 +107,6 @@ pub fn attention_cached(
     let args = [read(qkv), read(k), read(v), read_buffer(&slots), read_buffer(&positions), write(&y)];
     let [n32, q, kv, scale] = params(n, heads);
     let consts = [("D", heads.dim as u32), ("THREADS", 64)];
-    g.run(&cached(&consts), row_groups(n * heads.q), &[n32, q, kv, context as u32, scale], &args);
+    g.run(&cached(&consts), row_groups(n * heads.q), &[n32, q, kv, context as u32, scale, window as u32], &args);
     y
 }

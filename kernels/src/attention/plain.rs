@@ -15,6 +15,11 @@ fn scale<F: Float>(heads: Heads) -> F {
     F::of(1.0 / (heads.dim as f64).sqrt())
 }
 
+/// The first position that one at `i` sees through a window: itself and `window` - 1 before it.
+fn first(i: usize, window: usize) -> usize {
+    (i + 1).saturating_sub(window)
+}
+
 /// Softmax of `scores` in place; returns their log-sum-exp.
 fn softmax<F: Float>(scores: &mut [F]) -> F {
     let top = scores.iter().copied().fold(scores[0], F::max);
@@ -29,7 +34,7 @@ fn softmax<F: Float>(scores: &mut [F]) -> F {
     top + sum.ln()
 }
 
-pub fn attention<F: Float>(qkv: &[F], starts: &[u32], heads: Heads, y: &mut [F], lse: &mut [F]) {
+pub fn attention<F: Float>(qkv: &[F], starts: &[u32], window: usize, heads: Heads, y: &mut [F], lse: &mut [F]) {
     let (d, w) = (heads.dim, heads.qkv());
     y.fill(F::of(0.0));
     for bounds in starts.windows(2) {
@@ -38,10 +43,12 @@ pub fn attention<F: Float>(qkv: &[F], starts: &[u32], heads: Heads, y: &mut [F],
             for h in 0..heads.q {
                 let (q, k, v) = columns(heads, h);
                 let query = &qkv[i * w + q..][..d];
-                let mut p: Vec<F> = (start..=i).map(|j| dot(query, &qkv[j * w + k..][..d]) * scale(heads)).collect();
+                let seen = start.max(first(i, window))..=i;
+                let score = |j| dot(query, &qkv[j * w + k..][..d]) * scale(heads);
+                let mut p: Vec<F> = seen.clone().map(score).collect();
                 lse[i * heads.q + h] = softmax(&mut p);
                 let y = &mut y[(i * heads.q + h) * d..][..d];
-                for (j, &p) in (start..=i).zip(&p) {
+                for (j, &p) in seen.zip(&p) {
                     for c in 0..d {
                         y[c] += p * qkv[j * w + v + c];
                     }
@@ -52,7 +59,16 @@ pub fn attention<F: Float>(qkv: &[F], starts: &[u32], heads: Heads, y: &mut [F],
 }
 
 /// In the forward pass: s = scale·q·k, p = exp(s − lse), y = Σ p·v.
-pub fn attention_back<F: Float>(dy: &[F], qkv: &[F], y: &[F], lse: &[F], starts: &[u32], heads: Heads, dqkv: &mut [F]) {
+pub fn attention_back<F: Float>(
+    dy: &[F],
+    qkv: &[F],
+    y: &[F],
+    lse: &[F],
+    starts: &[u32],
+    window: usize,
+    heads: Heads,
+    dqkv: &mut [F],
+) {
     let (d, w) = (heads.dim, heads.qkv());
     dqkv.fill(F::of(0.0));
     for bounds in starts.windows(2) {
@@ -63,7 +79,7 @@ pub fn attention_back<F: Float>(dy: &[F], qkv: &[F], y: &[F], lse: &[F], starts:
                 let out = (i * heads.q + h) * d;
                 let dy = &dy[out..][..d];
                 let delta = dot(dy, &y[out..][..d]);
-                for j in start..=i {
+                for j in start.max(first(i, window))..=i {
                     let score = dot(&qkv[i * w + q..][..d], &qkv[j * w + k..][..d]) * scale(heads);
                     let p = (score - lse[i * heads.q + h]).exp();
                     let dp = dot(dy, &qkv[j * w + v..][..d]);
@@ -105,6 +121,7 @@ pub fn attention_cached<F: Float>(
     positions: &[u32],
     context: usize,
     heads: Heads,
+    window: usize,
     y: &mut [F],
 ) {
     let (d, width, w) = (heads.dim, heads.kv * heads.dim, heads.qkv());
@@ -114,7 +131,7 @@ pub fn attention_cached<F: Float>(
         for h in 0..heads.q {
             let query = &row[h * d..][..d];
             let at = |j: usize| (slot + j) * width + heads.kv_of(h) * d;
-            let seen = 0..=positions[n] as usize;
+            let seen = first(positions[n] as usize, window)..=positions[n] as usize;
             let mut p: Vec<F> = seen.clone().map(|j| dot(query, &k[at(j)..][..d]) * scale(heads)).collect();
             softmax(&mut p);
             let y = &mut y[(n * heads.q + h) * d..][..d];

@@ -37,6 +37,7 @@ per_level! {
             Unary::Square => each(x, y, |x| x * x),
             Unary::Sigmoid => each(x, y, sigmoid),
             Unary::Gelu => each(x, y, gelu),
+            Unary::GeluErf => each(x, y, |x| x * normal_cdf(x)),
             Unary::Silu => each(x, y, silu),
             Unary::Scale => each(x, y, |x| p0 * x),
             Unary::Shift => each(x, y, |x| x + p0),
@@ -61,6 +62,7 @@ per_level! {
             Binary::Min => each_pair(a, b, y, |a, b| if a < b { a } else { b }),
             Binary::Max => each_pair(a, b, y, |a, b| if a > b { a } else { b }),
             Binary::GeluBack => each_pair(a, b, y, gelu_back),
+            Binary::GeluErfBack => each_pair(a, b, y, gelu_erf_back),
             Binary::SiluBack => each_pair(a, b, y, silu_back),
             Binary::SquareBack => each_pair(a, b, y, |dy, x| (dy + dy) * x),
             _ => {
@@ -98,6 +100,26 @@ fn gelu(x: f32) -> f32 {
 fn gelu_back(dy: f32, x: f32) -> f32 {
     let s = sigmoid(TWO_A * (x + B * x * x * x));
     dy * (s + x * s * (1.0 - s) * TWO_A * (1.0 + 3.0 * B * x * x))
+}
+
+/// Φ(x) by its upper tail (Abramowitz & Stegun 7.1.26): off by less than 1e-7.
+#[inline(always)]
+fn normal_cdf(x: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.231_641_89 * x.abs());
+    let mut poly = 1.061_405_4 * t - 1.453_152;
+    poly = poly * t + 1.421_413_7;
+    poly = poly * t - 0.284_496_74;
+    poly = poly * t + 0.254_829_6;
+    let tail = 0.5 * poly * t * exp(-0.5 * x * x);
+    if x < 0.0 { tail } else { 1.0 - tail }
+}
+
+/// 1/√(2π)
+const PEAK: f32 = 0.398_942_3;
+
+#[inline(always)]
+fn gelu_erf_back(dy: f32, x: f32) -> f32 {
+    dy * (normal_cdf(x) + x * PEAK * exp(-0.5 * x * x))
 }
 
 #[inline(always)]
@@ -159,5 +181,7 @@ mod tests {
         assert_eq!(y, [0.0, 0.0, 100.0, 1e30, 0.0]);
         map(Unary::Gelu, &x[1..], [0.0; 2], &mut y[1..]);
         assert_eq!(y[1..3], [0.0, 100.0]);
+        map(Unary::GeluErf, &x[1..], [0.0; 2], &mut y[1..]);
+        assert_eq!(y[1..], [0.0, 100.0, 1e30, 0.0]);
     }
 }

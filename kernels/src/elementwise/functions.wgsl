@@ -22,6 +22,18 @@ fn gelu_slope(x: f32) -> f32 {
     return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * 0.7978845608 * (1.0 + 0.134145 * x * x);
 }
 
+// Φ(x) by its upper tail (Abramowitz & Stegun 7.1.26): off by less than 1e-7
+fn normal_cdf(x: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.2316418882 * abs(x));
+    let poly = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+    let tail = 0.5 * poly * exp(-0.5 * x * x);
+    return select(1.0 - tail, tail, x < 0.0);
+}
+
+fn gelu_erf_slope(x: f32) -> f32 {
+    return normal_cdf(x) + x * 0.3989422804 * exp(-0.5 * x * x);
+}
+
 fn silu_slope(x: f32) -> f32 {
     let s = 1.0 / (1.0 + exp(-x));
     return s * (1.0 + x * (1.0 - s));

@@ -12,6 +12,8 @@ pub enum Unary {
     LogSigmoid,
     /// GPT-2's GELU: ½x(1 + tanh(√(2/π)(x + 0.044715x³)))
     Gelu,
+    /// The GELU of its definition, x·Φ(x) with Φ the normal distribution (Hendrycks & Gimpel 2016)
+    GeluErf,
     /// x·σ(x)
     Silu,
     /// p0·x
@@ -32,6 +34,7 @@ pub enum Binary {
     Max,
     LogSigmoidBack,
     GeluBack,
+    GeluErfBack,
     SiluBack,
     /// dy where p0 <= x <= p1
     ClampBack,
@@ -85,6 +88,33 @@ pub fn gelu_slope<F: Float>(x: F) -> F {
     F::of(0.5) * (one::<F>() + t) + F::of(0.5) * x * (one::<F>() - t * t) * inner
 }
 
+/// Φ(x) = ½ + φ(x)·(x + x³/3 + x⁵/(3·5) + …): all terms of a sign, so nothing cancels (Marsaglia 2004).
+fn normal_cdf<F: Float>(x: F) -> F {
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        term = term * x * x / F::of((2 * n + 1) as f64);
+        sum += term;
+    }
+    match x.to_f64() {
+        x if x < -8.0 => F::of(0.0),
+        x if x > 8.0 => one(),
+        _ => F::of(0.5) + normal_density(x) * sum,
+    }
+}
+
+/// φ(x)
+fn normal_density<F: Float>(x: F) -> F {
+    F::of(1.0 / std::f64::consts::TAU.sqrt()) * (F::of(-0.5) * x * x).exp()
+}
+
+pub fn gelu_erf<F: Float>(x: F) -> F {
+    x * normal_cdf(x)
+}
+
+pub fn gelu_erf_slope<F: Float>(x: F) -> F {
+    normal_cdf(x) + x * normal_density(x)
+}
+
 pub fn silu<F: Float>(x: F) -> F {
     x * sigmoid(x)
 }
@@ -114,13 +144,14 @@ macro_rules! row2 {
 }
 
 impl Unary {
-    pub const ALL: [Unary; 10] = [
+    pub const ALL: [Unary; 11] = [
         Unary::Neg,
         Unary::Exp,
         Unary::Square,
         Unary::Sigmoid,
         Unary::LogSigmoid,
         Unary::Gelu,
+        Unary::GeluErf,
         Unary::Silu,
         Unary::Scale,
         Unary::Shift,
@@ -137,6 +168,7 @@ impl Unary {
                 row1!("log_sigmoid", |x, _| log_sigmoid(x), "min(x, 0.0) - log1p(exp(-abs(x)))")
             }
             Unary::Gelu => row1!("gelu", |x, _| gelu(x), "gelu(x)"),
+            Unary::GeluErf => row1!("gelu_erf", |x, _| gelu_erf(x), "x * normal_cdf(x)"),
             Unary::Silu => row1!("silu", |x, _| silu(x), "x / (1.0 + exp(-x))"),
             Unary::Scale => row1!("scale", |x, p| p[0] * x, "p0 * x"),
             Unary::Shift => row1!("shift", |x, p| x + p[0], "x + p0"),
@@ -146,7 +178,7 @@ impl Unary {
 }
 
 impl Binary {
-    pub const ALL: [Binary; 11] = [
+    pub const ALL: [Binary; 12] = [
         Binary::Add,
         Binary::Sub,
         Binary::Mul,
@@ -154,6 +186,7 @@ impl Binary {
         Binary::Max,
         Binary::LogSigmoidBack,
         Binary::GeluBack,
+        Binary::GeluErfBack,
         Binary::SiluBack,
         Binary::ClampBack,
         Binary::LessEqual,
@@ -171,6 +204,9 @@ impl Binary {
                 row2!("log_sigmoid_back", |dy, x, _| dy * sigmoid(-x), "a / (1.0 + exp(b))")
             }
             Binary::GeluBack => row2!("gelu_back", |dy, x, _| dy * gelu_slope(x), "a * gelu_slope(b)"),
+            Binary::GeluErfBack => {
+                row2!("gelu_erf_back", |dy, x, _| dy * gelu_erf_slope(x), "a * gelu_erf_slope(b)")
+            }
             Binary::SiluBack => row2!("silu_back", |dy, x, _| dy * silu_slope(x), "a * silu_slope(b)"),
             Binary::ClampBack => row2!("clamp_back", clamp_back, "select(0.0, a, p0 <= b && b <= p1)"),
             Binary::LessEqual => row2!("less_equal", |a, b, _| less_equal(a, b), "select(0.0, 1.0, a <= b)"),

@@ -177,6 +177,7 @@ pub fn sources() -> Vec<(String, String)> {
         crate::adamw::gpu::sources(),
         crate::attention::gpu::sources(),
         crate::bf16::gpu::sources(),
+        crate::columns::gpu::sources(),
         crate::elementwise::gpu::sources(),
         crate::embed::gpu::sources(),
         crate::logprob::gpu::sources(),

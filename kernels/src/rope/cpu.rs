@@ -3,21 +3,30 @@ use crate::Heads;
 use crate::cpu::par;
 use crate::cpu::simd::per_level;
 
-pub fn rope(qkv: &[f32], table: &[f32], positions: &[u32], heads: Heads, backwards: bool, y: &mut [f32]) {
+pub fn rope(
+    qkv: &[f32],
+    table: &[f32],
+    turned: usize,
+    positions: &[u32],
+    heads: Heads,
+    backwards: bool,
+    y: &mut [f32],
+) {
     let width = heads.qkv();
     par::rows(positions.len(), par::grain(2 * width), [(y, width)], |range, [y]| {
-        rope_rows(&qkv[range.start * width..range.end * width], table, &positions[range], heads, backwards, y);
+        rope_rows(&qkv[range.start * width..range.end * width], table, turned, &positions[range], heads, backwards, y);
     });
 }
 
 per_level! {
-    fn rope_rows(qkv: &[f32], table: &[f32], positions: &[u32], heads: Heads, backwards: bool, y: &mut [f32]) {
-        let (d, half, width) = (heads.dim, heads.dim / 2, heads.qkv());
+    fn rope_rows(qkv: &[f32], table: &[f32], turned: usize, positions: &[u32], heads: Heads, backwards: bool, y: &mut [f32]) {
+        let (d, half, width) = (heads.dim, turned / 2, heads.qkv());
         let sign = if backwards { -1.0 } else { 1.0 };
         for ((x, y), &position) in qkv.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(positions) {
-            let (cos, sin) = table[position as usize * d..][..d].split_at(half);
+            let (cos, sin) = table[position as usize * turned..][..turned].split_at(half);
             let rotated = (heads.q + heads.kv) * d;
             for (x, y) in x[..rotated].chunks_exact(d).zip(y[..rotated].chunks_exact_mut(d)) {
+                y[turned..].copy_from_slice(&x[turned..]);
                 let ((a, b), (ya, yb)) = (x.split_at(half), y.split_at_mut(half));
                 for j in 0..half {
                     let s = sign * sin[j];
@@ -39,16 +48,16 @@ mod tests {
     #[test]
     fn both_ways() {
         crate::cpu::simd::each_level(|level| {
-            for heads in [Heads { q: 1, kv: 1, dim: 2 }, Heads { q: 4, kv: 2, dim: 12 }, Heads { q: 3, kv: 1, dim: 64 }]
-            {
-                let frequencies: Vec<f64> = (0..heads.dim / 2).map(|i| 0.7f64.powi(i as i32)).collect();
+            for (q, kv, dim, turned) in [(1, 1, 2, 2), (4, 2, 12, 12), (3, 1, 64, 64), (3, 1, 64, 16), (2, 2, 7, 4)] {
+                let heads = Heads { q, kv, dim };
+                let frequencies: Vec<f64> = (0..turned / 2).map(|i| 0.7f64.powi(i as i32)).collect();
                 let table = rope_table(50, &frequencies);
                 let positions: Vec<u32> = (0..70).map(|i| i * 7 % 50).collect();
                 let qkv = noise(70 * heads.qkv(), 1);
                 for backwards in [false, true] {
                     let (mut y, mut want) = (vec![0.0; qkv.len()], vec![0.0; qkv.len()]);
-                    rope(&qkv, &table, &positions, heads, backwards, &mut y);
-                    plain::rope(&wide(&qkv), &wide(&table), &positions, heads, backwards, &mut want);
+                    rope(&qkv, &table, turned, &positions, heads, backwards, &mut y);
+                    plain::rope(&wide(&qkv), &wide(&table), turned, &positions, heads, backwards, &mut want);
                     close(&format!("{level:?} {heads:?}"), &y, &want, 1e-6);
                 }
             }

@@ -14,7 +14,8 @@ pub fn rope(g: &Arc<Gpu>, qkv: &Tensor, table: &Tensor, positions: &Ids, heads: 
     let y = g.array(qkv.shape());
     let rotated = (heads.q + heads.kv) * heads.dim;
     let sign = if backwards { -1.0f32 } else { 1.0 };
-    let params = [qkv.len(), heads.qkv(), rotated, heads.dim, sign.to_bits() as usize].map(|x| x as u32);
+    let [_, turned] = table.dims();
+    let params = [qkv.len(), heads.qkv(), rotated, heads.dim, turned, sign.to_bits() as usize].map(|x| x as u32);
     let positions = positions.on(g);
     g.run(&ROPE, flat_groups(qkv.len()), &params, &[read(qkv), read(table), read_buffer(&positions), write(&y)]);
     y

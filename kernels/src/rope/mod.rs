@@ -6,8 +6,8 @@ pub mod plain;
 use crate::tensor::same_device;
 use crate::{Device, Heads, Ids, Tensor, cpu::pool};
 
-/// cos, then sin, of position·inv_freq: a row [D/2 + D/2] for each position. Made once, in f64, so that
-/// every device rotates by the same angles. → [positions, D]
+/// cos, then sin, of position·inv_freq: a row for each position. Made once, in f64, so that every device
+/// rotates by the same angles. R/2 frequencies → [positions, R]
 pub fn rope_table(positions: usize, inv_freq: &[f64]) -> Vec<f32> {
     (0..positions)
         .flat_map(|p| {
@@ -17,13 +17,14 @@ pub fn rope_table(positions: usize, inv_freq: &[f64]) -> Vec<f32> {
         .collect()
 }
 
-/// Rotate the query and key heads of each row by its position; values pass through.
-/// qkv [N, (H+2G)·D], table [T, D], positions [N] → [N, (H+2G)·D]. `backwards` rotates the other way,
+/// Rotate the first R numbers of each query and key head by its row's position; the others and the values pass
+/// through. qkv [N, (H+2G)·D], table [T, R], positions [N] → [N, (H+2G)·D]. `backwards` rotates the other way,
 /// which is the gradient.
 #[track_caller]
 pub fn rope(qkv: &Tensor, table: &Tensor, positions: &Ids, heads: Heads, backwards: bool) -> Tensor {
-    let ([n, c], [t, d]) = (qkv.dims(), table.dims());
-    assert!(c == heads.qkv() && d == heads.dim, "rope: qkv {:?}, table {:?}, {heads:?}", qkv.shape(), table.shape());
+    let ([n, c], [t, turned]) = (qkv.dims(), table.dims());
+    let fits = c == heads.qkv() && turned <= heads.dim && turned.is_multiple_of(2);
+    assert!(fits, "rope: qkv {:?}, table {:?}, {heads:?}", qkv.shape(), table.shape());
     assert_eq!(n, positions.len(), "rope: one position a row");
     if let Some(&far) = positions.host().iter().max() {
         assert!((far as usize) < t, "rope: position {far} in a table of {t}");
@@ -31,7 +32,7 @@ pub fn rope(qkv: &Tensor, table: &Tensor, positions: &Ids, heads: Heads, backwar
     match same_device(&[qkv, table]) {
         Device::Cpu => {
             let mut y = pool::take(qkv.len());
-            cpu::rope(qkv.data(), table.data(), positions.host(), heads, backwards, &mut y);
+            cpu::rope(qkv.data(), table.data(), turned, positions.host(), heads, backwards, &mut y);
             Tensor::new(qkv.shape(), y)
         }
         Device::Gpu(g) => gpu::rope(&g, qkv, table, positions, heads, backwards),

@@ -1,11 +1,19 @@
 //! The readable loop.
 use crate::{Float, Heads};
 
-pub fn rope<F: Float>(qkv: &[F], table: &[F], positions: &[u32], heads: Heads, backwards: bool, y: &mut [F]) {
-    let (d, half, width) = (heads.dim, heads.dim / 2, heads.qkv());
+pub fn rope<F: Float>(
+    qkv: &[F],
+    table: &[F],
+    turned: usize,
+    positions: &[u32],
+    heads: Heads,
+    backwards: bool,
+    y: &mut [F],
+) {
+    let (d, half, width) = (heads.dim, turned / 2, heads.qkv());
     y.copy_from_slice(qkv);
     for (row, &position) in y.chunks_mut(width).zip(positions) {
-        let (cos, sin) = table[position as usize * d..][..d].split_at(half);
+        let (cos, sin) = table[position as usize * turned..][..turned].split_at(half);
         for head in row[..(heads.q + heads.kv) * d].chunks_mut(d) {
             for j in 0..half {
                 let (a, b) = (head[j], head[half + j]);

@@ -1,9 +1,9 @@
 //! Model directories: what is saved loads again; what is broken or hostile is refused by name.
-use super::{gpt2, llama, shaken, texts};
+use super::{all, gpt2, llama, shaken, texts};
 use crate::safetensors::{self, Array};
 use crate::{Config, HeadKind, Loaded, Transformer, hf, hf_windows, load, save, score};
 use half::{bf16, f16};
-use kernels::{Device, Rng};
+use kernels::{Device, Ids, Rng, Segments};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -35,9 +35,7 @@ fn refused(dir: &Path, says: &[&str]) {
 
 #[test]
 fn what_is_saved_loads_bit_for_bit() {
-    let untied = Config { tied: false, ..gpt2() };
-    let tied = Config { tied: true, eos: vec![3, 4], ..llama() };
-    for config in [gpt2(), untied, llama(), tied] {
+    for config in all() {
         for head in [HeadKind::Lm, HeadKind::Score] {
             let (dir, model) = saved(&config, head);
             let again = load(dir.path(), &Device::Cpu).unwrap();
@@ -179,10 +177,13 @@ fn what_does_not_fit_is_refused_by_name() {
     refused(dir.path(), &["transformer.wte.weight", "[60, 32]", "[61, 32]"]);
     let dir = lm();
     change(dir.path(), "config.json", "n_positions", json!(1u64 << 40));
-    refused(dir.path(), &["config.json", "absurd"]);
+    refused(dir.path(), &["config.json", "n_positions", "no size"]);
     let dir = lm();
     change(dir.path(), "config.json", "n_inner", json!(1u64 << 29));
     refused(dir.path(), &["parameters"]);
+    let dir = lm();
+    change(dir.path(), "config.json", "logit_scale", json!(0.5));
+    refused(dir.path(), &["config.json", "logit_scale", "not known"]);
     let dir = lm();
     change(dir.path(), "generation_config.json", "eos_token_id", json!([1, 61]));
     refused(dir.path(), &["generation_config.json", "61"]);
@@ -247,9 +248,10 @@ fn mutated_json_never_panics() {
 
 #[test]
 fn the_windows_cover_every_parameter_once() {
-    for config in [gpt2(), llama()] {
+    for config in all() {
         for head in [HeadKind::Lm, HeadKind::Score] {
             let (model, params) = Transformer::new(&config, head, Rng::new(0), &Device::Cpu);
+            assert_eq!(config.parameters(head), Some(params.iter().map(|(_, _, s)| s.iter().product::<usize>()).sum()));
             let windows = hf_windows(&model);
             for (id, name, shape) in params.iter().filter(|(id, ..)| Some(*id) != model.score_bias()) {
                 let mut next = 0;
@@ -259,6 +261,32 @@ fn the_windows_cover_every_parameter_once() {
                 }
                 assert_eq!(next, shape[0], "{name}");
             }
+        }
+    }
+}
+
+/// `DUMP_MODELS=folder` writes a directory for every architecture and head, with what it computes for some tokens
+/// in ours.json: for scripts/check_transformers.py to compare.
+#[test]
+fn dump() {
+    let Ok(folder) = std::env::var("DUMP_MODELS") else { return };
+    for (i, config) in all().into_iter().enumerate() {
+        for head in [HeadKind::Lm, HeadKind::Score] {
+            let dir = Path::new(&folder).join(format!("{i}-{}-{head:?}", config.arch.name()));
+            let (model, params) = shaken(&config, head);
+            save(&dir, &model, &params, None).unwrap();
+            let (texts, w) = (texts(&[1, 20, 48], config.vocab), params.frozen());
+            let rows = |text: &Vec<u32>| {
+                let seg = Segments::from_lengths(&[text.len()]);
+                let hidden = model.hidden(&w, &Ids::new(text.clone()), &seg, None);
+                match head {
+                    HeadKind::Lm => model.logits(&w, &hidden).value().to_vec(),
+                    HeadKind::Score => model.score(&w, &hidden).value().to_vec(),
+                }
+            };
+            let rows: Vec<Vec<f32>> = texts.iter().map(rows).collect();
+            let key = if head == HeadKind::Lm { "logits" } else { "scores" };
+            fs::write(dir.join("ours.json"), json!({"ids": texts, key: rows}).to_string()).unwrap();
         }
     }
 }

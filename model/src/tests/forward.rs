@@ -1,6 +1,6 @@
 //! Forward passes. That a cache, a ragged batch and checkpointed blocks change nothing is tested in the
 //! workspace's tests/it/fused.rs.
-use super::{close, gpt2, llama, shaken, texts};
+use super::{all, close, gpt2, llama, shaken, texts};
 use crate::{Config, HeadKind, Transformer, score};
 use autograd::{Params, Var, ops};
 use kernels::{Device, Ids, Rng, Segments};
@@ -50,7 +50,7 @@ fn log_probabilities_do_not_depend_on_the_budget() {
 
 #[test]
 fn a_score_model_has_the_body_it_was_made_from() {
-    for config in [gpt2(), llama()] {
+    for config in all() {
         let (lm, params) = shaken(&config, HeadKind::Lm);
         let (rm, scores) = lm.as_score(&params, Rng::new(1));
         let texts = texts(&[6, 11], config.vocab);

@@ -127,7 +127,7 @@ fn attentions(m: &mut Maker) {
     let (cache, qkv) = (m.noise("cache", &[slots, context, c]), m.noise("qkv", &[slots, 3 * c]));
     let (which, positions) = (Ids::new((0..slots as u32).collect()), Ids::new(vec![63; slots]));
     let (flops, floats) = (4 * 64 * slots * c, 2 * 64 * slots * c);
-    let run = move || attention_cached(&qkv, &cache, &cache, &which, &positions, heads);
+    let run = move || attention_cached(&qkv, &cache, &cache, &which, &positions, heads, None);
     m.add("attention_cached", format!("{slots} slots, 64 back"), flops, floats, run);
     let (n, heads) = (4096, Heads { q: 8, kv: 4, dim: 32 });
     let inverse: Vec<f64> = (0..16).map(|i| 10_000f64.powf(-f64::from(i) / 16.0)).collect();

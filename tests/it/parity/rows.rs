@@ -1,4 +1,4 @@
-//! Kernels that work row by row: norms, swiglu, log-probabilities, sampling.
+//! Kernels that work row by row: norms, swiglu, columns, log-probabilities, sampling.
 use super::{Case, case, normals};
 use kernels::{Device, Ids, Rng, Sampling, Tensor};
 
@@ -8,6 +8,7 @@ pub fn cases() -> Vec<Case> {
         cases.push(layer_norm(n, c));
         cases.push(rms_norm(n, c));
         cases.extend(swiglu(n, c));
+        cases.push(columns(n, c));
     }
     for (n, v) in [(1, 2), (7, 33), (65, 512), (3, 5003)] {
         cases.extend(logprob(n, v));
@@ -83,6 +84,25 @@ fn swiglu(n: usize, f: usize) -> [Case; 2] {
         case("swiglu", vec![(vec![n, 2 * f], 3.0)], |x| vec![kernels::swiglu(&x[0])], loops),
         case("swiglu_back", back_inputs, |x| vec![kernels::swiglu_back(&x[0], &x[1])], back_loops),
     ]
+}
+
+/// A part of x in y, and a part of y cut out again.
+fn columns(n: usize, c: usize) -> Case {
+    use kernels::columns::plain;
+    let (wide, start) = (c + 5, 3);
+    let run = move |x: &[Tensor]| {
+        let mut y = x[1].clone();
+        kernels::set_columns(&mut y, start, &x[0]);
+        let cut = kernels::columns(&y, 1..1 + c);
+        vec![y, cut]
+    };
+    let loops = move |x: &[Vec<f64>]| {
+        let (mut y, [mut cut]) = (x[1].clone(), zeros([n * c]));
+        plain::copy(&x[0], c, 0, &mut y, wide, start, c);
+        plain::copy(&y, wide, 1, &mut cut, c, 0, c);
+        vec![y, cut]
+    };
+    case("columns", vec![(vec![n, c], 1.0), (vec![n, wide], 1.0)], run, loops).within(1e-7)
 }
 
 fn logprob(n: usize, v: usize) -> [Case; 2] {

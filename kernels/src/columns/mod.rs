@@ -1,0 +1,37 @@
+//! Some columns of a matrix: cut out, and put back.
+mod cpu;
+pub(crate) mod gpu;
+pub mod plain;
+
+use crate::tensor::same_device;
+use crate::{Device, Tensor, cpu::pool};
+use std::ops::Range;
+
+/// Columns `range` of x [N, C] → [N, range]
+#[track_caller]
+pub fn columns(x: &Tensor, range: Range<usize>) -> Tensor {
+    let [n, c] = x.dims();
+    assert!(range.start <= range.end && range.end <= c, "columns {range:?} of {:?}", x.shape());
+    match x.device() {
+        Device::Cpu => {
+            let mut y = pool::take(n * range.len());
+            cpu::copy(x.data(), c, range.start, &mut y, range.len(), 0, range.len());
+            Tensor::new(&[n, range.len()], y)
+        }
+        Device::Gpu(g) => gpu::columns(&g, x, range),
+    }
+}
+
+/// y[n, start..] = x[n], in place.  y [N, C], x [N, W]
+#[track_caller]
+pub fn set_columns(y: &mut Tensor, start: usize, x: &Tensor) {
+    let ([n, c], [rows, w]) = (y.dims(), x.dims());
+    assert!(n == rows && start + w <= c, "set_columns: {:?} from column {start} of {:?}", x.shape(), y.shape());
+    match same_device(&[y, x]) {
+        Device::Cpu => cpu::copy(x.data(), w, 0, y.data_mut(), c, start, w),
+        Device::Gpu(g) => {
+            y.unshare();
+            gpu::set_columns(&g, y, start, x)
+        }
+    }
+}

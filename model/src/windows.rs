@@ -1,0 +1,182 @@
+//! Which tensor of a Hugging Face file is which part of which of our parameters: all there is to loading, to saving,
+//! and to comparing gradients with PyTorch's.
+use crate::config::{Arch, Config};
+use crate::heads::Head;
+use crate::transformer::{Linear, Norm, Positions, Transformer};
+use autograd::ParamId;
+use kernels::Tensor;
+use std::ops::Range;
+
+/// One tensor of theirs: rows `rows` of our `param`.
+#[derive(Clone, Debug)]
+pub struct Window {
+    pub hf_name: String,
+    pub param: ParamId,
+    pub rows: Range<usize>,
+    pub layout: Layout,
+}
+
+/// How they store what we have as [O, I].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    Same,
+    /// [I, O]: GPT-2's Conv1D.
+    Transposed,
+    /// Ours are all queries, all keys, all values of so many heads; theirs, head by head, its query, key and value.
+    ByHead(usize),
+}
+
+impl Window {
+    /// Shape and numbers as theirs, cut from `ours`: the parameter or its gradient.
+    pub fn to_hf(&self, ours: &Tensor) -> (Vec<usize>, Vec<f32>) {
+        let numbers = ours.rows(self.rows.clone()).to_vec();
+        let shape = self.hf_shape(ours.shape());
+        match self.layout {
+            Layout::Same => (shape, numbers),
+            Layout::Transposed => (shape.clone(), swap(&numbers, shape[1], shape[0])),
+            Layout::ByHead(heads) => (shape, swap(&numbers, 3, heads)),
+        }
+    }
+
+    /// Numbers as ours, from theirs of this shape.
+    pub(crate) fn from_hf(&self, shape: &[usize], theirs: Vec<f32>) -> Vec<f32> {
+        match self.layout {
+            Layout::Same => theirs,
+            Layout::Transposed => swap(&theirs, shape[0], shape[1]),
+            Layout::ByHead(heads) => swap(&theirs, heads, 3),
+        }
+    }
+
+    /// Their shape, where ours is `shape`.
+    pub(crate) fn hf_shape(&self, shape: &[usize]) -> Vec<usize> {
+        let mut shape = shape.to_vec();
+        shape[0] = self.rows.len();
+        if self.layout == Layout::Transposed {
+            shape.reverse();
+        }
+        shape
+    }
+}
+
+/// [a, b, rest] → [b, a, rest]
+fn swap(x: &[f32], a: usize, b: usize) -> Vec<f32> {
+    let rest = x.len() / (a * b);
+    (0..b).flat_map(|j| (0..a).flat_map(move |i| &x[(i * b + j) * rest..][..rest])).copied().collect()
+}
+
+/// The language-model head, where it is not the embedding.
+pub(crate) fn lm_head(arch: Arch) -> &'static str {
+    if arch == Arch::GptNeox { "embed_out.weight" } else { "lm_head.weight" }
+}
+
+/// Every tensor of the Hugging Face form of this model; the windows of one parameter stand together.
+pub fn hf_windows(model: &Transformer) -> Vec<Window> {
+    let config = &model.config;
+    let mut table = Table { config, windows: Vec::new() };
+    match config.arch {
+        Arch::Gpt2 => table.gpt2(model),
+        Arch::GptNeox => table.gpt_neox(model),
+        _ => table.llama(model),
+    }
+    match model.head {
+        Head::Tied => {}
+        Head::Untied(weight) => table.whole(lm_head(config.arch), weight, config.vocab),
+        Head::Score(score) => table.whole("score.weight", score.weight, 1),
+    }
+    table.windows
+}
+
+struct Table<'a> {
+    config: &'a Config,
+    windows: Vec<Window>,
+}
+
+impl Table<'_> {
+    fn add(&mut self, hf_name: String, param: ParamId, rows: Range<usize>, layout: Layout) {
+        self.windows.push(Window { hf_name, param, rows, layout });
+    }
+
+    fn whole(&mut self, name: &str, param: ParamId, rows: usize) {
+        self.add(name.into(), param, 0..rows, Layout::Same);
+    }
+
+    fn norm(&mut self, name: &str, norm: &Norm) {
+        self.whole(&format!("{name}.weight"), norm.gain, self.config.channels);
+        if let Some(bias) = norm.bias {
+            self.whole(&format!("{name}.bias"), bias, self.config.channels);
+        }
+    }
+
+    /// A layer of ours that is several of theirs, one for each (name, rows).
+    fn linears(&mut self, linear: &Linear, parts: &[(String, Range<usize>)], layout: Layout) {
+        for (name, rows) in parts {
+            self.add(format!("{name}.weight"), linear.weight, rows.clone(), layout);
+        }
+        let of_bias = if layout == Layout::Transposed { Layout::Same } else { layout };
+        for (name, rows) in parts {
+            if let Some(bias) = linear.bias {
+                self.add(format!("{name}.bias"), bias, rows.clone(), of_bias);
+            }
+        }
+    }
+
+    fn linear(&mut self, name: String, linear: &Linear, outputs: usize, layout: Layout) {
+        self.linears(linear, &[(name, 0..outputs)], layout);
+    }
+
+    fn gpt2(&mut self, model: &Transformer) {
+        let Config { vocab, context, channels, hidden, heads, .. } = *self.config;
+        self.whole("transformer.wte.weight", model.embedding, vocab);
+        if let Positions::Learned(table) = model.positions {
+            self.whole("transformer.wpe.weight", table, context);
+        }
+        for (l, block) in model.blocks.iter().enumerate() {
+            let at = |name: &str| format!("transformer.h.{l}.{name}");
+            self.norm(&at("ln_1"), &block.norm1);
+            self.linear(at("attn.c_attn"), &block.qkv, heads.qkv(), Layout::Transposed);
+            self.linear(at("attn.c_proj"), &block.out, channels, Layout::Transposed);
+            self.norm(&at("ln_2"), &block.norm2);
+            self.linear(at("mlp.c_fc"), &block.up, hidden, Layout::Transposed);
+            self.linear(at("mlp.c_proj"), &block.down, channels, Layout::Transposed);
+        }
+        self.norm("transformer.ln_f", &model.norm);
+    }
+
+    fn gpt_neox(&mut self, model: &Transformer) {
+        let Config { vocab, channels, hidden, heads, .. } = *self.config;
+        self.whole("gpt_neox.embed_in.weight", model.embedding, vocab);
+        for (l, block) in model.blocks.iter().enumerate() {
+            let at = |name: &str| format!("gpt_neox.layers.{l}.{name}");
+            self.norm(&at("input_layernorm"), &block.norm1);
+            self.linear(at("attention.query_key_value"), &block.qkv, heads.qkv(), Layout::ByHead(heads.q));
+            self.linear(at("attention.dense"), &block.out, channels, Layout::Same);
+            self.norm(&at("post_attention_layernorm"), &block.norm2);
+            self.linear(at("mlp.dense_h_to_4h"), &block.up, hidden, Layout::Same);
+            self.linear(at("mlp.dense_4h_to_h"), &block.down, channels, Layout::Same);
+        }
+        self.norm("gpt_neox.final_layer_norm", &model.norm);
+    }
+
+    /// Mistral, Qwen2 and Qwen3 too.
+    fn llama(&mut self, model: &Transformer) {
+        let Config { vocab, channels, hidden, heads, .. } = *self.config;
+        let (q, kv) = (heads.q * heads.dim, heads.kv * heads.dim);
+        self.whole("model.embed_tokens.weight", model.embedding, vocab);
+        for (l, block) in model.blocks.iter().enumerate() {
+            let at = |name: &str| format!("model.layers.{l}.{name}");
+            self.norm(&at("input_layernorm"), &block.norm1);
+            let parts = [("q", 0..q), ("k", q..q + kv), ("v", q + kv..q + 2 * kv)];
+            let parts = parts.map(|(name, rows)| (at(&format!("self_attn.{name}_proj")), rows));
+            self.linears(&block.qkv, &parts, Layout::Same);
+            for (name, gain) in ["q", "k"].into_iter().zip(block.head_norm.into_iter().flatten()) {
+                self.whole(&at(&format!("self_attn.{name}_norm.weight")), gain, heads.dim);
+            }
+            self.linear(at("self_attn.o_proj"), &block.out, channels, Layout::Same);
+            self.norm(&at("post_attention_layernorm"), &block.norm2);
+            let parts = [(at("mlp.gate_proj"), 0..hidden), (at("mlp.up_proj"), hidden..2 * hidden)];
+            self.linears(&block.up, &parts, Layout::Same);
+            self.linear(at("mlp.down_proj"), &block.down, channels, Layout::Same);
+        }
+        self.norm("model.norm", &model.norm);
+    }
+}
