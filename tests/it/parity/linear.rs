@@ -41,7 +41,7 @@ fn product(form: Form, s: Size) -> Case {
     let run = move |x: &[Tensor]| {
         // a window of a larger array, as gradients are
         let mut c = x[2].window(64, &[s.m, s.n]);
-        kernels::matmul_add_at(&mut c, 0, Precision::F32, form, &x[0], &x[1]);
+        kernels::matmul_add_at(&mut c, 0, kernels::Precision::F32, form, &x[0], &x[1]);
         vec![kernels::matmul(form, &x[0], &x[1]), c]
     };
     let loops = move |x: &[Vec<f64>]| {
