@@ -1,10 +1,9 @@
-//! Data files as the verbs use them: prompts, texts, answers and rankings, in text.
+//! Data files as the verbs and recipes use them.
 
 use crate::error::{Failure, Result};
 use crate::run::TextRanking;
-use kernels::Rng;
-use rlhf_core::data::{self, Content, DataError, Row, completion_text, prompt_text};
-use std::path::PathBuf;
+use rlhf_core::data::{self, Codec, Content, DataError, Example, Part, Row, Template};
+use std::path::{Path, PathBuf};
 
 /// A data file's error as an exit code and one paragraph.
 pub fn data_failure(error: DataError) -> Failure {
@@ -18,19 +17,26 @@ pub fn load(files: &[PathBuf]) -> Result<Vec<Row>> {
     data::load(files).map_err(data_failure)
 }
 
-pub fn prompts(files: &[PathBuf]) -> Result<Vec<String>> {
-    let rows = load(files)?;
-    Ok(data::prompts(&rows).map_err(data_failure)?.iter().map(prompt_text).collect())
+/// What the demonstrations of files are to a model. Rows are let go as they are encoded.
+pub fn demonstrations(files: &[PathBuf], codec: &Codec) -> Result<Vec<Example>> {
+    let encode = || -> std::result::Result<Vec<Example>, DataError> {
+        let (mut examples, mut kinds) = (Vec::new(), Vec::new());
+        for row in data::stream(files)? {
+            let row = row?;
+            examples.extend(codec.demonstrations_of(&row)?);
+            if examples.is_empty() {
+                kinds.push(row);
+            }
+        }
+        data::wanted("demonstrations", &kinds, examples)
+    };
+    encode().map_err(data_failure)
 }
 
-pub fn demonstrations(files: &[PathBuf]) -> Result<Vec<(String, String)>> {
-    pairs(&load(files)?)
-}
-
-/// Prompt and answer of every demonstration.
-pub fn pairs(rows: &[Row]) -> Result<Vec<(String, String)>> {
+/// Prompt and answer of every demonstration, as text.
+pub fn pairs(rows: &[Row], template: &Template) -> Result<Vec<(String, String)>> {
     let found = data::demonstrations(rows).map_err(data_failure)?;
-    Ok(found.iter().map(|(prompt, completion)| (prompt_text(prompt), completion_text(completion))).collect())
+    found.iter().map(|(prompt, answer)| template.pair_text(prompt, answer).map_err(data_failure)).collect()
 }
 
 /// Texts to pretrain on.
@@ -39,48 +45,40 @@ pub fn texts(files: &[PathBuf]) -> Result<Vec<String>> {
     Ok(data::texts(&rows).map_err(data_failure)?.into_iter().map(String::from).collect())
 }
 
-/// Every row as one text: a prompt with its answer, or with each of its answers.
-pub fn as_texts(files: &[PathBuf]) -> Result<Vec<String>> {
-    let joined = |prompt: &Content, completion: &Content| prompt_text(prompt) + &completion_text(completion);
-    let text = |row: &Row| match row {
-        Row::Text(text) => vec![text.clone()],
-        Row::Messages(messages) => vec![completion_text(&Content::Messages(messages.clone()))],
-        Row::Prompt(prompt) => vec![prompt_text(prompt)],
-        Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, .. } => {
-            vec![joined(prompt, completion)]
-        }
-        Row::Ranked { prompt, completions, .. } => completions.iter().map(|c| joined(prompt, c)).collect(),
-    };
-    Ok(load(files)?.iter().flat_map(text).collect())
+/// The rows to train on and those held out: those of a folder's own files, else split by prompt.
+pub fn split(files: &[PathBuf], holdout: f64, rng: kernels::Rng) -> Result<(Vec<Row>, Vec<Row>)> {
+    let own = |dir: &PathBuf| data::files_of(dir, Part::HeldOut).unwrap_or_default();
+    let heldout: Vec<PathBuf> = files.iter().flat_map(own).collect();
+    match heldout.is_empty() {
+        true => Ok(data::split(load(files)?, holdout as f32, rng)),
+        false => Ok((load(files)?, load(&heldout)?)),
+    }
 }
 
-/// The rankings to train on and those held out, split by prompt.
-pub fn split_rankings(files: &[PathBuf], holdout: f64, rng: Rng) -> Result<(Vec<TextRanking>, Vec<TextRanking>)> {
-    let (train, heldout) = data::split(load(files)?, holdout as f32, rng);
-    Ok((rankings(&train)?, rankings(&heldout).unwrap_or_default()))
-}
-
-pub fn rankings(rows: &[Row]) -> Result<Vec<TextRanking>> {
+/// Rankings, as text.
+pub fn rankings(rows: &[Row], template: &Template) -> Result<Vec<TextRanking>> {
     let found = data::rankings(rows).map_err(data_failure)?;
-    let one = |(prompt, completions, ranks): (&Content, &[Content], &[f32])| TextRanking {
-        prompt: prompt_text(prompt),
-        completions: completions.iter().map(completion_text).collect(),
-        ended: Vec::new(),
-        ranks: ranks.to_vec(),
+    let one = |(prompt, completions, ranks): (&Content, &[Content], &[f32])| {
+        let answers = completions.iter().map(|completion| Ok(template.pair_text(prompt, completion)?.1));
+        Ok(TextRanking {
+            prompt: template.prompt_text(prompt)?,
+            completions: answers.collect::<std::result::Result<_, _>>()?,
+            ended: Vec::new(),
+            ranks: ranks.to_vec(),
+        })
     };
-    Ok(found.into_iter().map(one).collect())
+    found.into_iter().map(|ranking| one(ranking).map_err(data_failure)).collect()
 }
 
 /// Everything with an answer: rankings as they are, demonstrations as rankings of one.
-pub fn scorable(files: &[PathBuf]) -> Result<Vec<TextRanking>> {
-    let rows = load(files)?;
+pub fn scorable(files: &[PathBuf]) -> Result<Vec<Row>> {
     let mut all = Vec::new();
-    for row in rows.iter().map(std::slice::from_ref) {
-        match &row[0] {
-            Row::Ranked { .. } => all.extend(rankings(row)?),
-            Row::Messages(_) | Row::Demonstration { .. } => all.extend(pairs(row)?.into_iter().map(alone)),
-            Row::Labelled { prompt, completion, .. } => {
-                all.push(alone((prompt_text(prompt), completion_text(completion))))
+    for row in load(files)? {
+        match row {
+            Row::Ranked { .. } => all.push(row),
+            Row::Labelled { prompt, completion, .. } => all.push(alone((prompt, completion))),
+            Row::Messages(_) | Row::Demonstration { .. } => {
+                all.extend(data::demonstrations(&[row]).map_err(data_failure)?.into_iter().map(alone))
             }
             Row::Text(_) | Row::Prompt(_) => {}
         }
@@ -94,6 +92,16 @@ pub fn scorable(files: &[PathBuf]) -> Result<Vec<TextRanking>> {
     }
 }
 
-fn alone((prompt, completion): (String, String)) -> TextRanking {
-    TextRanking { prompt, completions: vec![completion], ended: Vec::new(), ranks: vec![0.0] }
+fn alone((prompt, completion): (Content, Content)) -> Row {
+    Row::Ranked { prompt, completions: vec![completion], ranks: vec![0.0] }
+}
+
+/// Prompts of a file: a line of a `.txt` each, or rows with a prompt.
+pub fn prompts(file: &Path) -> Result<Vec<Content>> {
+    if file.extension().is_some_and(|e| e == "txt") {
+        let text =
+            std::fs::read_to_string(file).map_err(|e| Failure::data(format!("cannot read {}: {e}", file.display())))?;
+        return Ok(text.lines().filter(|l| !l.is_empty()).map(Content::from).collect());
+    }
+    data::prompts(&load(&[file.to_path_buf()])?).map_err(data_failure)
 }

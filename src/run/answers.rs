@@ -1,11 +1,11 @@
 //! Answers of a model to prompts, as text and as tokens.
 
-use super::codec::Codec;
 use super::materials::Prompt;
 use super::models::{Model, library_failure};
 use crate::error::Result;
 use kernels::{Rng, Sampling};
 use model::{GenerateConfig, generate};
+use rlhf_core::data::Codec;
 
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -47,9 +47,9 @@ impl Sampler {
         let text = |p: &&Prompt| if self.shots { format!("{}{}", p.shots, p.text) } else { p.text.clone() };
         let asked: Vec<Vec<u32>> = prompts.iter().map(|p| codec.prompt(&text(p), max_new)).collect();
         let sampling = Sampling { temperature: temperature as f32, top_k: 0, top_p: 1.0 };
-        let mut eos = vec![codec.eos];
+        let mut eos = codec.ends.clone();
         if self.shots {
-            eos.extend(codec.line_ends());
+            eos.extend(line_ends(codec));
         }
         let config = GenerateConfig { max_new, sampling, eos, batch: BATCH };
         let mut out = Vec::with_capacity(asked.len());
@@ -60,23 +60,21 @@ impl Sampler {
             let weights = self.model.params.frozen();
             let made = generate(&self.model.net, &weights, some, &config, rng, Some(&streams), |_, _| ());
             let made = made.map_err(library_failure)?;
-            out.extend(some.iter().zip(made).map(|(prompt, g)| codec.answer(prompt, g.tokens, g.ended)));
+            out.extend(some.iter().zip(made).map(|(prompt, g)| answer(codec, prompt, g.tokens, g.ended)));
             tick(out.len());
         }
         Ok(out)
     }
 }
 
-impl Codec {
-    /// The tokens with a line break in them: any of them ends a prompted base model's answer.
-    fn line_ends(&self) -> Vec<u32> {
-        let vocab = self.tokenizer.vocab_size() as u32;
-        (0..vocab).filter(|&id| id != self.eos && self.tokenizer.piece(id).contains(&b'\n')).collect()
-    }
+/// The tokens with a line break in them: any of them ends a prompted base model's answer.
+fn line_ends(codec: &Codec) -> Vec<u32> {
+    let vocab = codec.tokenizer.vocab_size() as u32;
+    (0..vocab).filter(|&id| id != codec.eos && codec.tokenizer.piece(id).contains(&b'\n')).collect()
+}
 
-    fn answer(&self, prompt: &[u32], tokens: Vec<u32>, ended: bool) -> Answer {
-        let text = self.text(&tokens);
-        let text = if ended { text.trim_end_matches('\n').to_string() } else { text };
-        Answer { prompt: prompt.to_vec(), tokens, text, ended }
-    }
+fn answer(codec: &Codec, prompt: &[u32], tokens: Vec<u32>, ended: bool) -> Answer {
+    let text = codec.text(&tokens);
+    let text = if ended { text.trim_end_matches('\n').to_string() } else { text };
+    Answer { prompt: prompt.to_vec(), tokens, text, ended }
 }

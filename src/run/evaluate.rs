@@ -1,17 +1,18 @@
 //! The evaluation on held-out prompts: every model answers, the judges compare, and what was lost is measured.
 
 use super::answers::{Answer, Sampler};
-use super::codec::{Codec, TextRanking};
 use super::judges::{Judges, gold_prefers, labelers_prefer};
 use super::materials::{Materials, Prompt};
 use super::models::Model;
 use super::rank::Rankings;
 use super::runner::Pipeline;
+use super::text::TextRanking;
 use super::{stage_rng, stages};
 use crate::error::Result;
 use crate::results::{ByModel, Rate, Results, RewardModel, WinRate};
 use crate::runlog;
 use kernels::Rng;
+use rlhf_core::data::Codec;
 use rlhf_core::stats::{self, Interval};
 use rlhf_core::world::{Gold, Labelers, Skill};
 use rlhf_core::{lm, rm};
@@ -69,7 +70,7 @@ fn eval_prompts<'a>(p: &Pipeline, materials: &'a Materials) -> Vec<&'a Prompt> {
 fn reward_model(codec: &Codec, rankings: &Rankings, judge: &Model) -> RewardModel {
     let mut out = RewardModel { labeler_agreement: rankings.agreement, ..RewardModel::default() };
     for (name, set) in &rankings.heldout {
-        let read: Vec<_> = set.iter().map(|r| codec.ranking(r)).collect();
+        let read: Vec<_> = set.iter().map(|r| r.encode(codec)).collect();
         let accuracy = rm::accuracy(&judge.net, &judge.params, &read, TOKENS);
         out.accuracy.insert(name.clone(), rate(accuracy));
         out.longer_wins.insert(name.clone(), longer_wins(set));

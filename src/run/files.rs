@@ -1,15 +1,14 @@
 //! Materials of a recipe whose data source is files: books, demonstrations, rankings and pairs, split by prompt.
 
-use super::codec::TextRanking;
 use super::materials::{Materials, Preferences, Prompt};
+use super::text::TextRanking;
 use super::too_little;
 use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::recipe::sections::Data;
 use crate::rows::{self, data_failure};
-use crate::template::Template;
 use kernels::Rng;
-use rlhf_core::data::{self, Row, prompt_text};
+use rlhf_core::data::{self, Row, Template};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -17,16 +16,17 @@ pub fn gather(recipe: &Recipe, rng: Rng) -> Result<Materials> {
     let section = &recipe.data;
     let (text, heldout_text) = texts(section)?;
     let demonstrations = Split::of(section, &section.demonstrations, rng)?;
-    let shown = rows::pairs(&demonstrations.train)?;
+    let template = Template::dialogue();
+    let shown = rows::pairs(&demonstrations.train, &template)?;
     let mut train: Vec<TextRanking> = Vec::new();
     let mut heldout = Vec::new();
     let mut asked = [demonstrations.train, demonstrations.heldout];
     for file in &section.preferences {
         let split = Split::of(section, std::slice::from_ref(file), rng)?;
-        train.extend(rows::rankings(&split.train)?);
+        train.extend(rows::rankings(&split.train, &template)?);
         let name = file.file_name().map_or("held out".into(), |n| n.to_string_lossy().into_owned());
         let name = name.split('.').next().unwrap_or(&name).to_string();
-        if let Ok(some) = rows::rankings(&split.heldout) {
+        if let Ok(some) = rows::rankings(&split.heldout, &template) {
             heldout.push((name, some));
         }
         asked[0].extend(split.train);
@@ -36,7 +36,7 @@ pub fn gather(recipe: &Recipe, rng: Rng) -> Result<Materials> {
         return Err(too_little("nothing was left to hold out"));
     }
     let shots = shots(&shown, recipe);
-    let [ppo_prompts, eval_prompts] = asked.map(|rows| prompts(&rows, &shots));
+    let [ppo_prompts, eval_prompts] = asked.map(|rows| prompts(&rows, &shots, &template));
     Ok(Materials {
         text,
         heldout_text,
@@ -45,7 +45,7 @@ pub fn gather(recipe: &Recipe, rng: Rng) -> Result<Materials> {
         eval_prompts: eval_prompts?,
         preferences: Preferences::Given { train, heldout },
         judges: None,
-        template: Template::Dialogue,
+        template,
     })
 }
 
@@ -85,10 +85,11 @@ fn texts(section: &Data) -> Result<(Vec<String>, Vec<String>)> {
     Ok((train, heldout.into_iter().filter(|t| !t.is_empty()).collect()))
 }
 
-fn prompts(rows: &[Row], shots: &str) -> Result<Vec<Prompt>> {
+fn prompts(rows: &[Row], shots: &str, template: &Template) -> Result<Vec<Prompt>> {
     let mut seen = HashSet::new();
     let found = data::prompts(rows).map_err(data_failure)?;
-    let texts = found.iter().map(prompt_text).filter(|t| seen.insert(t.clone()));
+    let texts = found.iter().map(|prompt| template.prompt_text(prompt)).collect::<std::result::Result<Vec<_>, _>>();
+    let texts = texts.map_err(data_failure)?.into_iter().filter(|t| seen.insert(t.clone()));
     Ok(texts.map(|text| Prompt { text, shots: shots.to_string(), task: None }).collect())
 }
 

@@ -1,13 +1,13 @@
 //! All text that a run uses, made by the world or read from files before the first stage. The same recipe gives the
 //! same materials, so that nothing of them needs saving.
 
-use super::codec::TextRanking;
 use super::judges::Judges;
+use super::text::TextRanking;
 use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::recipe::sections::Source;
-use crate::template::Template;
 use kernels::Rng;
+use rlhf_core::data::Template;
 use rlhf_core::world;
 
 pub struct Materials {
@@ -68,7 +68,7 @@ fn from_world(recipe: &Recipe) -> Materials {
             heldout: prompts(Split::RmTest, sizes.ranked_prompts.div_ceil(5)),
         },
         judges: Some(judges),
-        template: Template::World,
+        template: Template::world(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! that was stopped or killed goes on where it was; an unfinished training stage goes on from its checkpoint.
 
 mod answers;
-mod codec;
+
 mod evaluate;
 mod files;
 mod folder;
@@ -14,10 +14,11 @@ mod runner;
 mod stages;
 
 pub mod configs;
-pub use codec::{Codec, TextRanking};
+pub mod text;
 pub use folder::write_environment as environment_of;
 pub use models::{Model, drop_checkpoints, library_failure};
 pub use runner::{Reporter, train_failure};
+pub use text::TextRanking;
 
 use crate::error::{Failure, Result};
 use crate::recipe::Recipe;

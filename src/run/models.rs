@@ -1,11 +1,11 @@
 //! A model of the run: its network, its numbers, and its folder.
 
-use super::codec::Codec;
 use crate::error::{Failure, Kind, Result, chain};
 use crate::recipe::sections::Shape;
 use autograd::Params;
 use kernels::{Device, Rng};
 use model::{Config, HeadKind, Transformer};
+use rlhf_core::data::Codec;
 use std::path::Path;
 
 #[derive(Clone)]
@@ -28,7 +28,7 @@ impl Model {
 
     /// A Hugging Face model directory.
     pub fn save(&self, dir: &Path, codec: &Codec) -> Result {
-        codec.template.write(dir)?;
+        codec.template.write(dir).map_err(|e| Failure::write(dir, e))?;
         codec.tokenizer.save(dir).map_err(library_failure)?;
         model::save(dir, &self.net, &self.params, Some(&codec.tokenizer.to_json())).map_err(library_failure)
     }

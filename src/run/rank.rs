@@ -1,14 +1,15 @@
 //! Rankings for the reward model: K = 4..9 answers of several models, ranked by simulated labelers; or files of them.
 
 use super::answers::{Answer, Sampler};
-use super::codec::{Codec, TextRanking};
 use super::judges::Judges;
 use super::materials::{Materials, Preferences, Prompt};
 use super::models::Model;
 use super::runner::Pipeline;
 use super::stage_rng;
+use super::text::TextRanking;
 use crate::error::{Failure, Result};
 use kernels::Rng;
+use rlhf_core::data::Codec;
 use rlhf_core::world::Gold;
 use rlhf_core::world::labelers::{self, PAPER_AGREEMENT};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

@@ -1,16 +1,16 @@
 //! The stages of the paper: tokenizer, pretraining, SFT, the start of PPO, the reward model, PPO and PPO-ptx.
 
-use super::codec::Codec;
 use super::materials::{Materials, Prompt};
 use super::models::{Model, library_failure};
 use super::rank::Rankings;
 use super::runner::{Pipeline, train_failure};
+use super::text;
 use super::{configs, stage_rng, too_little};
 use crate::error::{Failure, Result};
 use crate::recipe::sections::Sft;
 use kernels::Rng;
 use model::Tokenizer;
-use rlhf_core::data::Example;
+use rlhf_core::data::{Codec, Example};
 use rlhf_core::ppo::{self, Ppo};
 use rlhf_core::rollout::Episode;
 use rlhf_core::{lm, pretrain, rm, sft};
@@ -24,14 +24,14 @@ pub fn tokenizer(pipeline: &mut Pipeline, materials: &Materials) -> Result<Codec
         // Markers and roles of the prompts come first: they may occur in the demonstrations only.
         let shown = materials.demonstrations.iter().take(200).flat_map(|(p, c)| [p, c]);
         let texts: Vec<&String> = shown.chain(&materials.text).collect();
-        let codec = Codec::train(&texts, &section, 0);
-        codec.tokenizer.save(dir).map_err(library_failure)?;
-        Ok(Some(codec.tokenizer.vocab_size()))
+        let tokenizer = text::learn(&texts, &section);
+        tokenizer.save(dir).map_err(library_failure)?;
+        Ok(Some(tokenizer.vocab_size()))
     })?;
     let file = pipeline.stage_dir("tokenizer").join("tokenizer.json");
     let tokenizer = Tokenizer::from_file(&file).map_err(library_failure)?;
     let context = pipeline.recipe.model.values().map(|s| s.context).min().expect("check() made sure of a size");
-    Ok(Codec::new(tokenizer, context, materials.template))
+    text::own(tokenizer, context, materials.template.clone())
 }
 
 fn training_windows(p: &Pipeline, codec: &Codec, materials: &Materials) -> Result<Vec<Example>> {
@@ -79,7 +79,7 @@ fn tune(p: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str, kind
     p.stage(&name, |p, dir| {
         let rng = stage_rng(p.recipe, &name);
         let base = Model::load(&p.stage_dir(&format!("{size}.base")), &p.device)?;
-        let demonstrations = codec.demonstrations(&materials.demonstrations);
+        let demonstrations = text::demonstrations(codec, &materials.demonstrations);
         tell_cuts(p, codec, "demonstrations");
         let windows = if section.pretrain_mix > 0.0 { training_windows(p, codec, materials)? } else { Vec::new() };
         let mut run = p.reporter.training(&name, dir, section.save_every);
@@ -96,12 +96,17 @@ pub fn reward_model(pipeline: &mut Pipeline, codec: &Codec, materials: &Material
         let rng = stage_rng(p.recipe, "rm");
         let start = Model::load(&p.stage_dir(&format!("{}.{}", p.recipe.rm_size(), section.from)), &p.device)?;
         let start = start.as_score(rng.stream("head"));
-        let training: Vec<_> = rankings.train.iter().map(|r| codec.ranking(r)).collect();
+        let training: Vec<_> = rankings.train.iter().map(|r| r.encode(codec)).collect();
         tell_cuts(p, codec, "rankings");
         let mut run = p.reporter.training("rm", dir, section.save_every);
         let params = rm::train(&start.net, start.params, &training, &configs::rm(section), rng, &mut run);
         let mut params = params.map_err(train_failure)?;
-        rm::center(&start.net, &mut params, &codec.demonstrations(&materials.demonstrations), section.token_budget);
+        rm::center(
+            &start.net,
+            &mut params,
+            &text::demonstrations(codec, &materials.demonstrations),
+            section.token_budget,
+        );
         save(&Model { params, net: start.net }, dir, codec)
     })
 }
@@ -132,7 +137,7 @@ pub fn ppo(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: 
             value: &judge.net,
             value_params: judge.params.clone(),
             reward: &reward,
-            eos: &[codec.eos],
+            eos: &codec.ends,
         };
         let mut run = p.reporter.training(&name, dir, section.save_every);
         let outcome = ppo::train(players, &prompts, &windows, &config, stage_rng(p.recipe, &name), &mut run);

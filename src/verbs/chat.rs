@@ -3,12 +3,12 @@
 use super::loading;
 use crate::cli::Common;
 use crate::error::Result;
+use crate::rows::data_failure;
 use crate::run::library_failure;
-use crate::template::Template;
 use clap::Args;
 use kernels::{Rng, Sampling};
 use model::{GenerateConfig, HeadKind, generate};
-use rlhf_core::data::{Message, Role};
+use rlhf_core::data::{Content, Message, Role};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -36,15 +36,11 @@ pub struct ChatArgs {
 pub fn run(args: &ChatArgs, common: &Common) -> Result {
     let device = common.open_device()?;
     let opened = loading::open(&args.model, HeadKind::Lm, &device)?;
-    let tokenizer = opened.tokenizer(&args.model)?;
-    let template = Template::read(&args.model).unwrap_or_else(|| {
-        eprintln!("no chat template that this program knows; talking as Human and Assistant");
-        Template::Dialogue
-    });
+    let codec = opened.codec(&args.model)?;
     let context = opened.loaded.config().context;
     let max_new = args.max_new.min(context / 2);
     let sampling = Sampling { temperature: args.temperature, top_k: 0, top_p: args.top_p };
-    let config = GenerateConfig { max_new, sampling, eos: opened.eos(), batch: 1 };
+    let config = GenerateConfig { max_new, sampling, eos: codec.ends.clone(), batch: 1 };
     let rng = Rng::new(common.seed()).stream("chat");
     let mut said: Vec<Message> = Vec::new();
     let person = std::io::stdin().is_terminal();
@@ -65,9 +61,12 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
             }
             words => said.push(Message { role: Role::User, text: words.to_string() }),
         }
-        let ids = tokenizer.encode_start(&template.prompt(&said));
-        let prompt = ids[ids.len().saturating_sub(context - max_new)..].to_vec();
-        let mut stream = tokenizer.stream(true);
+        let prompt = codec.prompt_of(&Content::Messages(said.clone())).map_err(data_failure)?;
+        let prompt = codec.with_room(prompt, max_new);
+        if let Some(report) = codec.cut_report() {
+            eprintln!("{report}; /new starts afresh");
+        }
+        let mut stream = codec.tokenizer.stream(true);
         let mut answer = String::new();
         let weights = opened.loaded.params.frozen();
         let eos = config.eos.clone();

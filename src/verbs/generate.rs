@@ -3,12 +3,14 @@
 use super::loading::{self, Opened};
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::rows;
 use crate::run::library_failure;
 use clap::Args;
 use kernels::{Rng, Sampling};
 use model::{GenerateConfig, Generated, HeadKind, generate};
+use rlhf_core::data::{Content, Message, Role};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -32,6 +34,9 @@ pub struct GenerateArgs {
     /// Token ids to go on from
     #[arg(long, value_delimiter = ',')]
     ids: Option<Vec<u32>>,
+    /// --prompt, and each line of a .txt, is what a user says: the chat template is put around it
+    #[arg(long, conflicts_with = "ids")]
+    chat: bool,
     /// Longest answer in tokens
     #[arg(long, default_value_t = 64)]
     max_new: usize,
@@ -88,11 +93,8 @@ fn prompts(args: &GenerateArgs, opened: &Opened) -> Result<Vec<Vec<u32>>> {
     let config = opened.loaded.config();
     let prompts = match (&args.ids, &args.prompts, &args.prompt) {
         (Some(ids), _, _) => vec![ids.clone()],
-        (_, Some(file), _) => {
-            let tokenizer = opened.tokenizer(&args.model)?;
-            read_prompts(file)?.iter().map(|p| tokenizer.encode_start(p)).collect()
-        }
-        (_, _, Some(prompt)) => vec![opened.tokenizer(&args.model)?.encode_start(prompt)],
+        (_, Some(file), _) => encode(args, opened, rows::prompts(file)?)?,
+        (_, _, Some(prompt)) => encode(args, opened, vec![Content::from(prompt.as_str())])?,
         _ => unreachable!("clap requires one of them"),
     };
     for ids in &prompts {
@@ -110,13 +112,14 @@ fn prompts(args: &GenerateArgs, opened: &Opened) -> Result<Vec<Vec<u32>>> {
     Ok(prompts)
 }
 
-fn read_prompts(file: &Path) -> Result<Vec<String>> {
-    if file.extension().is_some_and(|e| e == "txt") {
-        let text =
-            std::fs::read_to_string(file).map_err(|e| Failure::data(format!("cannot read {}: {e}", file.display())))?;
-        return Ok(text.lines().filter(|l| !l.is_empty()).map(String::from).collect());
-    }
-    crate::rows::prompts(&[file.to_path_buf()])
+/// Messages go through the chat template, and with --chat so does text.
+fn encode(args: &GenerateArgs, opened: &Opened, prompts: Vec<Content>) -> Result<Vec<Vec<u32>>> {
+    let codec = opened.codec(&args.model)?;
+    let said = |prompt: Content| match prompt {
+        Content::Text(text) if args.chat => Content::Messages(vec![Message { role: Role::User, text }]),
+        other => other,
+    };
+    prompts.into_iter().map(|prompt| codec.prompt_of(&said(prompt)).map_err(rows::data_failure)).collect()
 }
 
 fn text(opened: &Opened, generated: &Generated) -> String {

@@ -8,8 +8,8 @@ use crate::rows::data_failure;
 use crate::run::library_failure;
 use clap::Args;
 use kernels::Device;
-use model::{HeadKind, Tokenizer};
-use rlhf_core::data::{self, Inspection};
+use model::HeadKind;
+use rlhf_core::data::{self, Codec, Inspection, Part};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -21,39 +21,55 @@ use std::path::{Path, PathBuf};
   rlhf inspect pairs.jsonl                               format found, rows, lengths, first rows
   rlhf inspect demos.jsonl --model runs/mini/L.base      the same in tokens, those that are trained coloured")]
 pub struct InspectArgs {
-    /// A model directory or a data file
+    /// A model directory, a data file, or a folder with files train, valid and test
     path: PathBuf,
     /// The model whose tokenizer and context a data file is read with
     #[arg(long)]
     model: Option<PathBuf>,
+    /// Count what is cut for a shorter context than the model's
+    #[arg(long, requires = "model")]
+    context: Option<usize>,
     /// Rows to show
     #[arg(long, default_value_t = 3)]
     rows: usize,
 }
 
 pub fn run(args: &InspectArgs, common: &Common) -> Result {
-    if args.path.is_dir() { model_directory(&args.path, common) } else { data_file(args, common) }
+    match args.path.is_dir() && !data::is_data_folder(&args.path) {
+        true => model_directory(&args.path, common),
+        false => data_files(args, common),
+    }
 }
 
-fn data_file(args: &InspectArgs, common: &Common) -> Result {
-    let file = data::load_file(&args.path).map_err(data_failure)?;
-    let with = match &args.model {
-        Some(dir) => Some(tokenizer_and_context(dir)?),
-        None => None,
+fn data_files(args: &InspectArgs, common: &Common) -> Result {
+    let files = match args.path.is_dir() {
+        true => [Part::Train, Part::HeldOut].map(|part| data::files_of(&args.path, part).unwrap_or_default()).concat(),
+        false => vec![args.path.clone()],
     };
-    let inspection = Inspection::new(&file, with.as_ref().map(|(t, context)| (t, *context)), args.rows);
-    if common.json {
-        println!("{}", serde_json::to_string(&inspection).expect("plain values"));
-    } else {
-        print!("{}", inspection.render(use_colour() && std::io::stdout().is_terminal()));
+    let codec = args.model.as_deref().map(|dir| codec(dir, args.context)).transpose()?;
+    for file in &files {
+        let file = data::load_file(file).map_err(data_failure)?;
+        let inspection = Inspection::new(&file, codec.as_ref(), args.rows).map_err(data_failure)?;
+        if common.json {
+            println!("{}", serde_json::to_string(&inspection).expect("plain values"));
+        } else {
+            print!("{}", inspection.render(use_colour() && std::io::stdout().is_terminal()));
+        }
     }
     Ok(())
 }
 
-fn tokenizer_and_context(dir: &Path) -> Result<(Tokenizer, usize)> {
-    let config = model::hf::read_config(dir).map_err(library_failure)?;
+/// How text becomes tokens for a model, within its context or a smaller one.
+fn codec(dir: &Path, context: Option<usize>) -> Result<Codec> {
+    let mut config = model::hf::read_config(dir).map_err(library_failure)?;
+    if let Some(context) = context {
+        if !(2..=config.context).contains(&context) {
+            return Err(Failure::usage(format!("--context {context}: the model reads 2 to {} tokens", config.context)));
+        }
+        config.context = context;
+    }
     let missing = || Failure::model(format!("{} has no tokenizer.json", dir.display()));
-    Ok((loading::tokenizer(dir)?.ok_or_else(missing)?, config.context))
+    loading::codec(dir, loading::tokenizer(dir)?.ok_or_else(missing)?, &config)
 }
 
 fn model_directory(dir: &Path, common: &Common) -> Result {

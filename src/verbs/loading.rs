@@ -3,7 +3,8 @@
 use crate::error::{Failure, Result};
 use crate::run::library_failure;
 use kernels::Device;
-use model::{HeadKind, Loaded, Tokenizer};
+use model::{Config, HeadKind, Loaded, Tokenizer};
+use rlhf_core::data::{Codec, Template};
 use std::path::Path;
 
 pub struct Opened {
@@ -45,6 +46,11 @@ pub fn tokenizer(dir: &Path) -> Result<Option<Tokenizer>> {
     Tokenizer::find(dir).map(|file| Tokenizer::from_file(&file).map_err(library_failure)).transpose()
 }
 
+pub fn codec(dir: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
+    let template = Template::of_model(dir).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
+    Codec::new(tokenizer, config.context, template, &config.eos).map_err(library_failure)
+}
+
 impl Opened {
     pub fn tokenizer(&self, dir: &Path) -> Result<&Tokenizer> {
         let missing = || {
@@ -54,6 +60,11 @@ impl Opened {
             ))
         };
         self.tokenizer.as_ref().ok_or_else(missing)
+    }
+
+    /// How text becomes this model's tokens, by its own chat template or, where it brings none, as a dialogue.
+    pub fn codec(&self, dir: &Path) -> Result<Codec> {
+        codec(dir, self.tokenizer(dir)?.clone(), self.loaded.config())
     }
 
     /// What ends an answer: the config's list, or the tokenizer's end of text.

@@ -4,10 +4,9 @@ use super::loading;
 use crate::cli::Common;
 use crate::error::Result;
 use crate::rows;
-use crate::run::Codec;
-use crate::template::Template;
 use clap::Args;
 use model::HeadKind;
+use rlhf_core::data::{Ranking, Row};
 use rlhf_core::rm;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -28,17 +27,23 @@ pub struct RewardArgs {
 pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let device = common.open_device()?;
     let opened = loading::open(&args.model, HeadKind::Score, &device)?;
-    let codec = Codec::new(opened.tokenizer(&args.model)?.clone(), opened.loaded.config().context, Template::Dialogue);
+    let codec = opened.codec(&args.model)?;
     let (net, params) = (&opened.loaded.transformer, &opened.loaded.params);
-    let rankings = rows::scorable(&args.data)?;
-    let read: Vec<_> = rankings.iter().map(|r| codec.ranking(r)).collect();
+    let rows = rows::scorable(&args.data)?;
+    let read = codec.rankings(&rows).map_err(rows::data_failure)?;
+    if let Some(report) = codec.cut_report() {
+        eprintln!("{report}");
+    }
     let sequences: Vec<Vec<u32>> =
         read.iter().flat_map(|r| r.completions.iter().map(|c| [&r.prompt[..], c].concat())).collect();
     let mut rewards = rm::score(net, params, &sequences, 8192).into_iter();
-    let lines: Vec<Value> = rankings
-        .iter()
-        .map(|r| json!({"prompt": r.prompt, "rewards": rewards.by_ref().take(r.completions.len()).collect::<Vec<f32>>()}))
-        .collect();
+    let mut line = |(row, read): (&Row, &Ranking)| -> Result<Value> {
+        let Row::Ranked { prompt, .. } = row else { unreachable!("scorable rows are rankings") };
+        let prompt = codec.template.prompt_text(prompt).map_err(rows::data_failure)?;
+        let rewards: Vec<f32> = rewards.by_ref().take(read.completions.len()).collect();
+        Ok(json!({"prompt": prompt, "rewards": rewards}))
+    };
+    let lines = rows.iter().zip(&read).map(&mut line).collect::<Result<Vec<Value>>>()?;
     let compared = read.iter().any(|r| !rm::comparisons(&r.ranks, 0).is_empty());
     let accuracy = compared.then(|| rm::accuracy(net, params, &read, 8192));
     let interval = accuracy.as_ref().map(|a| json!({"rate": a.rate, "low": a.low, "high": a.high, "n": a.n}));

@@ -6,6 +6,7 @@ use crate::error::{Failure, Result};
 use crate::rows;
 use clap::Args;
 use model::HeadKind;
+use rlhf_core::data::Row;
 use rlhf_core::lm;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ pub struct ScoreArgs {
     /// A model directory
     #[arg(long)]
     model: PathBuf,
-    /// Data files of any kind; a row is read as one text
+    /// Data files of any kind; a row is read as it would be trained: a prompt with its answer and end, or each of its answers
     #[arg(long, num_args = 1.., conflicts_with = "ids_file", required_unless_present = "ids_file")]
     data: Vec<PathBuf>,
     /// One JSON array of token ids a line
@@ -33,8 +34,10 @@ pub fn run(args: &ScoreArgs, common: &Common) -> Result {
     let mut sequences = match &args.ids_file {
         Some(file) => read_ids(file, config.vocab, config.context)?,
         None => {
-            let tokenizer = opened.tokenizer(&args.model)?;
-            rows::as_texts(&args.data)?.iter().map(|t| tokenizer.encode_start(t)).collect()
+            let codec = opened.codec(&args.model)?;
+            let encode = |row: &Row| codec.sequences_of(row).map_err(rows::data_failure);
+            let read = rows::load(&args.data)?.iter().map(encode).collect::<Result<Vec<_>>>()?;
+            read.into_iter().flatten().map(|sequence| sequence.tokens).collect()
         }
     };
     sequences.iter_mut().for_each(|s| s.truncate(config.context));

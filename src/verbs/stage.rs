@@ -4,16 +4,15 @@ use super::options::{self, Options};
 use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft, Shape, Tokenizer};
-use crate::rows;
-use crate::run::{Codec, Model, Reporter, TextRanking, configs, drop_checkpoints, environment_of, train_failure};
+use crate::rows::{self, data_failure};
+use crate::run::{Model, Reporter, configs, drop_checkpoints, environment_of, text, train_failure};
 use crate::runlog::RunLog;
 use crate::stop;
-use crate::template::Template;
 use crate::verbs::loading;
 use clap::{ArgMatches, Args};
 use kernels::{Device, Rng};
 use model::HeadKind;
-use rlhf_core::data::Example;
+use rlhf_core::data::{Codec, Example, Template};
 use rlhf_core::rollout::Episode;
 use rlhf_core::train::Run;
 use rlhf_core::{ppo as ppo_loop, pretrain as pretrain_loop, rm as rm_loop, sft as sft_loop};
@@ -28,7 +27,8 @@ pub struct Files {
     /// A tokenizer file, for a model directory that has none
     #[arg(long)]
     pub tokenizer: Option<PathBuf>,
-    /// Data files
+    /// Data files (.jsonl, .json, .txt, each also .gz; .parquet) or folders with train and valid files in them;
+    /// FILE=0.5 takes half of its rows, FILE=2 each twice
     #[arg(long, num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// The folder to write: the model, its checkpoints and its log
@@ -214,9 +214,7 @@ fn check_folder(out: &Path, resume: bool) -> Result {
 
 fn language_model(dir: &Path, tokenizer: Option<&Path>, device: &Device) -> Result<(Model, Codec)> {
     let opened = loading::open_with(dir, tokenizer, HeadKind::Lm, device)?;
-    let tokenizer = opened.tokenizer(dir)?.clone();
-    let codec =
-        Codec::new(tokenizer, opened.loaded.config().context, Template::read(dir).unwrap_or(Template::Dialogue));
+    let codec = opened.codec(dir)?;
     Ok((Model { net: opened.loaded.transformer, params: opened.loaded.params }, codec))
 }
 
@@ -231,7 +229,7 @@ pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Res
         None => {
             let (shape, tokenizer): (Shape, Tokenizer) = (stage.options.section()?, stage.options.section()?);
             shape.check().map_err(Failure::usage)?;
-            let codec = Codec::train(&texts, &tokenizer, shape.context);
+            let codec = text::own(text::learn(&texts, &tokenizer), shape.context, Template::dialogue())?;
             (Model::new(&shape, &codec, stage.rng.stream("init"), &stage.device), codec)
         }
     };
@@ -253,7 +251,7 @@ pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
     let mut stage = Stage::open("sft", &args.files, flags, common, &known)?;
     let section: Sft = stage.options.section()?;
     let (start, codec) = stage.required_model(&args.files)?;
-    let demonstrations = codec.demonstrations(&rows::demonstrations(&stage.data)?);
+    let demonstrations = rows::demonstrations(&stage.data, &codec)?;
     let text = stage.options.paths("text", &args.text);
     let windows = if section.pretrain_mix > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
     let (rng, stage) = (stage.rng, stage.start(common)?);
@@ -271,16 +269,16 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
     let mut stage = Stage::open("rm", &args.files, flags, common, &known)?;
     let section: Rm = stage.options.section()?;
     let (start, codec) = stage.required_model(&args.files)?;
-    let (train, heldout) = rows::split_rankings(&stage.data, args.holdout, stage.rng.stream("holdout"))?;
+    let (train, heldout) = rows::split(&stage.data, args.holdout, stage.rng.stream("holdout"))?;
+    let train = codec.rankings(&train).map_err(data_failure)?;
+    let heldout = if heldout.is_empty() { Vec::new() } else { codec.rankings(&heldout).map_err(data_failure)? };
     let demonstrations = stage.options.paths("demonstrations", &args.demonstrations);
     let shown = match demonstrations.is_empty() {
         true => Vec::new(),
-        false => codec.demonstrations(&rows::demonstrations(&demonstrations)?),
+        false => rows::demonstrations(&demonstrations, &codec)?,
     };
     let (rng, stage) = (stage.rng, stage.start(common)?);
-    let read = |set: &[TextRanking]| set.iter().map(|r| codec.ranking(r)).collect::<Vec<_>>();
     let start = start.as_score(rng.stream("head"));
-    let (train, heldout) = (read(&train), read(&heldout));
     stage.tell_cuts(&codec);
     let mut run = stage.training(section.save_every);
     let result = rm_loop::train(&start.net, start.params, &train, &configs::rm(&section), rng, &mut run);
@@ -323,7 +321,7 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     }
     let text = stage.options.paths("text", &args.text);
     let windows = if section.ptx_coef > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
-    let prompts: Vec<Vec<u32>> = rows::prompts(&stage.data)?.iter().map(|p| codec.prompt(p, section.max_new)).collect();
+    let prompts = codec.prompts(&rows::load(&stage.data)?, section.max_new).map_err(data_failure)?;
     let (rng, stage) = (stage.rng, stage.start(common)?);
     stage.tell_cuts(&codec);
     let config = configs::ppo(&section, "", section.ptx_coef);
@@ -338,7 +336,7 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
         value: &judge.transformer,
         value_params: judge.params.clone(),
         reward: &score,
-        eos: &[codec.eos],
+        eos: &codec.ends,
     };
     let result = ppo_loop::train(players, &prompts, &windows, &config, rng, &mut stage.training(section.save_every));
     let outcome = stage.train(result)?;

@@ -3,14 +3,15 @@
 use crate::support::shared;
 use kernels::Rng;
 use model::Tokenizer;
-use rlhf_core::data::{self, Content, DataFile, Encoder, Inspection, Row};
+use rlhf_core::data::{self, Codec, Content, DataFile, Inspection, Row, Template};
 
 fn load(path: &str) -> Option<DataFile> {
     Some(data::load_file(&shared(path)?).unwrap())
 }
 
-fn gpt2() -> Option<Tokenizer> {
-    Some(Tokenizer::from_file(&shared("data/tokenizers/gpt2/encoder.json")?).unwrap())
+fn gpt2(context: usize) -> Option<Codec> {
+    let tokenizer = Tokenizer::from_file(&shared("data/tokenizers/gpt2/encoder.json")?).unwrap();
+    Some(Codec::new(tokenizer, context, Template::dialogue(), &[]).unwrap())
 }
 
 const ROWS: [&str; 7] = [
@@ -73,51 +74,53 @@ fn the_split_is_by_prompt() {
 
 #[test]
 fn everything_fits_and_what_was_cut_is_counted() {
-    let Some(tokenizer) = gpt2() else { return };
     for (path, context) in ROWS.into_iter().flat_map(|path| [(path, 48), (path, 4096)]) {
-        let Some(file) = load(path) else { return };
-        let mut encoder = Encoder::new(&tokenizer, context);
-        let (demonstrations, rankings) = (encoder.demonstrations(&file.rows), encoder.rankings(&file.rows));
+        let (Some(file), Some(codec)) = (load(path), gpt2(context)) else { return };
+        let (demonstrations, rankings) = (codec.demonstrations(&file.rows), codec.rankings(&file.rows));
         let mut cut_ends = 0;
         for example in demonstrations.unwrap_or_default() {
             assert!(example.tokens.len() <= context && example.weights.len() == example.tokens.len());
             assert!(example.weights.contains(&1.0), "{path}: a row with nothing to train");
-            cut_ends += (example.tokens.last() != Some(&tokenizer.eos())) as usize;
+            cut_ends += (example.tokens.last() != Some(&codec.eos)) as usize;
         }
         for ranking in rankings.unwrap_or_default() {
             assert!(ranking.completions.iter().all(|answer| ranking.prompt.len() + answer.len() <= context));
-            cut_ends += ranking.completions.iter().filter(|answer| answer.last() != Some(&tokenizer.eos())).count();
+            cut_ends += ranking.completions.iter().filter(|answer| answer.last() != Some(&codec.eos)).count();
         }
-        assert_eq!(encoder.cuts.completions, cut_ends, "{path}");
-        assert_eq!(encoder.cuts.any(), context == 48, "{path}: {}", encoder.cuts);
+        let cuts = codec.take_cuts();
+        assert_eq!(cuts.completions, cut_ends, "{path}");
+        assert_eq!(cuts.any(), context == 48, "{path}: {cuts}");
     }
 }
 
 #[test]
 fn what_a_row_says_comes_back_from_its_tokens() {
-    let Some(tokenizer) = gpt2() else { return };
+    let Some(codec) = gpt2(4096) else { return };
     for path in ROWS {
         let Some(file) = load(path) else { return };
         for row in &file.rows {
-            let text = match row {
-                Row::Demonstration { prompt, completion } => {
-                    data::prompt_text(prompt) + &data::completion_text(completion)
-                }
-                Row::Ranked { completions, .. } => completions.iter().map(data::completion_text).collect(),
+            let (prompt, completions) = match row {
+                Row::Demonstration { prompt, completion } => (prompt, std::slice::from_ref(completion)),
+                Row::Ranked { prompt, completions, .. } => (prompt, &completions[..]),
                 _ => unreachable!("{path} has only these two"),
             };
-            assert_eq!(tokenizer.decode(&tokenizer.encode(&text)), text);
+            for (completion, sequence) in completions.iter().zip(codec.sequences_of(row).unwrap()) {
+                let (prompt, completion) = codec.template.pair_text(prompt, completion).unwrap();
+                let start = if prompt.is_empty() { "<|endoftext|>" } else { "" };
+                let text = format!("{start}{prompt}{completion}<|endoftext|>");
+                assert_eq!(codec.tokenizer.decode(&sequence.tokens), text);
+            }
         }
     }
 }
 
 #[test]
 fn text_is_cut_into_chunks_without_loss() {
-    let (Some(tokenizer), Some(file)) = (gpt2(), load("data/text/tinyshakespeare.txt")) else { return };
+    let (Some(codec), Some(file)) = (gpt2(256), load("data/text/tinyshakespeare.txt")) else { return };
     let texts = data::texts(&file.rows).unwrap();
-    let chunks = data::chunks(&tokenizer, &texts, 256);
+    let chunks = codec.windows_in_order(texts.iter().copied());
     let tokens: Vec<u32> = chunks.iter().flat_map(|chunk| chunk.tokens[1..].to_vec()).collect();
-    assert!(tokenizer.decode_text(&tokens) == texts.concat());
+    assert!(codec.tokenizer.decode_text(&tokens) == texts.concat());
     assert!(chunks[..chunks.len() - 1].iter().all(|chunk| chunk.tokens.len() == 256));
 }
 
@@ -132,10 +135,10 @@ fn files_of_other_kinds_are_refused_with_their_columns() {
 
 #[test]
 fn inspection_shows_real_files() {
-    let Some(tokenizer) = gpt2() else { return };
+    let Some(codec) = gpt2(256) else { return };
     for path in ROWS.into_iter().chain(["data/text/tinystories_1m.txt"]) {
         let Some(file) = load(path) else { return };
-        let inspection = Inspection::new(&file, Some((&tokenizer, 256)), 2);
+        let inspection = Inspection::new(&file, Some(&codec), 2).unwrap();
         let (plain, color) = (inspection.render(false), inspection.render(true));
         assert!(plain.contains("tokens (") && plain.contains('⟦') && plain.contains('█'), "{plain}");
         assert!(!plain.contains('\x1b') && color.contains("\x1b[32m"), "{plain}");
@@ -146,8 +149,8 @@ fn inspection_shows_real_files() {
 #[test]
 #[ignore = "prints"]
 fn print_inspection() {
-    let Some(tokenizer) = gpt2() else { return };
+    let Some(codec) = gpt2(512) else { return };
     for path in ROWS {
-        println!("{}", Inspection::new(&load(path).unwrap(), Some((&tokenizer, 512)), 1).render(false));
+        println!("{}", Inspection::new(&load(path).unwrap(), Some(&codec), 1).unwrap().render(false));
     }
 }

@@ -1,5 +1,6 @@
 //! Table of contents of the integration tests.
 
+mod chat; // chat templates of real models: what is trained, what text may not become
 mod cli; // the binary: good runs, bad input, a kill at a bad moment
 mod data; // real files: every kind of row, token ids, cuts, the split by prompt
 mod fused; // ragged, cached, accumulated, checkpointed: each equals the plain way
@@ -10,5 +11,6 @@ mod gradcheck; // every op against finite differences
 mod losses; // rewards, GAE, PPO and ranking losses with their gradients: by hand and against PyTorch
 mod parity; // every kernel: plain loop in f64, CPU, GPU
 mod rlhf; // SFT, reward model and PPO on tiny models: self-checks, accumulation, learning, resume bit for bit
+mod rows; // the binary on data and templates: every kind of file, and bad input
 mod support; // what several tests share
 mod tidy; // the rules of ARCHITECTURE.md that a test can check

@@ -10,8 +10,8 @@ pub enum TokenizerError {
     #[error("{path} is not a tokenizer that can be used: {reason}")]
     Malformed { path: PathBuf, reason: String },
     #[error(
-        "{path} needs the {part} `{name}`, which is not implemented. Implemented are byte-level BPE with the splits of \
-         GPT-2, SmolLM, Llama 3 and GPT-4, and sentencepiece BPE with byte fallback (Llama 2)"
+        "{path} needs the {part} `{name}`, which cannot be used here. Tokenizers whose decoder is ByteLevel, Metaspace or \
+         ByteFallback can: those of language models that write text (GPT, Llama, Qwen, Mistral)"
     )]
     Unsupported { path: PathBuf, part: &'static str, name: String },
     #[error(

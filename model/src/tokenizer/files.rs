@@ -29,22 +29,29 @@ const USUAL_ENDS: [&str; 6] = ["<|endoftext|>", "</s>", "<|end_of_text|>", "<|im
 
 impl Ends {
     /// From `tokenizer_config.json`, else from `generation_config.json` or `config.json`.
-    fn beside(dir: &Path) -> Ends {
-        let read = |name: &str| -> Value {
-            let text = fs::read_to_string(dir.join(name)).unwrap_or_default();
-            serde_json::from_str(&text).unwrap_or_default()
+    fn beside(dir: &Path) -> Result<Ends, TokenizerError> {
+        let read = |name: &str| -> Result<Value, TokenizerError> {
+            let path = dir.join(name);
+            if !path.exists() {
+                return Ok(Value::Null);
+            }
+            let text = read_text(&path)?;
+            serde_json::from_str(&text).map_err(|error| TokenizerError::Malformed { path, reason: error.to_string() })
         };
-        let config = read("tokenizer_config.json");
+        let config = read("tokenizer_config.json")?;
         let named = |key: &str| {
             let text = config[key].as_str().or(config[key]["content"].as_str());
             text.map(|text| End::Text(text.to_string()))
         };
-        let numbered = |name: &str| {
-            let value = &read(name)["eos_token_id"];
+        let numbered = |file: &Value| {
+            let value = &file["eos_token_id"];
             value.as_u64().or(value[0].as_u64()).map(End::Id)
         };
-        let eos = named("eos_token").or_else(|| numbered("generation_config.json")).or_else(|| numbered("config.json"));
-        Ends { eos, bos: named("bos_token").filter(|_| config["add_bos_token"] == true) }
+        let eos = match named("eos_token") {
+            None => numbered(&read("generation_config.json")?).or(numbered(&read("config.json")?)),
+            named => named,
+        };
+        Ok(Ends { eos, bos: named("bos_token").filter(|_| config["add_bos_token"] == true) })
     }
 
     /// The ids of the end and, if there is one, of the start.
@@ -91,7 +98,7 @@ impl Tokenizer {
     /// beside it; or from llama2.c's `.bin`.
     pub fn from_file(path: &Path) -> Result<Tokenizer, TokenizerError> {
         let dir = path.parent().unwrap_or(Path::new("."));
-        let ends = Ends::beside(dir);
+        let ends = Ends::beside(dir)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.ends_with(".bin") {
             return sentencepiece::parse_llama2c(&read(path)?, &ends).map_err(|fault| fault.at(path));

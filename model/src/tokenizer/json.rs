@@ -1,6 +1,6 @@
 //! `tokenizer.json` as the Hugging Face `tokenizers` library writes it, in and out: a BPE model with either
-//! a byte-level pre-tokenizer or sentencepiece's byte fallback. Merges are read in both spellings, `"a b"`
-//! and `["a", "b"]`, and written in the first, which every version reads.
+//! a byte-level pre-tokenizer or sentencepiece's byte fallback; what asks for more is left to [`super::foreign`].
+//! Merges are read in both spellings, `"a b"` and `["a", "b"]`, and written in the first, which every version reads.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::error::{Fault, malformed, unsupported};
 use super::files::Ends;
 use super::hash::FastMap;
 use super::sentencepiece::{self, SPACE};
-use super::{Added, Split, Tokenizer, Units, alphabet, bpe, single_bytes};
+use super::{Added, Prefix, Split, Tokenizer, Units, alphabet, bpe, foreign, single_bytes};
 
 #[derive(Deserialize)]
 struct File {
@@ -27,7 +27,7 @@ struct File {
 }
 
 #[derive(Deserialize)]
-struct AddedToken {
+pub struct AddedToken {
     id: u32,
     content: String,
     #[serde(default)]
@@ -69,13 +69,23 @@ enum MergeText {
 
 /// How words are cut and what they are made of.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub enum Kind {
     Bytes(Split),
-    Sentencepiece { prefix_space: bool },
+    Sentencepiece(Prefix),
 }
 
 pub fn parse(text: &str, ends: &Ends) -> Result<Tokenizer, Fault> {
-    let file: File = serde_json::from_str(text).map_err(|error| Fault::Malformed(error.to_string()))?;
+    let file: Value = serde_json::from_str(text).map_err(|error| Fault::Malformed(error.to_string()))?;
+    match parse_own(File::deserialize(&file).map_err(|error| Fault::Malformed(error.to_string()))?, ends) {
+        Err(Fault::Unsupported { part, name }) => foreign::parse(text, file, ends).map_err(|fault| match fault {
+            Fault::Malformed(reason) => Fault::Malformed(reason),
+            Fault::Unsupported { .. } => Fault::Unsupported { part, name },
+        }),
+        read => read,
+    }
+}
+
+fn parse_own(file: File, ends: &Ends) -> Result<Tokenizer, Fault> {
     match file.model.kind.as_deref() {
         Some("BPE") | None => {}
         Some(other) => return unsupported("model", other),
@@ -91,22 +101,14 @@ pub fn parse(text: &str, ends: &Ends) -> Result<Tokenizer, Fault> {
         }
     }
     let kind = kind(&file.normalizer, &file.pre_tokenizer, model.byte_fallback)?;
+    let first = first_of_template(&file.post_processor)?;
     let vocab = vocab_of(&file.model.vocab)?;
     let merges = file.model.merges.iter().enumerate().map(|(at, merge)| match merge {
         MergeText::Pair(left, right) => Ok((left.as_str(), right.as_str())),
         MergeText::Joined(both) => split_merge(both, at),
     });
     let merges = merges.collect::<Result<Vec<_>, _>>()?;
-    let mut added = BTreeMap::new();
-    for token in file.added_tokens {
-        let AddedToken { id, content, single_word, lstrip, rstrip, special } = token;
-        if single_word && !special {
-            return unsupported("added token option", "single_word");
-        }
-        added.insert(id, Added { text: content, special, strip: (lstrip, rstrip) });
-    }
-    let first = first_of_template(&file.post_processor)?;
-    let mut tokenizer = build(vocab, &merges, added, kind, ends)?;
+    let mut tokenizer = build(vocab, &merges, added_of(file.added_tokens)?, kind, ends)?;
     if let Some(first) = first {
         tokenizer.bos = tokenizer.added_token(&first);
     }
@@ -115,6 +117,18 @@ pub fn parse(text: &str, ends: &Ends) -> Result<Tokenizer, Fault> {
         tokenizer.whole_words = Some(whole.filter(|(_, id)| !tokenizer.added.contains_key(id)).collect());
     }
     Ok(tokenizer)
+}
+
+pub fn added_of(tokens: Vec<AddedToken>) -> Result<BTreeMap<u32, Added>, Fault> {
+    let mut added = BTreeMap::new();
+    for token in tokens {
+        let AddedToken { id, content, single_word, lstrip, rstrip, special } = token;
+        if single_word && !special {
+            return unsupported("added token option", "single_word");
+        }
+        added.insert(id, Added { text: content, special, strip: (lstrip, rstrip) });
+    }
+    Ok(added)
 }
 
 /// GPT-2's own two files. Tokens that are neither bytes nor made by a merge are control tokens.
@@ -148,7 +162,7 @@ fn split_merge(text: &str, at: usize) -> Result<(&str, &str), Fault> {
 }
 
 /// Puts together what the files say, and checks that it fits.
-fn build(
+pub fn build(
     vocab: BTreeMap<String, u32>,
     merges: &[(&str, &str)],
     added: BTreeMap<u32, Added>,
@@ -170,7 +184,7 @@ fn build(
     }
     let (units, split) = match kind {
         Kind::Bytes(split) => (Units::Bytes(single_bytes(&pieces, &added)), split),
-        Kind::Sentencepiece { .. } => {
+        Kind::Sentencepiece(_) => {
             let bytes = std::array::from_fn(|byte| id_of.get(format!("<0x{byte:02X}>").as_str()).copied());
             (sentencepiece::units(&pieces, &added, bytes), Split::Whole)
         }
@@ -178,7 +192,9 @@ fn build(
     let (eos, bos) = ends.resolve(&added, pieces.len())?;
     let mut tokenizer = Tokenizer::new(pieces, table, units, split, added, eos);
     tokenizer.bos = bos;
-    tokenizer.prefix_space = kind == Kind::Sentencepiece { prefix_space: true };
+    if let Kind::Sentencepiece(prefix) = kind {
+        tokenizer.prefix = prefix;
+    }
     Ok(tokenizer)
 }
 
@@ -210,7 +226,7 @@ fn pieces_of(
             return malformed(format!("id {id} belongs to {text:?} and to another token"));
         }
         let bytes = match kind {
-            Kind::Sentencepiece { .. } => sentencepiece::piece(text),
+            Kind::Sentencepiece(_) => sentencepiece::piece(text),
             Kind::Bytes(_) => match alphabet::read(text) {
                 Ok(bytes) => bytes,
                 Err(c) => {
@@ -224,7 +240,7 @@ fn pieces_of(
 }
 
 /// The `type` of a component and those of its parts if it is a sequence.
-fn parts<'a>(component: &'a Value, list: &str) -> Vec<&'a Value> {
+pub fn parts<'a>(component: &'a Value, list: &str) -> Vec<&'a Value> {
     match component {
         Value::Null => vec![],
         _ if component["type"] == "Sequence" => {
@@ -282,10 +298,10 @@ fn split_of(cut: &Value) -> Result<Split, Fault> {
 
 /// Llama 2's two spellings of the same: normalizers that write ▁ for a space, or a Metaspace pre-tokenizer.
 fn sentencepiece_kind(normalizers: &[&Value], cutters: &[&Value]) -> Result<Kind, Fault> {
-    let mut prefix_space = false;
+    let mut prefix = Prefix::Never;
     for normalizer in normalizers {
         match normalizer["type"].as_str() {
-            Some("Prepend") if normalizer["prepend"] == SPACE => prefix_space = true,
+            Some("Prepend") if normalizer["prepend"] == SPACE => prefix = Prefix::Always,
             Some("Replace") if normalizer["pattern"]["String"] == " " && normalizer["content"] == SPACE => {}
             _ => return unsupported("normalizer", type_of(normalizer)),
         }
@@ -293,12 +309,16 @@ fn sentencepiece_kind(normalizers: &[&Value], cutters: &[&Value]) -> Result<Kind
     for cutter in cutters {
         match cutter["type"].as_str() {
             Some("Metaspace") if cutter["replacement"] == SPACE && cutter["split"] == false => {
-                prefix_space = cutter["prepend_scheme"] != "never";
+                prefix = match cutter["prepend_scheme"].as_str() {
+                    Some("never") => Prefix::Never,
+                    Some("first") => Prefix::First,
+                    _ => Prefix::Always,
+                };
             }
             _ => return unsupported("pre-tokenizer", type_of(cutter)),
         }
     }
-    Ok(Kind::Sentencepiece { prefix_space })
+    Ok(Kind::Sentencepiece(prefix))
 }
 
 /// The special token that a template puts before every text.
@@ -318,6 +338,9 @@ fn first_of_template(post_processor: &Value) -> Result<Option<String>, Fault> {
 
 /// The file, and what `transformers` wants beside it.
 pub fn write(tokenizer: &Tokenizer) -> String {
+    if let Some(foreign) = &tokenizer.foreign {
+        return foreign.text.clone();
+    }
     let byte_level = matches!(tokenizer.units, Units::Bytes(_));
     let text_of = |id: u32| match (tokenizer.added.get(&id), &tokenizer.units) {
         (Some(token), _) => token.text.clone(),
@@ -338,7 +361,7 @@ pub fn write(tokenizer: &Tokenizer) -> String {
             pre_tokenizer_of(tokenizer.split),
             json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}),
         ),
-        false => sentencepiece_components(tokenizer.prefix_space),
+        false => sentencepiece_components(tokenizer.prefix),
     };
     let file = json!({
         "version": "1.0", "truncation": null, "padding": null,
@@ -371,22 +394,24 @@ fn pre_tokenizer_of(split: Split) -> Value {
     }
 }
 
-/// Normalizer, pre-tokenizer and decoder as in Llama 2's file.
-fn sentencepiece_components(prefix_space: bool) -> (Value, Value, Value) {
+/// Normalizer, pre-tokenizer and decoder as in the files of Llama 2 (always a space), its successors (the first) and
+/// those that put none.
+fn sentencepiece_components(prefix: Prefix) -> (Value, Value, Value) {
     let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE});
     let back = json!({"type": "Replace", "pattern": {"String": SPACE}, "content": " "});
-    let strip = json!({"type": "Strip", "content": " ", "start": 1, "stop": 0});
-    let (mut normalizers, mut decoders) =
-        (vec![replace], vec![back, json!({"type": "ByteFallback"}), json!({"type": "Fuse"})]);
-    if prefix_space {
-        normalizers.insert(0, json!({"type": "Prepend", "prepend": SPACE}));
-        decoders.push(strip);
+    let mut decoders = vec![back, json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
+    if prefix != Prefix::Never {
+        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
     }
-    (
-        json!({"type": "Sequence", "normalizers": normalizers}),
-        Value::Null,
-        json!({"type": "Sequence", "decoders": decoders}),
-    )
+    let sequence = |normalizers: Vec<Value>| json!({"type": "Sequence", "normalizers": normalizers});
+    let (normalizer, pre_tokenizer) = match prefix {
+        Prefix::Never => (sequence(vec![replace]), Value::Null),
+        Prefix::Always => (sequence(vec![json!({"type": "Prepend", "prepend": SPACE}), replace]), Value::Null),
+        Prefix::First => {
+            (Value::Null, json!({"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first", "split": false}))
+        }
+    };
+    (normalizer, pre_tokenizer, json!({"type": "Sequence", "decoders": decoders}))
 }
 
 fn template_of(tokenizer: &Tokenizer) -> Value {

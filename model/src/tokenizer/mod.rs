@@ -4,13 +4,15 @@
 //! becomes a special token (an end of text, say) by containing its name: [`Tokenizer::encode`] treats
 //! `<|endoftext|>` as thirteen characters, [`Tokenizer::encode_with_special`] is for templates.
 //!
-//! Not here: BPE dropout, unigram and word-piece models, Unicode normalisation. A file that asks for
-//! one of them is refused by name.
+//! What is trained here is written and read by code of our own, and so are the files of others that ask for no
+//! more (GPT-2, Llama, SmolLM). The rest (Unicode normalisation as in Qwen and Pythia, other splits, unigram models)
+//! goes through Hugging Face's `tokenizers` crate, behind the same type.
 
 mod alphabet;
 mod bpe;
 mod error;
 mod files;
+mod foreign;
 mod hash;
 mod json;
 mod letters;
@@ -21,9 +23,10 @@ mod train;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bpe::Merges;
+use foreign::Foreign;
 use hash::FastMap;
 use split::words;
 
@@ -40,8 +43,10 @@ pub struct Tokenizer {
     /// How a word starts out.
     units: Units,
     split: Split,
-    /// A space is put before the text (sentencepiece's dummy prefix).
-    prefix_space: bool,
+    /// Where a space is put before text (sentencepiece's dummy prefix).
+    prefix: Prefix,
+    /// Who encodes, where it is not the fields above.
+    foreign: Option<Arc<Foreign>>,
     /// A word that is a piece is not put together by merges (Llama 3).
     whole_words: Option<FastMap<Box<[u8]>, u32>>,
     /// Tokens outside the merges, by id.
@@ -58,6 +63,24 @@ enum Units {
     Bytes([Option<u32>; 256]),
     /// One per character that is a piece, else one per byte of it (sentencepiece).
     Chars { chars: FastMap<char, u32>, bytes: [Option<u32>; 256] },
+}
+
+/// Which pieces of a text, as control tokens cut it, get a space in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prefix {
+    Never,
+    /// The start of the text.
+    First,
+    /// That, and what follows a control token.
+    Always,
+}
+
+/// Where in a text a piece of it stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Start,
+    AfterToken,
+    Inside,
 }
 
 /// A token that no merge makes.
@@ -112,8 +135,8 @@ impl Tokenizer {
         added: BTreeMap<u32, Added>,
         eos: u32,
     ) -> Tokenizer {
-        let (cache, whole_words) = (Mutex::default(), None);
-        Tokenizer { pieces, merges, units, split, prefix_space: false, whole_words, added, eos, bos: None, cache }
+        let (cache, whole_words, prefix, foreign) = (Mutex::default(), None, Prefix::Never, None);
+        Tokenizer { pieces, merges, units, split, prefix, foreign, whole_words, added, eos, bos: None, cache }
     }
 
     /// Number of ids, holes included: the rows of the embedding.
@@ -153,9 +176,14 @@ impl Tokenizer {
         (0..=255).filter(|&byte: &u8| bytes[byte as usize].is_none()).collect()
     }
 
+    /// Names of the control tokens: what text must not turn into.
+    pub fn control_names(&self) -> impl Iterator<Item = &str> {
+        self.added.values().filter(|token| token.special).map(|token| token.text.as_str())
+    }
+
     /// The ids of a text. Names of special tokens in it are text like any other.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.encode_parts(&self.prefixed(text), |token| !token.special)
+        self.encode_parts(&[text], "", Place::Start, |token| !token.special).concat()
     }
 
     /// What a model reads of a text from its start: the start token, if there is one, and the ids.
@@ -166,13 +194,19 @@ impl Tokenizer {
     /// The ids of a text that goes on from another: as [`Tokenizer::encode`], but without the space that
     /// sentencepiece puts before every text.
     pub fn encode_more(&self, text: &str) -> Vec<u32> {
-        self.encode_parts(text, |token| !token.special)
+        self.encode_parts(&[text], "", Place::Inside, |token| !token.special).concat()
     }
 
     /// The ids of a text in which the names of special tokens mean those tokens. Never for text that a user
     /// or a data set wrote.
     pub fn encode_with_special(&self, text: &str) -> Vec<u32> {
-        self.encode_parts(&self.prefixed(text), |_| true)
+        self.encode_guarded(&[text], "").concat()
+    }
+
+    /// The same for the parts of one text, with the ids of each, where a name is broken by `guard` and so is text:
+    /// the guard is looked at when special tokens are sought, and gone when what lies between them is encoded.
+    pub fn encode_guarded(&self, parts: &[&str], guard: &str) -> Vec<Vec<u32>> {
+        self.encode_parts(parts, guard, Place::Start, |_| true)
     }
 
     /// The ids of bytes that need not be UTF-8, with no space before them.
@@ -180,40 +214,61 @@ impl Tokenizer {
         let mut ids = vec![];
         let mut cache = self.borrow_cache();
         for chunk in bytes.utf8_chunks() {
-            self.encode_words(chunk.valid(), &mut cache, &mut ids);
+            self.encode_words(chunk.valid(), Place::Inside, &mut cache, &mut ids);
             self.encode_word(chunk.invalid(), &mut cache, &mut ids);
         }
         self.return_cache(cache);
         ids
     }
 
-    /// With sentencepiece's space in front, where there is one.
-    fn prefixed<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match self.prefix_space && !text.is_empty() {
-            true => Cow::Owned(format!(" {text}")),
-            false => Cow::Borrowed(text),
-        }
-    }
-
-    fn encode_parts(&self, text: &str, is_sought: impl Fn(&Added) -> bool) -> Vec<u32> {
+    fn encode_parts(
+        &self,
+        parts: &[&str],
+        guard: &str,
+        mut place: Place,
+        is_sought: impl Fn(&Added) -> bool,
+    ) -> Vec<Vec<u32>> {
         let sought = self.added.iter().filter(|(_, token)| is_sought(token));
         let sought = Sought::new(sought.map(|(&id, token)| (id, token)).collect());
-        let mut ids = Vec::with_capacity(text.len() / 3);
+        let unguarded = |text: &'_ str| if guard.is_empty() { text.to_string() } else { text.replace(guard, "") };
         let mut cache = self.borrow_cache();
-        let mut rest = text;
-        while let Some((at, id, token)) = sought.first_in(rest) {
-            let (before, after) = (&rest[..at], &rest[at + token.text.len()..]);
-            self.encode_words(if token.strip.0 { before.trim_end() } else { before }, &mut cache, &mut ids);
-            ids.push(id);
-            rest = if token.strip.1 { after.trim_start() } else { after };
-        }
-        self.encode_words(rest, &mut cache, &mut ids);
+        let mut strip = false; // the token before takes whitespace along
+        let mut encode_part = |part: &&str| {
+            let mut ids = Vec::with_capacity(part.len() / 3);
+            let mut rest = *part;
+            loop {
+                rest = if strip { rest.trim_start() } else { rest };
+                let found = sought.first_in(rest);
+                let before = found.map_or(rest, |(at, _, _)| &rest[..at]);
+                let before = if found.is_some_and(|(_, _, token)| token.strip.0) { before.trim_end() } else { before };
+                if !before.is_empty() {
+                    self.encode_words(&unguarded(before), place, &mut cache, &mut ids);
+                    (place, strip) = (Place::Inside, false);
+                }
+                let Some((at, id, token)) = found else { break };
+                ids.push(id);
+                (place, strip) = (Place::AfterToken, token.strip.1);
+                rest = &rest[at + token.text.len()..];
+            }
+            ids
+        };
+        let ids = parts.iter().map(&mut encode_part).collect();
         self.return_cache(cache);
         ids
     }
 
-    fn encode_words(&self, text: &str, cache: &mut Cache, ids: &mut Vec<u32>) {
-        for word in words(text, self.split) {
+    /// The ids of text without added tokens.
+    fn encode_words(&self, text: &str, place: Place, cache: &mut Cache, ids: &mut Vec<u32>) {
+        let prefixed = match self.prefix {
+            Prefix::Never => false,
+            Prefix::First => place == Place::Start,
+            Prefix::Always => place != Place::Inside,
+        };
+        if let Some(foreign) = &self.foreign {
+            return ids.extend(foreign.encode(text, prefixed));
+        }
+        let text = if prefixed { Cow::Owned(format!(" {text}")) } else { Cow::Borrowed(text) };
+        for word in words(&text, self.split) {
             self.encode_word(word.as_bytes(), cache, ids);
         }
     }
@@ -274,7 +329,7 @@ impl Tokenizer {
     }
 
     fn text(&self, mut bytes: Vec<u8>) -> String {
-        if self.prefix_space && bytes.first() == Some(&b' ') {
+        if self.prefix != Prefix::Never && bytes.first() == Some(&b' ') {
             bytes.remove(0);
         }
         match String::from_utf8(bytes) {
@@ -306,6 +361,7 @@ impl Clone for Tokenizer {
             units: self.units.clone(),
             whole_words: self.whole_words.clone(),
             added: self.added.clone(),
+            foreign: self.foreign.clone(),
             cache: Mutex::default(),
             ..*self
         }

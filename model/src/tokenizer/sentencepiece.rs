@@ -8,7 +8,7 @@ use super::bpe::{Merge, Merges};
 use super::error::{Fault, malformed};
 use super::files::Ends;
 use super::hash::FastMap;
-use super::{Added, Split, Tokenizer, Units};
+use super::{Added, Prefix, Split, Tokenizer, Units};
 
 /// How a space is written.
 pub const SPACE: &str = "▁";
@@ -87,7 +87,7 @@ pub fn parse_llama2c(file: &[u8], ends: &Ends) -> Result<Tokenizer, Fault> {
     let (eos, _) = ends.resolve(&added, pieces.len())?;
     let mut tokenizer = Tokenizer::new(pieces, merges, units, Split::Whole, added, eos);
     tokenizer.bos = Some(1);
-    tokenizer.prefix_space = true;
+    tokenizer.prefix = Prefix::Always;
     Ok(tokenizer)
 }
 

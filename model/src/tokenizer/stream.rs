@@ -1,6 +1,6 @@
 //! Text from ids that arrive one at a time.
 
-use super::Tokenizer;
+use super::{Prefix, Tokenizer};
 
 /// Gives out text as soon as it is whole characters: a token may end in the middle of one.
 pub struct TextStream<'a> {
@@ -24,7 +24,8 @@ impl TextStream<'_> {
             return String::new();
         }
         let piece = self.tokenizer.piece(id);
-        let dropped = std::mem::take(&mut self.at_start) && self.tokenizer.prefix_space && piece.starts_with(b" ");
+        let dropped =
+            std::mem::take(&mut self.at_start) && self.tokenizer.prefix != Prefix::Never && piece.starts_with(b" ");
         self.held.extend_from_slice(&piece[dropped as usize..]);
         let whole = match std::str::from_utf8(&self.held) {
             Ok(_) => self.held.len(),

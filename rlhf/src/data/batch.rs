@@ -101,6 +101,6 @@ mod tests {
         let examples: Vec<&Example> = examples.iter().collect();
         assert_eq!(cut(&examples, 6), [0..2, 2..3, 3..5]);
         assert_eq!(cut(&examples, 1000), vec![0..5; 1]);
-        assert_eq!(cut(&[], 6), []);
+        assert!(cut(&[], 6).is_empty());
     }
 }

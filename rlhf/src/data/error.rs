@@ -23,8 +23,20 @@ pub enum DataError {
     Field { path: PathBuf, line: usize, reason: String },
     #[error("{path} has no rows")]
     Empty { path: PathBuf },
-    #[error("{path}: files that end in .jsonl, .jsonl.gz, .txt or .txt.gz can be read")]
+    #[error("{path}: files that end in .jsonl, .json, .txt (each also with .gz) or .parquet can be read")]
     Extension { path: PathBuf },
+    #[error("{path}: Parquet is read by programs built with the feature parquet: cargo install --features parquet")]
+    NoParquet { path: PathBuf },
+    #[error("{path}: broken Parquet (row {row}): {reason}")]
+    Parquet { path: PathBuf, row: usize, reason: String },
+    #[error("{path}: its weight is {weight:?}, expected a number from 0 to 1000, such as {path}=0.5")]
+    Weight { path: PathBuf, weight: String },
+    #[error(
+        "{path} is a folder with no data in it: expected a file whose name begins with {expected}, such as train.jsonl"
+    )]
+    Folder { path: PathBuf, expected: String },
+    #[error("the chat template in {path} cannot be used: {reason}")]
+    Template { path: PathBuf, reason: String },
     #[error("no {wanted} among the {rows} rows ({found}). Expected rows with one of:\n{expected}")]
     Kind { wanted: &'static str, rows: usize, found: String, expected: String },
 }

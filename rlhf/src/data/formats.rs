@@ -125,8 +125,21 @@ fn messages(row: &Object) -> Result<Vec<Row>, String> {
     Ok(vec![Row::Messages(message_list(array(row, "messages")?, "messages")?)])
 }
 
+/// A completion in the form of its prompt: a string that follows messages is what the assistant says.
+fn following(prompt: &Content, completion: Content) -> Result<Content, String> {
+    match (prompt, completion) {
+        (Content::Messages(_), Content::Text(text)) => Ok(answer(text)),
+        (Content::Text(_), Content::Messages(_)) => {
+            Err("\"prompt\" is a string, but what follows it is a list of messages; give both in the same form".into())
+        }
+        (_, completion) => Ok(completion),
+    }
+}
+
 fn demonstration(row: &Object) -> Result<Vec<Row>, String> {
-    Ok(vec![Row::Demonstration { prompt: content(row, "prompt")?, completion: content(row, "completion")? }])
+    let prompt = content(row, "prompt")?;
+    let completion = following(&prompt, content(row, "completion")?)?;
+    Ok(vec![Row::Demonstration { prompt, completion }])
 }
 
 fn labelled(row: &Object) -> Result<Vec<Row>, String> {
@@ -135,12 +148,13 @@ fn labelled(row: &Object) -> Result<Vec<Row>, String> {
         Value::Number(n) if n.as_u64().is_some_and(|n| n <= 1) => n.as_u64() == Some(1),
         other => return Err(format!("\"label\" should be true or false, it is {}", name_of(other))),
     };
-    Ok(vec![Row::Labelled { prompt: content(row, "prompt")?, completion: content(row, "completion")?, good }])
+    let prompt = content(row, "prompt")?;
+    let completion = following(&prompt, content(row, "completion")?)?;
+    Ok(vec![Row::Labelled { prompt, completion, good }])
 }
 
 fn preference(row: &Object) -> Result<Vec<Row>, String> {
-    let completions = vec![content(row, "chosen")?, content(row, "rejected")?];
-    Ok(vec![Row::Ranked { prompt: content(row, "prompt")?, completions, ranks: vec![0.0, 1.0] }])
+    ranking(content(row, "prompt")?, vec![content(row, "chosen")?, content(row, "rejected")?], vec![0.0, 1.0])
 }
 
 /// The prompt is what the two have in common.
@@ -186,7 +200,11 @@ fn ranked(row: &Object) -> Result<Vec<Row>, String> {
 fn ranking(prompt: Content, completions: Vec<Content>, ranks: Vec<f32>) -> Result<Vec<Row>, String> {
     match completions.len() == ranks.len() {
         true if completions.is_empty() => Err("there are no completions".into()),
-        true => Ok(vec![Row::Ranked { prompt, completions, ranks }]),
+        true => {
+            let completions = completions.into_iter().map(|completion| following(&prompt, completion));
+            let completions = completions.collect::<Result<_, _>>()?;
+            Ok(vec![Row::Ranked { prompt, completions, ranks }])
+        }
         false => Err(format!("{} completions, but {} ranks", completions.len(), ranks.len())),
     }
 }
@@ -389,6 +407,7 @@ mod tests {
             (json!({"prompt": "a", "completion": "b", "label": "yes"}), "true or false"),
             (json!({"history": [], "responses": [{"text": "x"}]}), "response 0"),
             (json!({"chosen": "a", "rejected": []}), "both"),
+            (json!({"prompt": "a", "completion": [{"role": "assistant", "content": "b"}]}), "in the same form"),
         ] {
             let reason = read(row).unwrap_err();
             assert!(reason.contains(part), "{reason}");

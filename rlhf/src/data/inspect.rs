@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use model::Tokenizer;
 use serde::Serialize;
 
+use super::error::DataError;
 use super::read::DataFile;
-use super::rows::{self, Content, Row};
-use super::template::{Cuts, Encoder, completion_text, prompt_text};
-use super::{Example, chunks};
+use super::rows::{self, Row};
+use super::{Codec, Cuts, Example, Template};
 
 /// Characters of one part of a sample that are shown.
 const SHOWN: usize = 480;
@@ -25,8 +24,16 @@ pub struct Inspection {
     /// Sequences as they would be trained, and how many of their tokens count. Only with a tokenizer.
     pub trained: Option<Trained>,
     pub warnings: Vec<String>,
+    /// The first sequences as they would be trained.
+    pub sequences: Vec<Sequence>,
     #[serde(skip)]
     samples: Vec<Sample>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Sequence {
+    pub ids: Vec<u32>,
+    pub trained: Vec<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,66 +63,77 @@ pub struct Lengths {
 type Sample = Vec<(String, bool)>;
 
 impl Inspection {
-    /// `with`: the tokenizer and the context of the model that would be trained. `samples`: how many rows to show.
-    pub fn new(file: &DataFile, with: Option<(&Tokenizer, usize)>, samples: usize) -> Inspection {
+    /// `codec`: of the model that would be trained. `samples`: how many rows to show.
+    pub fn new(file: &DataFile, codec: Option<&Codec>, samples: usize) -> Result<Inspection, DataError> {
         let mut kinds = BTreeMap::new();
         file.rows.iter().for_each(|row| *kinds.entry(row.kind()).or_default() += 1);
-        let count = |text: &str| with.map_or(text.chars().count(), |(tokenizer, _)| tokenizer.encode(text).len());
-        let lengths = Lengths::of(file.rows.iter().map(|row| length(row, &count)).collect(), with.is_some());
         let mut inspection = Inspection {
             path: file.path.display().to_string(),
             formats: file.formats.clone(),
             rows: kinds,
-            lengths,
+            lengths: Lengths::default(),
             trained: None,
             warnings: rankings_without_order(&file.rows),
-            samples: file.rows.iter().take(samples).map(plain_sample).collect(),
+            sequences: vec![],
+            samples: vec![],
         };
-        if let Some((tokenizer, context)) = with {
-            inspection.encode(file, tokenizer, context, samples);
+        match codec {
+            Some(codec) => inspection.encode(file, codec, samples)?,
+            None => {
+                let template = Template::dialogue();
+                let texts = file.rows.iter().map(|row| plain_sample(row, &template)).collect::<Result<Vec<_>, _>>()?;
+                let length = |sample: &Sample| sample.iter().map(|(text, _)| text.chars().count()).sum();
+                inspection.lengths = Lengths::of(texts.iter().map(length).collect(), "characters");
+                inspection.samples = texts.into_iter().take(samples).collect();
+            }
         }
-        inspection
+        Ok(inspection)
     }
 
-    /// What becomes of the rows for a model: counts, warnings, and samples with what is trained.
-    fn encode(&mut self, file: &DataFile, tokenizer: &Tokenizer, context: usize, samples: usize) {
-        let mut encoder = Encoder::new(tokenizer, context);
-        let mut examples: Vec<Example> = vec![];
+    /// What becomes of the rows for a model: lengths, counts, warnings, and samples with what is trained.
+    fn encode(&mut self, file: &DataFile, codec: &Codec, samples: usize) -> Result<(), DataError> {
+        let (mut lengths, mut answers) = (vec![], vec![]);
+        for row in &file.rows {
+            let longest = codec.sequences_of(row)?.iter().map(|example| example.tokens.len()).max();
+            lengths.push(longest.unwrap_or(0));
+            answers.extend(codec.demonstrations_of(row)?);
+            if let Some(ranking) = codec.ranking_of(row)? {
+                answers.extend(ranking.completions.iter().map(|answer| Example::answer(&ranking.prompt, answer)));
+            }
+        }
+        self.lengths = Lengths::of(lengths, "tokens");
+        let cuts = codec.take_cuts();
         let texts: Vec<&str> = rows::texts(&file.rows).unwrap_or_default();
-        if !texts.is_empty() {
-            examples.extend(chunks(tokenizer, &texts, context));
-        }
-        let answers_from = examples.len();
-        examples.extend(encoder.demonstrations(&file.rows).unwrap_or_default());
-        for ranking in encoder.rankings(&file.rows).unwrap_or_default() {
-            examples.extend(ranking.completions.iter().map(|answer| Example::answer(&ranking.prompt, answer)));
-        }
-        if !examples.is_empty() {
-            self.samples = examples.iter().take(samples).map(|example| sample(example, tokenizer)).collect();
-        }
-        self.warn_of_examples(&examples[answers_from..], tokenizer);
-        self.warn_of_tokenizer(file, tokenizer);
+        let windows = if texts.is_empty() { vec![] } else { codec.windows_in_order(texts) };
+        let all = || windows.iter().chain(&answers);
+        self.samples = all().take(samples).map(|example| sample(example, codec)).collect();
+        let sequence = |example: &Example| Sequence {
+            ids: example.tokens.clone(),
+            trained: example.weights.iter().map(|&weight| weight != 0.0).collect(),
+        };
+        self.sequences = all().take(samples).map(sequence).collect();
         self.trained = Some(Trained {
-            context,
-            sequences: examples.len(),
-            tokens: examples.iter().map(|example| example.tokens.len()).sum(),
-            trained_tokens: examples.iter().flat_map(|example| &example.weights).filter(|&&w| w != 0.0).count(),
-            cuts: encoder.cuts,
+            context: codec.context,
+            sequences: all().count(),
+            tokens: all().map(|example| example.tokens.len()).sum(),
+            trained_tokens: all().flat_map(|example| &example.weights).filter(|&&w| w != 0.0).count(),
+            cuts,
         });
+        self.warn_of_examples(&answers, codec);
+        self.warn_of_tokenizer(file, codec);
+        Ok(())
     }
 
-    fn warn_of_examples(&mut self, answers: &[Example], tokenizer: &Tokenizer) {
-        let untrained = answers.iter().filter(|example| example.weights.iter().all(|&w| w == 0.0)).count();
-        let endless = |example: &&Example| {
-            example.tokens.last() != Some(&tokenizer.eos()) || example.weights.last() == Some(&0.0)
-        };
-        let endless = answers.iter().filter(endless).count();
+    fn warn_of_examples(&mut self, answers: &[Example], codec: &Codec) {
+        let untrained = self.trained.as_ref().map_or(0, |trained| trained.cuts.untrained);
+        let endless =
+            answers.iter().filter(|example| !last_trained(example).any(|id| codec.ends.contains(&id))).count();
         let only_end = |example: &&Example| example.weights.iter().filter(|&&w| w != 0.0).count() == 1;
         let empty = answers.iter().filter(only_end).count();
-        let of = answers.len();
+        let of = answers.len() + untrained;
         for (count, what) in [
-            (untrained, "have nothing that is trained"),
-            (endless, "have lost their end token: a model that only sees such answers never stops"),
+            (untrained, "have nothing that is trained; they are left out"),
+            (endless, "have no end token that is trained: a model that only sees such answers never stops"),
             (empty, "have an empty answer: only the end token is trained"),
         ] {
             if count > 0 {
@@ -124,17 +142,19 @@ impl Inspection {
         }
     }
 
-    fn warn_of_tokenizer(&mut self, file: &DataFile, tokenizer: &Tokenizer) {
-        let texts: Vec<String> = file.rows.iter().map(all_text).collect();
+    fn warn_of_tokenizer(&mut self, file: &DataFile, codec: &Codec) {
+        let tokenizer = &codec.tokenizer;
+        let texts: Vec<String> = file.rows.iter().map(Row::all_text).collect();
         let missing = tokenizer.missing_bytes();
         let lossy = texts.iter().filter(|text| text.bytes().any(|byte| missing.contains(&byte))).count();
         if !missing.is_empty() && lossy > 0 {
             self.warnings.push(format!("{lossy} rows have bytes that the tokenizer has no token for; they are lost"));
         }
-        let end = String::from_utf8_lossy(tokenizer.piece(tokenizer.eos())).into_owned();
-        let named = texts.iter().filter(|text| text.contains(&end)).count();
-        if named > 0 {
-            self.warnings.push(format!("{named} rows contain the text {end:?}; it is text there, not the end token"));
+        let named = |name: &&str| texts.iter().any(|text| text.contains(name));
+        let names: Vec<&str> = tokenizer.control_names().filter(named).collect();
+        let rows = texts.iter().filter(|text| names.iter().any(|name| text.contains(name))).count();
+        if rows > 0 {
+            self.warnings.push(format!("{rows} rows contain {}; it is text there, no control token", names.join(" ")));
         }
     }
 
@@ -169,7 +189,7 @@ impl Inspection {
 }
 
 impl Lengths {
-    fn of(mut lengths: Vec<usize>, tokens: bool) -> Lengths {
+    fn of(mut lengths: Vec<usize>, unit: &'static str) -> Lengths {
         lengths.sort_unstable();
         let Some(&max) = lengths.last() else { return Lengths::default() };
         let at = |share: f64| lengths[((lengths.len() - 1) as f64 * share).round() as usize];
@@ -180,7 +200,6 @@ impl Lengths {
             histogram.push((end, lengths.iter().filter(|&&length| bin(length) == end).count()));
             end *= 2;
         }
-        let unit = if tokens { "tokens" } else { "characters" };
         let (min, median, p95, total) = (lengths[0], at(0.5), at(0.95), lengths.iter().sum());
         Lengths { unit, min, median, p95, max, total, histogram }
     }
@@ -206,41 +225,33 @@ fn bar(share: f64) -> String {
     bar.trim_end().to_string()
 }
 
-fn length(row: &Row, count: &impl Fn(&str) -> usize) -> usize {
-    let answer = |completion: &Content| count(&completion_text(completion)) + 1;
-    match row {
-        Row::Text(text) => count(text),
-        Row::Messages(messages) => count(&completion_text(&Content::Messages(messages.clone()))),
-        Row::Prompt(prompt) => count(&prompt_text(prompt)),
-        Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, .. } => {
-            count(&prompt_text(prompt)) + answer(completion)
-        }
-        Row::Ranked { prompt, completions, .. } => {
-            count(&prompt_text(prompt)) + completions.iter().map(answer).max().unwrap_or(0)
-        }
-    }
-}
-
-fn all_text(row: &Row) -> String {
-    plain_sample(row).into_iter().map(|(text, _)| text).collect()
-}
-
 /// A row as text, where nothing says what its tokens are.
-fn plain_sample(row: &Row) -> Sample {
-    match row {
+fn plain_sample(row: &Row, template: &Template) -> Result<Sample, DataError> {
+    Ok(match row {
         Row::Text(text) => vec![(text.clone(), true)],
-        Row::Prompt(prompt) => vec![(prompt_text(prompt), false)],
-        Row::Messages(messages) => vec![(completion_text(&Content::Messages(messages.clone())), false)],
+        Row::Prompt(prompt) => vec![(template.prompt_text(prompt)?, false)],
+        Row::Messages(messages) => {
+            vec![(template.conversation_text(messages)?, false)]
+        }
         Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, .. } => {
-            vec![(prompt_text(prompt), false), (completion_text(completion), true)]
+            let (prompt, completion) = template.pair_text(prompt, completion)?;
+            vec![(prompt, false), (completion, true)]
         }
         Row::Ranked { prompt, completions, ranks } => {
-            let answers = completions.iter().zip(ranks);
-            let answers =
-                answers.map(|(answer, rank)| [(format!("\n[rank {rank}]"), false), (completion_text(answer), true)]);
-            std::iter::once((prompt_text(prompt), false)).chain(answers.flatten()).collect()
+            let mut sample = vec![(template.prompt_text(prompt)?, false)];
+            for (completion, rank) in completions.iter().zip(ranks) {
+                sample.push((format!("\n[rank {rank}]"), false));
+                sample.push((template.pair_text(prompt, completion)?.1, true));
+            }
+            sample
         }
-    }
+    })
+}
+
+/// The last run of trained tokens.
+fn last_trained(example: &Example) -> impl Iterator<Item = u32> {
+    let both = example.tokens.iter().zip(&example.weights).rev();
+    both.skip_while(|(_, weight)| **weight == 0.0).take_while(|(_, weight)| **weight != 0.0).map(|(&id, _)| id)
 }
 
 fn rankings_without_order(rows: &[Row]) -> Vec<String> {
@@ -257,7 +268,7 @@ fn rankings_without_order(rows: &[Row]) -> Vec<String> {
 }
 
 /// Runs of tokens that are trained or are not, as text.
-fn sample(example: &Example, tokenizer: &Tokenizer) -> Sample {
+fn sample(example: &Example, codec: &Codec) -> Sample {
     let mut runs: Vec<(Vec<u32>, bool)> = vec![];
     for (&token, &weight) in example.tokens.iter().zip(&example.weights) {
         let trained = weight != 0.0;
@@ -266,7 +277,7 @@ fn sample(example: &Example, tokenizer: &Tokenizer) -> Sample {
             _ => runs.push((vec![token], trained)),
         }
     }
-    let text = |ids: Vec<u32>| String::from_utf8_lossy(&tokenizer.decode_bytes(&ids)).into_owned();
+    let text = |ids: Vec<u32>| String::from_utf8_lossy(&codec.tokenizer.decode_bytes(&ids)).into_owned();
     runs.into_iter().map(|(ids, trained)| (text(ids), trained)).collect()
 }
 
@@ -324,17 +335,18 @@ mod tests {
 
     #[test]
     fn shows_what_is_trained_and_warns() {
-        let tokenizer = Tokenizer::train(["no merges"], 257, &["<|endoftext|>"]);
+        let tokenizer = model::Tokenizer::train(["no merges"], 257, &["<|endoftext|>"]);
+        let codec = Codec::new(tokenizer, 20, Template::dialogue(), &[]).unwrap();
         let long = "x".repeat(40);
         let rows =
             vec![demonstration("Hi\x1b[2J", " yo"), demonstration("a", &long), demonstration("<|endoftext|>", "")];
-        let inspection = Inspection::new(&file(rows), Some((&tokenizer, 20)), 2);
+        let inspection = Inspection::new(&file(rows), Some(&codec), 2).unwrap();
         let plain = inspection.render(false);
         assert!(plain.contains("Hi\\u{1b}[2J⟦ yo<|endoftext|>⟧"), "{plain}");
         assert!(plain.contains("demonstration × 3"), "{plain}");
-        assert!(plain.contains("1 of 3 sequences have lost their end token"), "{plain}");
+        assert!(plain.contains("1 of 3 sequences have no end token that is trained"), "{plain}");
         assert!(plain.contains("1 of 3 sequences have an empty answer"), "{plain}");
-        assert!(plain.contains("1 rows contain the text \"<|endoftext|>\""), "{plain}");
+        assert!(plain.contains("1 rows contain <|endoftext|>;"), "{plain}");
         assert!(plain.contains("1 completions lost their end (22 tokens"), "{plain}");
         assert!(plain.contains("min 10, median 14, 95 % up to 42, max 42"), "{plain}");
         assert!(inspection.render(true).contains("\x1b[2mHi\\u{1b}[2J\x1b[0m\x1b[32m yo<|endoftext|>\x1b[0m"));
@@ -346,7 +358,7 @@ mod tests {
     fn without_a_model_lengths_are_characters() {
         let ties =
             Row::Ranked { prompt: "q".into(), completions: vec!["é".into(), "b".into()], ranks: vec![1.0, 1.0] };
-        let text = Inspection::new(&file(vec![ties]), None, 1).render(false);
+        let text = Inspection::new(&file(vec![ties]), None, 1).unwrap().render(false);
         assert!(text.contains("3 characters: min 3"), "{text}");
         assert!(text.contains("1 of 1 rankings have only ties"), "{text}");
         assert!(text.contains("q\n[rank 1]⟦é⟧\n[rank 1]⟦b⟧"), "{text}");
@@ -356,7 +368,7 @@ mod tests {
     fn bars_are_as_long_as_the_counts() {
         assert_eq!(bar(1.0), "█".repeat(BAR));
         assert_eq!((bar(0.0), bar(0.5 / BAR as f64)), ("".into(), "▌".into()));
-        let lengths = Lengths::of(vec![1, 2, 3, 4, 5, 9], true);
+        let lengths = Lengths::of(vec![1, 2, 3, 4, 5, 9], "tokens");
         assert_eq!(lengths.histogram, [(1, 1), (2, 1), (4, 2), (8, 1), (16, 1)]);
     }
 }

@@ -1,6 +1,7 @@
 //! Data: from files to rows, from rows to text, from text to token ids and what of them is trained.
 
 mod batch;
+mod codec;
 mod error;
 mod formats;
 mod inspect;
@@ -9,11 +10,12 @@ mod rows;
 mod template;
 
 pub use batch::{Batch, Example, cut};
+pub use codec::{Codec, Cuts};
 pub use error::DataError;
 pub use inspect::Inspection;
-pub use read::{DataFile, load, load_file};
-pub use rows::{Content, Message, Role, Row, demonstrations, prompts, rankings, split, texts};
-pub use template::{Cuts, Encoder, chunks, completion_text, prompt_text};
+pub use read::{DataFile, Part, files_of, is_data_folder, load, load_file, stream};
+pub use rows::{Content, Message, Role, Row, demonstrations, prompts, rankings, split, texts, wanted};
+pub use template::Template;
 
 /// K answers to one prompt, ranked.
 #[derive(Clone, Debug, PartialEq)]

@@ -70,6 +70,28 @@ impl Row {
         }
     }
 
+    /// All that the row says, to look for something in it.
+    pub fn all_text(&self) -> String {
+        let of = |content: &Content| match content {
+            Content::Text(text) => text.clone(),
+            Content::Messages(messages) => of_messages(messages),
+        };
+        fn of_messages(messages: &[Message]) -> String {
+            messages.iter().map(|message| message.text.as_str()).collect::<Vec<_>>().join("\n")
+        }
+        match self {
+            Row::Text(text) => text.clone(),
+            Row::Messages(messages) => of_messages(messages),
+            Row::Prompt(prompt) => of(prompt),
+            Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, .. } => {
+                of(prompt) + "\n" + &of(completion)
+            }
+            Row::Ranked { prompt, completions, .. } => {
+                std::iter::once(prompt).chain(completions).map(of).collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+
     /// What the row is about: rows about the same belong on the same side of a split.
     fn subject(&self) -> String {
         let of_prompt = |prompt: &Content, other: Option<&Content>| match prompt.is_empty() {
@@ -163,7 +185,8 @@ pub fn texts(rows: &[Row]) -> Result<Vec<&str>, DataError> {
     wanted("texts", rows, found.collect())
 }
 
-fn wanted<T>(wanted: &'static str, rows: &[Row], found: Vec<T>) -> Result<Vec<T>, DataError> {
+/// What was found in the rows, or an error that says which rows have it.
+pub fn wanted<T>(wanted: &'static str, rows: &[Row], found: Vec<T>) -> Result<Vec<T>, DataError> {
     if !found.is_empty() {
         return Ok(found);
     }

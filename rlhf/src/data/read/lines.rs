@@ -1,0 +1,112 @@
+//! The lines of a file, packed or not.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::data::error::DataError;
+
+/// A longer line is not a row but a mistake.
+pub const MAX_LINE: usize = 16 << 20;
+/// gzip packs up to a thousandfold; this is where unpacking ends.
+const MAX_FILE: u64 = 64 << 30;
+/// A plain text is held in memory whole.
+const MAX_TEXT: u64 = 4 << 30;
+
+/// The lines of a file, with all that can go wrong told by file and line.
+pub struct Lines {
+    pub path: PathBuf,
+    reader: Box<dyn BufRead>,
+    packed: bool,
+    /// Of the line read last.
+    pub line: usize,
+    bytes: u64,
+}
+
+impl Lines {
+    pub fn open(path: &Path) -> Result<Lines, DataError> {
+        let failed = |source| DataError::Read { path: path.to_path_buf(), source };
+        let mut reader = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
+        let packed = reader.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
+        let reader: Box<dyn BufRead> = match packed {
+            true => Box::new(BufReader::new(MultiGzDecoder::new(reader))),
+            false => Box::new(reader),
+        };
+        Ok(Lines { path: path.to_path_buf(), reader, packed, line: 0, bytes: 0 })
+    }
+
+    fn failed(&self, source: std::io::Error) -> DataError {
+        match self.packed {
+            true => DataError::Gzip { path: self.path.clone(), line: self.line, source },
+            false => DataError::Read { path: self.path.clone(), source },
+        }
+    }
+
+    /// Refuses what unpacks to too much.
+    fn count(&mut self, bytes: usize) -> Result<(), DataError> {
+        self.bytes += bytes as u64;
+        match self.bytes > MAX_FILE {
+            true => Err(DataError::TooLarge { path: self.path.clone(), limit: MAX_FILE }),
+            false => Ok(()),
+        }
+    }
+
+    /// The next byte, which stays.
+    pub fn peek(&mut self) -> Result<Option<u8>, DataError> {
+        let next = self.reader.fill_buf().map(|buffer| buffer.first().copied());
+        next.map_err(|source| self.failed(source))
+    }
+
+    /// Goes past the byte that was peeked at.
+    pub fn skip(&mut self) -> Result<(), DataError> {
+        self.reader.consume(1);
+        self.count(1)
+    }
+
+    pub fn text(&self, bytes: Vec<u8>, first_line: usize) -> Result<String, DataError> {
+        String::from_utf8(bytes).map_err(|error| {
+            let (good, bytes) = (error.utf8_error().valid_up_to(), error.as_bytes());
+            let line = first_line + bytes[..good].iter().filter(|&&byte| byte == b'\n').count();
+            let column = good - bytes[..good].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) + 1;
+            DataError::Encoding { path: self.path.clone(), line, column }
+        })
+    }
+
+    /// The next line without its end; a byte order mark is no part of the first.
+    pub fn next_line(&mut self) -> Result<Option<String>, DataError> {
+        let mut bytes = vec![];
+        let read = (&mut self.reader).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut bytes);
+        let read = read.map_err(|source| self.failed(source))?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.line += 1;
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        } else if bytes.len() > MAX_LINE {
+            return Err(DataError::LongLine { path: self.path.clone(), line: self.line, limit: MAX_LINE });
+        }
+        self.count(read)?;
+        let text = self.text(bytes, self.line)?;
+        Ok(Some(if self.line == 1 { without_mark(text) } else { text }))
+    }
+
+    pub fn whole_text(mut self) -> Result<String, DataError> {
+        let mut bytes = vec![];
+        let read = (&mut self.reader).take(MAX_TEXT + 1).read_to_end(&mut bytes);
+        read.map_err(|source| self.failed(source))?;
+        if bytes.len() as u64 > MAX_TEXT {
+            return Err(DataError::TooLarge { path: self.path.clone(), limit: MAX_TEXT });
+        }
+        self.text(bytes, 1).map(without_mark)
+    }
+}
+
+fn without_mark(text: String) -> String {
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_string(),
+        None => text,
+    }
+}

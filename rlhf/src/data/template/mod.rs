@@ -1,0 +1,291 @@
+//! How a conversation becomes text: the chat template that a model brings, or one of ours for models without one. All
+//! are Jinja, so that `transformers` prompts a model as it was trained.
+//!
+//! What the assistant wrote is known from the template's `generation` tags, or by writing the conversation up to each
+//! answer and with it: what comes in between is that answer and its end of turn.
+
+mod guard;
+mod jinja;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use minijinja::value::Value;
+use serde_json::Value as Json;
+
+use super::error::DataError;
+use super::rows::{Content, Message, Role};
+pub use guard::Guard;
+use jinja::Jinja;
+
+const FILE: &str = "chat_template.jinja";
+const CONFIG: &str = "tokenizer_config.json";
+/// A longer template is none.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The dialogues of hh-rlhf. An answer is ended by the end token, which is not the template's.
+const DIALOGUE: &str = "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}\
+    {{ message['content'] }}{% elif message['role'] == 'user' %}{{ '\\n\\nHuman: ' + message['content'] }}\
+    {% else %}{{ '\\n\\nAssistant: ' + message['content'] }}{% endif %}{% endfor %}\
+    {% if add_generation_prompt %}{{ '\\n\\nAssistant:' }}{% endif %}";
+
+/// Recipe mini's world: the request, and "Answer:" on the next line. Each request stands alone.
+const WORLD: &str = "{{ bos_token }}{% set ns = namespace(first=0) %}{% for message in messages %}\
+    {% if message['role'] == 'user' %}{% set ns.first = loop.index0 %}{% endif %}{% endfor %}\
+    {% for message in messages[ns.first:] %}{% if message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}\
+    {% else %}{{ message['content'] + '\\nAnswer:' }}{% endif %}{% endfor %}";
+
+/// A piece of a rendered conversation, and whether the template says that the assistant wrote it.
+pub type Part = (String, bool);
+
+#[derive(Clone)]
+pub struct Template {
+    source: String,
+    /// Where it was read, for errors.
+    path: PathBuf,
+    jinja: Jinja,
+    /// `bos_token`, `eos_token`, … as the template knows them.
+    names: BTreeMap<String, String>,
+}
+
+impl Template {
+    pub fn dialogue() -> Template {
+        Template::ours(DIALOGUE)
+    }
+
+    pub fn world() -> Template {
+        Template::ours(WORLD)
+    }
+
+    fn ours(source: &str) -> Template {
+        Template::new(source.to_string(), PathBuf::from(FILE)).expect("our own templates are good")
+    }
+
+    pub fn new(source: String, path: PathBuf) -> Result<Template, DataError> {
+        match Jinja::new(&source) {
+            Ok(jinja) => Ok(Template { source, path, jinja, names: BTreeMap::new() }),
+            Err(reason) => Err(DataError::Template { path, reason }),
+        }
+    }
+
+    /// The template that a model directory brings, in a file of its own or in `tokenizer_config.json`.
+    pub fn of_model(dir: &Path) -> Result<Option<Template>, DataError> {
+        let config = match read(&dir.join(CONFIG))? {
+            Some(text) => serde_json::from_str(&text)
+                .map_err(|error| DataError::Template { path: dir.join(CONFIG), reason: error.to_string() })?,
+            None => Json::Null,
+        };
+        let (source, path) = match (read(&dir.join(FILE))?, in_config(&config["chat_template"])) {
+            (Some(source), _) => (source, dir.join(FILE)),
+            (None, Some(source)) => (source, dir.join(CONFIG)),
+            (None, None) => return Ok(None),
+        };
+        let mut template = Template::new(source, path)?;
+        for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
+            let value = &config[name];
+            if let Some(text) = value.as_str().or(value["content"].as_str()) {
+                template.names.insert(name.to_string(), text.to_string());
+            }
+        }
+        Ok(Some(template))
+    }
+
+    /// Writes it into a model directory.
+    pub fn write(&self, dir: &Path) -> std::io::Result<()> {
+        std::fs::write(dir.join(FILE), &self.source)
+    }
+
+    /// Tells the template a token's name, unless the model's files did.
+    pub fn name(&mut self, token: &str, text: &str) {
+        self.names.entry(token.to_string()).or_insert_with(|| text.to_string());
+    }
+
+    /// Does it say itself what the assistant wrote?
+    pub fn marks_answers(&self) -> bool {
+        self.jinja.marks_answers
+    }
+
+    pub fn fault(&self, reason: impl Into<String>) -> DataError {
+        DataError::Template { path: self.path.clone(), reason: reason.into() }
+    }
+
+    /// The conversation in parts. `answer_next`: it ends where the assistant begins to write. `nonce`: what marks
+    /// answers while the template runs, and is in no message.
+    pub fn render(&self, messages: &[Message], answer_next: bool, nonce: &str) -> Result<Vec<Part>, DataError> {
+        let message = |m: &Message| Value::from_pairs([("role", m.role.name()), ("content", m.text.as_str())]);
+        let mut context: Vec<(&str, Value)> = vec![
+            ("messages", messages.iter().map(message).collect()),
+            ("add_generation_prompt", answer_next.into()),
+            ("tools", ().into()),
+            ("documents", ().into()),
+            (jinja::NONCE, nonce.into()),
+        ];
+        context.extend(self.names.iter().map(|(name, text)| (name.as_str(), text.as_str().into())));
+        let text = self.jinja.render(Value::from_pairs(context)).map_err(|reason| self.fault(reason))?;
+        parts(&text, nonce).ok_or_else(|| self.fault("it changes text of the assistant after it has marked it"))
+    }
+
+    /// The conversation as one text, as a reader would see it: its control tokens are not told from their names.
+    fn text(&self, messages: &[Message], answer_next: bool) -> Result<String, DataError> {
+        Ok(joined(self.render(messages, answer_next, &Guard::new().nonce)?))
+    }
+
+    pub fn conversation_text(&self, messages: &[Message]) -> Result<String, DataError> {
+        self.text(messages, false)
+    }
+
+    /// The text of a prompt, for those who want no tokens.
+    pub fn prompt_text(&self, prompt: &Content) -> Result<String, DataError> {
+        match prompt {
+            Content::Text(text) => Ok(text.clone()),
+            Content::Messages(messages) => self.text(messages, true),
+        }
+    }
+
+    /// The text of a prompt and of what answers it.
+    pub fn pair_text(&self, prompt: &Content, completion: &Content) -> Result<(String, String), DataError> {
+        let prompt_text = self.prompt_text(prompt)?;
+        let completion_text = match (prompt, completion) {
+            (_, Content::Text(text)) => text.clone(),
+            (Content::Text(_), Content::Messages(messages)) => self.text(messages, false)?,
+            (Content::Messages(before), Content::Messages(after)) => {
+                self.answer(&prompt_text, self.text(&[&before[..], after].concat(), false)?)?
+            }
+        };
+        Ok((prompt_text, completion_text))
+    }
+
+    /// What a text says beyond its prompt, with which it must begin.
+    pub fn answer(&self, prompt: &str, whole: String) -> Result<String, DataError> {
+        let same = prompt.bytes().zip(whole.bytes()).take_while(|(a, b)| a == b).count();
+        whole.strip_prefix(prompt).map(str::to_string).ok_or_else(|| {
+            let there = String::from_utf8_lossy(&prompt.as_bytes()[same..]).chars().take(40).collect::<String>();
+            self.fault(format!(
+                "what it writes for an answered prompt does not begin with what it writes for that prompt ({there:?} is \
+                 not in it), so nothing says which tokens are the answer. Mark what the assistant writes with \
+                 {{% generation %}} and {{% endgeneration %}} in {FILE}, or let answers follow the generation prompt"
+            ))
+        })
+    }
+}
+
+/// A file that may not be there.
+fn read(path: &Path) -> Result<Option<String>, DataError> {
+    let failed = |source| DataError::Read { path: path.to_path_buf(), source };
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error)),
+        Ok(about) if about.len() > MOST_BYTES * 64 => {
+            Err(DataError::TooLarge { path: path.into(), limit: MOST_BYTES * 64 })
+        }
+        Ok(_) => std::fs::read_to_string(path).map(Some).map_err(failed),
+    }
+}
+
+/// One template, or several by name, of which `default` is meant.
+fn in_config(value: &Json) -> Option<String> {
+    let named = || value.as_array()?.iter().find(|one| one["name"] == "default")?["template"].as_str();
+    value.as_str().or_else(named).map(str::to_string)
+}
+
+pub fn joined(parts: Vec<Part>) -> String {
+    parts.into_iter().map(|(text, _)| text).collect()
+}
+
+/// Cuts at the marks of the assistant's text. The nonce that breaks names stays where it is.
+fn parts(text: &str, nonce: &str) -> Option<Vec<Part>> {
+    let mut parts: Vec<Part> = vec![(String::new(), false)];
+    let mut pieces = text.split(nonce);
+    parts[0].0 += pieces.next()?;
+    for piece in pieces {
+        let inside = parts.last().is_some_and(|(_, trained)| *trained);
+        match piece.chars().next()? {
+            '<' if !inside => parts.push((piece[1..].to_string(), true)),
+            '>' if inside => parts.push((piece[1..].to_string(), false)),
+            '=' => {
+                let last = &mut parts.last_mut()?.0;
+                *last += nonce;
+                *last += piece;
+            }
+            _ => return None,
+        }
+    }
+    // half a nonce is one that the template cut
+    let halves = nonce.split_at(nonce.len() / 2);
+    let rest = text.replace(nonce, "");
+    if rest.contains(halves.0) || rest.contains(halves.1) {
+        return None;
+    }
+    parts.retain(|(text, _)| !text.is_empty());
+    Some(parts)
+}
+
+impl Role {
+    /// As templates know it.
+    fn name(self) -> &'static str {
+        match self {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(role: Role, text: &str) -> Message {
+        Message { role, text: text.into() }
+    }
+
+    #[test]
+    fn dialogues_are_written_as_in_hh_rlhf() {
+        use Role::*;
+        let prompt = [said(System, "Be brief."), said(User, "Hi"), said(Assistant, "Hello"), said(User, "Bye")];
+        let text = "Be brief.\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Bye\n\nAssistant:";
+        let (prompt, answer) = (Content::Messages(prompt.into()), Content::Messages(vec![said(Assistant, "Bye!")]));
+        assert_eq!(Template::dialogue().pair_text(&prompt, &answer).unwrap(), (text.into(), " Bye!".into()));
+        let plain = ("as it is".into(), "so".into());
+        assert_eq!(Template::dialogue().pair_text(&plain.0, &plain.1).unwrap(), ("as it is".into(), "so".into()));
+    }
+
+    #[test]
+    fn requests_of_the_world_stand_alone() {
+        use Role::*;
+        let said = [said(User, "Hi."), said(Assistant, "Hello."), said(User, "What is red?")];
+        assert_eq!(Template::world().prompt_text(&Content::Messages(said.into())).unwrap(), "What is red?\nAnswer:");
+    }
+
+    #[test]
+    fn a_model_brings_its_template_in_one_of_two_places() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Template::of_model(dir.path()).unwrap().is_none());
+        let config = |template: Json| {
+            let json = serde_json::json!({"chat_template": template, "bos_token": {"content": "<s>"}});
+            std::fs::write(dir.path().join(CONFIG), json.to_string()).unwrap();
+            let template = Template::of_model(dir.path()).unwrap().unwrap();
+            template.text(&[said(Role::User, "hi")], false).unwrap()
+        };
+        assert_eq!(config("{{ bos_token }}{{ messages[0].content }}".into()), "<s>hi");
+        let several = [("tool_use", "no"), ("default", "yes")];
+        let several = several.map(|(name, template)| serde_json::json!({"name": name, "template": template}));
+        assert_eq!(config(several.to_vec().into()), "yes");
+        Template::world().write(dir.path()).unwrap();
+        assert_eq!(config("no".into()), "<s>hi\nAnswer:");
+        std::fs::write(dir.path().join(FILE), "{% if %}").unwrap();
+        let error = Template::of_model(dir.path()).err().unwrap().to_string();
+        assert!(error.contains(FILE) && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn marks_are_cut_out_and_must_be_whole() {
+        let nonce = "012345678901234567890123456789012345678";
+        let read = |text: &str| parts(&text.replace('N', nonce), nonce);
+        let part = |text: &str, trained| (text.replace('N', nonce), trained);
+        assert_eq!(read("aN<bN=cN>d"), Some(vec![part("a", false), part("bN=c", true), part("d", false)]));
+        for wrong in ["N>a", "N<N<", "aN", "aN?", &format!("a{}", &nonce[10..])] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}
