@@ -2,7 +2,7 @@
 //!
 //! What is drawn for a prompt depends on the weights, the generator and the prompt's stream, not on which
 //! other prompts are being answered beside it.
-use crate::cache::Cache;
+use crate::cache::{Cache, Shared};
 use crate::error::{ModelError, Result};
 use crate::transformer::Transformer;
 use autograd::{Weights, ops};
@@ -61,10 +61,15 @@ pub fn generate(
             let last = *answers[one.prompt].tokens.last().expect("drawn in an earlier step");
             step.push(one, &[last], prompts[one.prompt].len() + answers[one.prompt].tokens.len() - 1);
         }
+        let mut before: Option<usize> = None; // the prompt that came into this step last
         while step.tokens.len() < STEP_TOKENS && !free.is_empty() {
             let Some(prompt) = waiting.next() else { break };
             let one = Answering { prompt, slot: free.pop().expect("not empty") };
-            step.push(&one, &prompts[prompt], 0);
+            match before {
+                Some(before) if prompts[before] == prompts[prompt] => step.push_again(&one, prompts[prompt].len()),
+                _ => step.push(&one, &prompts[prompt], 0),
+            }
+            before = Some(prompt);
             busy.push(one);
         }
         if busy.is_empty() {
@@ -103,6 +108,8 @@ struct Step {
     positions: Vec<u32>,
     /// Row of the last token of each sequence.
     last: Vec<u32>,
+    /// Prompts that several sequences have.
+    shared: Shared,
 }
 
 impl Step {
@@ -111,6 +118,15 @@ impl Step {
         self.slots.extend(tokens.iter().map(|_| one.slot as u32));
         self.positions.extend((from..from + tokens.len()).map(|p| p as u32));
         self.last.push(self.tokens.len() as u32 - 1);
+    }
+
+    /// Another sequence with the prompt that was pushed last.
+    fn push_again(&mut self, one: &Answering, len: usize) {
+        let end = self.tokens.len();
+        self.shared.rows.extend((end - len..end).map(|row| row as u32));
+        self.shared.slots.extend((0..len).map(|_| one.slot as u32));
+        self.shared.positions.extend((0..len).map(|p| p as u32));
+        self.last.push(end as u32 - 1);
     }
 
     /// The next token of each sequence and its log-probability.
@@ -125,9 +141,9 @@ impl Step {
     ) -> (Vec<u32>, Vec<f32>) {
         // A token's random numbers go by the place it will have in its sequence.
         let places: Vec<u32> = self.last.iter().map(|&row| self.positions[row as usize] + 1).collect();
-        let decoding = self.last.len() == self.tokens.len();
+        let decoding = self.last.iter().copied().eq(0..self.tokens.len() as u32); // every row is somebody's last
         let (tokens, slots, positions) = (Ids::new(self.tokens), Ids::new(self.slots), Ids::new(self.positions));
-        let hidden = model.step(w, &tokens, &slots, &positions, cache);
+        let hidden = model.step_shared(w, &tokens, &slots, &positions, self.shared, cache);
         let rows = if decoding { hidden } else { ops::embed(&hidden, &Ids::new(self.last)) };
         let logits = model.logits(w, &rows);
         sample(logits.value(), &config.sampling, rng, streams, &places)

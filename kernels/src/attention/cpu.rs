@@ -190,11 +190,31 @@ pub fn attention_cached(
         let (first, slot) = (first_seen(positions[rows.start] as usize, window), slots[rows.start] as usize * context);
         let (seen, column) = (last as usize + 1 - first, heads.kv_of(h) * d);
         let [keys, values] = [k, v].map(|x| columns(x, width, &(slot + first..slot + first + seen), column));
-        Seen::new(keys, values, seen, heads, window).attend(columns(qkv, w, &rows, h * d), y, |_, _| ());
+        let q = columns(qkv, w, &rows, h * d);
+        if rows.len() > 1 {
+            return Seen::new(keys, values, seen, heads, window).attend(q, y, |_, _| ());
+        }
+        let (mut y, mut scores) = (y, Pooled::from(pool::take(padded(seen))));
+        attend_one(&q.data[..d], keys.data, values.data, width, seen, scale(heads), &mut scores, y.row(0));
     });
 }
 
 per_level! {
+    /// y of one query that sees every row of `keys` and `values`, `stride` apart: read where they lie.
+    fn attend_one(q: &[f32], keys: &[f32], values: &[f32], stride: usize, seen: usize, scale: f32, scores: &mut [f32], y: &mut [f32]) {
+        let d = q.len();
+        for (t, score) in scores[..seen].iter_mut().enumerate() {
+            *score = sum_of_pairs(q, &keys[t * stride..][..d], |q, k| q * k);
+        }
+        scores[seen..].fill(f32::NEG_INFINITY);
+        let (_, sum) = softmax(scores, scale);
+        y.fill(0.0);
+        for (t, &p) in scores[..seen].iter().enumerate() {
+            let p = p / sum;
+            y.iter_mut().zip(&values[t * stride..][..d]).for_each(|(y, v)| *y += p * v);
+        }
+    }
+
     /// Row r holds the raw scores of query `first` + r. Turns them into exp(scale·s − top), zero beyond the query
     /// itself and before its window, and returns the sum and the log-sum-exp of each row.
     fn exp_rows(scores: &mut [f32], width: usize, first: usize, window: usize, scale: f32, sums: &mut [f32; QUERIES], lses: &mut [f32; QUERIES]) {

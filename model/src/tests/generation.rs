@@ -1,8 +1,8 @@
 //! Generation: what is drawn depends on the prompt and its stream alone, and ends where it should.
 use super::{close, gpt2, llama, shaken, texts};
 use crate::{Config, GenerateConfig, Generated, HeadKind, Transformer, generate, score};
-use autograd::Params;
-use kernels::{Device, Rng, Sampling, Tensor};
+use autograd::{Params, Weights};
+use kernels::{Device, Precision, Rng, Sampling, Tensor};
 use std::time::Instant;
 
 fn answers(model: &Transformer, params: &Params, prompts: &[Vec<u32>], config: &GenerateConfig) -> Vec<Generated> {
@@ -18,7 +18,10 @@ fn config(batch: usize) -> GenerateConfig {
 fn answers_do_not_depend_on_the_batch() {
     for arch in [gpt2(), llama()] {
         let (model, params) = shaken(&arch, HeadKind::Lm);
-        let prompts = texts(&[3, 20, 1, 7, 28, 5, 11, 2], arch.vocab);
+        let mut prompts = texts(&[3, 20, 1, 7, 28, 5, 11, 2], arch.vocab);
+        for again in [1, 1, 5] {
+            prompts.insert(again, prompts[again].clone()); // read once for both, answered each by itself
+        }
         let alone = answers(&model, &params, &prompts, &config(1));
         for batch in [2, 3, 8, 100] {
             for (a, b) in alone.iter().zip(answers(&model, &params, &prompts, &config(batch))) {
@@ -58,6 +61,24 @@ fn log_probabilities_are_those_of_a_forward_pass() {
                 close(&all[0][prompt.len() - 1..], &answer.logprobs, 5e-5);
             }
         }
+    }
+}
+
+/// Weights stored in bf16 for decoding give what products of the same precision give, but for the order of sums.
+#[test]
+fn decoding_from_stored_weights() {
+    for arch in [gpt2(), llama()] {
+        let (model, params) = shaken(&arch, HeadKind::Lm);
+        let params = params.multiply_in(Precision::Bf16);
+        let prompts = texts(&[3, 9, 14], arch.vocab);
+        let answer = |w: &Weights| generate(&model, w, &prompts, &config(3), Rng::new(8), None, |_, _| {}).unwrap();
+        let (stored, frozen) = (answer(&params.decoding()), answer(&params.frozen()));
+        let same = stored.iter().zip(&frozen).filter(|(a, b)| a.tokens == b.tokens).count();
+        assert!(same >= 2, "{same} of 3 answers agree"); // rounding may turn one near the edge
+        for (a, b) in stored.iter().zip(&frozen).filter(|(a, b)| a.tokens == b.tokens) {
+            close(&a.logprobs, &b.logprobs, 3e-2);
+        }
+        assert_ne!(frozen, answer(&params.clone().multiply_in(Precision::F32).frozen()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod kernels;
 mod ladder;
+mod scaling;
 mod steps;
 
 use crate::cli::Common;
@@ -10,6 +11,7 @@ use ::kernels::{Device, Precision};
 use clap::Args;
 use serde_json::{Value, json};
 use std::hint::black_box;
+use std::path::PathBuf;
 use std::time::Instant;
 
 #[derive(Args, Debug)]
@@ -18,12 +20,13 @@ use std::time::Instant;
   rlhf bench matmul --device cpu --json
   rlhf bench train --size small           tokens a second of a training step
   rlhf bench generate --size tiny
+  rlhf bench scaling --plots .            what a step costs as the work grows
   rlhf bench --ladder matmul              from three loops to the limit, one idea a rung
   rlhf bench ppo --size tiny              seconds of one PPO iteration
 
 Nothing else heavy should run meanwhile.")]
 pub struct BenchArgs {
-    /// Only kernels whose name has this in it; or train, generate, ppo
+    /// Only kernels whose name has this in it; or train, generate, ppo, scaling
     filter: Option<String>,
     /// Model size for train, generate and ppo: tiny, small or gpt2-124M
     #[arg(long, default_value = "tiny")]
@@ -34,6 +37,9 @@ pub struct BenchArgs {
     /// Climb from the naive loops to the fastest, one idea a rung: matmul
     #[arg(long, value_name = "KERNEL")]
     ladder: Option<String>,
+    /// Folder for the plots of scaling
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
 }
 
 pub fn run(args: &BenchArgs, common: &Common) -> Result {
@@ -45,6 +51,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result {
         Some("train") => steps::report(steps::train(&args.size, args.precision, &device)?, common),
         Some("generate") => steps::report(steps::generation(&args.size, args.precision, &device)?, common),
         Some("ppo") => steps::report(steps::ppo(&args.size, args.precision, &device)?, common),
+        Some("scaling") => scaling::run(args.precision, &device, args.plots.as_deref(), common)?,
         filter => kernels(filter.unwrap_or(""), &device, common),
     }
     Ok(())

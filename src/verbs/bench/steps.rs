@@ -16,14 +16,15 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
-struct Shape {
-    layers: usize,
-    channels: usize,
-    heads: usize,
-    context: usize,
-    vocab: usize,
-    batch: usize,
-    precision: Precision,
+#[derive(Clone, Copy)]
+pub struct Shape {
+    pub layers: usize,
+    pub channels: usize,
+    pub heads: usize,
+    pub context: usize,
+    pub vocab: usize,
+    pub batch: usize,
+    pub precision: Precision,
 }
 
 fn shape(size: &str, precision: Precision) -> Result<Shape> {
@@ -49,6 +50,20 @@ impl Shape {
         let config = Config::gpt2(self.vocab, self.context, self.layers, self.channels, self.heads);
         let (net, params) = Transformer::new(&config, head, Rng::new(1).stream(name), device);
         (net, params.multiply_in(self.precision))
+    }
+
+    /// Seconds: median, minimum, maximum.
+    pub fn training_step(&self, device: &Device) -> [f64; 3] {
+        let (net, params) = self.model(HeadKind::Lm, "policy", device);
+        let row = |i: usize| Example::text(self.tokens(&format!("row {i}"), self.context));
+        let rows: Vec<Example> = (0..self.batch).map(row).collect();
+        let batch: Vec<&Example> = rows.iter().collect();
+        let mut learner = Learner::new(params, AdamWConfig::default(), 1.0);
+        timed(7, 60.0, || {
+            let loss = lm::accumulate(&net, &mut learner, &batch, usize::MAX, 1.0, None);
+            learner.step(1e-4).expect("random numbers are finite");
+            loss.iter().for_each(|l| assert!(l.item().is_finite()));
+        })
     }
 
     fn tokens(&self, name: &str, n: usize) -> Vec<u32> {
@@ -105,16 +120,7 @@ fn figures(name: &str, size: &str, precision: Precision, device: &Device, second
 /// Forward, backward and AdamW on a full batch of random tokens.
 pub fn train(size: &str, precision: Precision, device: &Device) -> Result<Figures> {
     let shape = shape(size, precision)?;
-    let (net, params) = shape.model(HeadKind::Lm, "policy", device);
-    let row = |i: usize| Example::text(shape.tokens(&format!("row {i}"), shape.context));
-    let rows: Vec<Example> = (0..shape.batch).map(row).collect();
-    let batch: Vec<&Example> = rows.iter().collect();
-    let mut learner = Learner::new(params, AdamWConfig::default(), 1.0);
-    let seconds = timed(7, 60.0, || {
-        let loss = lm::accumulate(&net, &mut learner, &batch, usize::MAX, 1.0, None);
-        learner.step(1e-4).expect("random numbers are finite");
-        loss.iter().for_each(|l| assert!(l.item().is_finite()));
-    });
+    let seconds = shape.training_step(device);
     let mut out = figures("train", size, precision, device, seconds);
     let tokens = (shape.batch * shape.context) as f64;
     out.insert("tokens_per_second".into(), json!(tokens / seconds[0]));
