@@ -158,7 +158,7 @@ fn a_conversation_is_one_sequence_that_begins_with_its_prompts() {
 }
 
 /// Contents made of whole, split, doubled and nested names of control tokens, of template syntax, and of plain text.
-fn hostile(draws: &mut kernels::rng::Draws, controls: &[&str]) -> String {
+fn hostile(draws: &mut kernels::Draws, controls: &[&str]) -> String {
     let mut text = String::new();
     for _ in 0..draws.below(6) {
         let name = *draws.choose(controls);
