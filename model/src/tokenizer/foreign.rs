@@ -42,6 +42,9 @@ impl Foreign {
 /// Reads a file that is known to be JSON.
 pub fn parse(text: &str, mut file: Value, ends: &Ends) -> Result<Tokenizer, Fault> {
     let kind = kind(&file)?;
+    if file["model"]["dropout"].as_f64().is_some_and(|p| p > 0.0) {
+        return unsupported("BPE option", "dropout");
+    }
     let prefix = prefix(&file);
     // a text is never cut or filled up on the quiet
     (file["truncation"], file["padding"]) = (Value::Null, Value::Null);
@@ -105,8 +108,9 @@ fn prefix(file: &Value) -> Prefix {
     let scheme = |part: &Value| match part["type"].as_str() {
         Some("Metaspace") if part["prepend_scheme"] == "never" => Prefix::Never,
         Some("Metaspace") if part["prepend_scheme"] == "first" => Prefix::First,
-        Some("Metaspace" | "Prepend") => Prefix::Always,
-        Some("ByteLevel") if part["add_prefix_space"] == true => Prefix::Always,
+        Some("Metaspace") => Prefix::Each,
+        Some("ByteLevel") if part["add_prefix_space"] == true => Prefix::Each,
+        Some("Prepend") => Prefix::Always,
         _ => Prefix::Never,
     };
     let components = parts(&file["normalizer"], "normalizers").into_iter();

@@ -312,7 +312,7 @@ fn sentencepiece_kind(normalizers: &[&Value], cutters: &[&Value]) -> Result<Kind
                 prefix = match cutter["prepend_scheme"].as_str() {
                     Some("never") => Prefix::Never,
                     Some("first") => Prefix::First,
-                    _ => Prefix::Always,
+                    _ => Prefix::Each,
                 };
             }
             _ => return unsupported("pre-tokenizer", type_of(cutter)),
@@ -394,8 +394,7 @@ fn pre_tokenizer_of(split: Split) -> Value {
     }
 }
 
-/// Normalizer, pre-tokenizer and decoder as in the files of Llama 2 (always a space), its successors (the first) and
-/// those that put none.
+/// Normalizer, pre-tokenizer and decoder, as Llama 2's file and those of its successors have them.
 fn sentencepiece_components(prefix: Prefix) -> (Value, Value, Value) {
     let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE});
     let back = json!({"type": "Replace", "pattern": {"String": SPACE}, "content": " "});
@@ -407,8 +406,11 @@ fn sentencepiece_components(prefix: Prefix) -> (Value, Value, Value) {
     let (normalizer, pre_tokenizer) = match prefix {
         Prefix::Never => (sequence(vec![replace]), Value::Null),
         Prefix::Always => (sequence(vec![json!({"type": "Prepend", "prepend": SPACE}), replace]), Value::Null),
-        Prefix::First => {
-            (Value::Null, json!({"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first", "split": false}))
+        Prefix::First | Prefix::Each => {
+            let scheme = if prefix == Prefix::First { "first" } else { "always" };
+            let metaspace =
+                json!({"type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme, "split": false});
+            (Value::Null, metaspace)
         }
     };
     (normalizer, pre_tokenizer, json!({"type": "Sequence", "decoders": decoders}))

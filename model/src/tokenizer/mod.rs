@@ -69,9 +69,11 @@ enum Units {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Prefix {
     Never,
-    /// The start of the text.
+    /// The start of the text, unless it starts with one (Metaspace, first).
     First,
-    /// That, and what follows a control token.
+    /// That, and what follows a control token, unless it starts with one (Metaspace, always).
+    Each,
+    /// All of them, even those that start with one (Prepend).
     Always,
 }
 
@@ -261,7 +263,8 @@ impl Tokenizer {
     fn encode_words(&self, text: &str, place: Place, cache: &mut Cache, ids: &mut Vec<u32>) {
         let prefixed = match self.prefix {
             Prefix::Never => false,
-            Prefix::First => place == Place::Start,
+            Prefix::First => place == Place::Start && !text.starts_with(' '),
+            Prefix::Each => place != Place::Inside && !text.starts_with(' '),
             Prefix::Always => place != Place::Inside,
         };
         if let Some(foreign) = &self.foreign {

@@ -153,22 +153,8 @@ fn what_is_not_implemented_is_refused_by_name() {
         Tokenizer::from_json(&file.to_string()).unwrap_err().to_string()
     };
     use serde_json::json;
-    for (pointer, value, name) in [
-        ("/model/type", json!("Unigram"), "`Unigram`"),
-        ("/model/dropout", json!(0.1), "`dropout`"),
-        ("/pre_tokenizer", json!({"type": "BertPreTokenizer"}), "`BertPreTokenizer`"),
-        (
-            "/pre_tokenizer",
-            json!({"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}, {"type": "ByteLevel"}]}),
-            "`Punctuation`",
-        ),
-        ("/pre_tokenizer", json!(null), "`none`"),
-        ("/normalizer", json!({"type": "NFC"}), "`NFC`"),
-        ("/post_processor", json!({"type": "RobertaProcessing"}), "`RobertaProcessing`"),
-    ] {
-        let message = with(pointer, value);
-        assert!(message.contains(name) && message.contains("tokenizer.json"), "{message}");
-    }
+    let message = with("/model/dropout", json!(0.1));
+    assert!(message.contains("`dropout`") && message.contains("tokenizer.json"), "{message}");
     for (pointer, value, part) in [
         ("/model/merges/0", json!("a"), "merge 0"),
         ("/model/merges/0", json!("q zz"), "not in the vocabulary"),
@@ -178,9 +164,103 @@ fn what_is_not_implemented_is_refused_by_name() {
         ("/model/vocab", json!({"日": 0}), "byte-level alphabet"),
         ("/added_tokens/0/content", json!(""), "empty"),
         ("/added_tokens", json!([]), "no token ends a text"),
+        ("/model/type", json!("Unigram"), "tokenizer.json is not a tokenizer"),
+        ("/normalizer", json!({"type": "Reversed"}), "tokenizer.json is not a tokenizer"),
     ] {
         let message = with(pointer, value);
         assert!(message.contains(part), "{message}");
+    }
+}
+
+/// The same file with a normalizer is more than our own code reads.
+fn foreign(own: &Tokenizer, change: impl Fn(&mut serde_json::Value)) -> Tokenizer {
+    let mut file: serde_json::Value = serde_json::from_str(&own.to_json()).unwrap();
+    change(&mut file);
+    let tokenizer = Tokenizer::from_json(&file.to_string()).unwrap();
+    assert!(tokenizer.foreign.is_some());
+    tokenizer
+}
+
+#[test]
+fn a_foreign_tokenizer_says_the_same_as_our_own() {
+    let Some(own) = gpt2() else { return };
+    let nfc = serde_json::json!({"type": "NFC"});
+    let foreign = foreign(&own, |file| file["normalizer"] = nfc.clone());
+    assert_eq!((foreign.vocab_size(), foreign.eos(), foreign.bos()), (own.vocab_size(), own.eos(), own.bos()));
+    assert_eq!(foreign.pieces, own.pieces);
+    let input = shared("data/tokenizers/gpt2/llama.cpp.ggml-vocab-gpt-2.gguf.inp").unwrap();
+    let mut differ = 0;
+    for string in std::fs::read_to_string(input).unwrap().split("\n__ggml_vocab_test__\n") {
+        let (ours, theirs) = (own.encode(string), foreign.encode(string));
+        differ += usize::from(ours != theirs); // where NFC changes something
+        let text = format!("{string}<|endoftext|>{string}");
+        assert_eq!(foreign.encode_with_special(&text), [&theirs[..], &[own.eos()], &theirs].concat());
+        assert!(foreign.encode(&text).iter().all(|&id| id != own.eos()));
+    }
+    assert!(differ <= 2, "{differ} of 47 differ");
+    assert_eq!(foreign.encode("e\u{301}"), own.encode("é"));
+    assert_eq!(foreign.encode_bytes(b"a\xffb"), own.encode_bytes(b"a\xffb"));
+    let again = Tokenizer::from_json(&foreign.to_json()).unwrap();
+    assert_eq!(again.encode("Zoë's 12"), foreign.encode("Zoë's 12"));
+}
+
+#[test]
+fn spaces_before_texts_are_as_the_file_says() {
+    let Some(path) = shared("data/weights/stories260K/tok512.bin") else { return };
+    let own = Tokenizer::from_file(&path).unwrap();
+    let text = "Once upon</s> a time</s>there";
+    let pieces = |tokenizer: &Tokenizer| {
+        let texts = [tokenizer.encode_with_special(text), tokenizer.encode_more("Once"), tokenizer.encode("Once")];
+        texts.map(|ids| String::from_utf8_lossy(&tokenizer.decode_bytes(&ids)).into_owned())
+    };
+    let metaspace = |scheme: &str| serde_json::json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false});
+    for (scheme, expected) in [
+        ("always", " Once upon</s> a time</s> there"),
+        ("first", " Once upon</s> a time</s>there"),
+        ("never", "Once upon</s> a time</s>there"),
+    ] {
+        let once = if scheme == "never" { "Once" } else { " Once" };
+        let mut file: serde_json::Value = serde_json::from_str(&own.to_json()).unwrap();
+        file["normalizer"] = serde_json::Value::Null;
+        file["pre_tokenizer"] = metaspace(scheme);
+        let read = Tokenizer::from_json(&file.to_string()).unwrap();
+        assert!(read.foreign.is_none());
+        assert_eq!(pieces(&read), [expected, "Once", once], "{scheme}");
+        assert_eq!(pieces(&Tokenizer::from_json(&read.to_json()).unwrap()), pieces(&read), "{scheme}");
+        let foreign = foreign(&read, |file| {
+            file["normalizer"] = serde_json::json!({"type": "NFC"});
+            file["pre_tokenizer"] = metaspace(scheme);
+        });
+        assert_eq!(pieces(&foreign), pieces(&read), "{scheme}");
+        assert_eq!(foreign.encode_with_special(text), read.encode_with_special(text), "{scheme}");
+    }
+}
+
+#[test]
+fn a_guard_keeps_names_apart_and_is_gone_afterwards() {
+    let tokenizer = toy();
+    let text = ["the <|user|>the cat", " sat <~|user|> <|end~oftext|>", "<|endoftext|>"];
+    let ids = tokenizer.encode_guarded(&text, "~");
+    let plain = [" sat ".to_string(), "<|user|>".into(), " <|endoftext|>".into()].concat();
+    assert_eq!(ids[1], tokenizer.encode(&plain));
+    assert_eq!(ids.iter().map(|part| tokenizer.decode(part)).collect::<String>(), text.concat().replace('~', ""));
+    let special = |ids: &[u32]| ids.iter().filter(|&&id| tokenizer.is_special(id)).count();
+    assert_eq!(ids.iter().map(|part| special(part)).collect::<Vec<_>>(), [1, 0, 1]);
+}
+
+/// `RLHF_SMOLLM2`: a model directory with the tokenizer.json of SmolLM2.
+#[test]
+fn smollm2_encodes_the_golden_strings() {
+    let Some(golden) = shared("data/weights/smollm2-135m-instruct/tokenizer_golden.json") else { return };
+    let Some(dir) = std::env::var_os("RLHF_SMOLLM2") else {
+        return eprintln!("SKIPPED: RLHF_SMOLLM2 names no directory with SmolLM2's tokenizer.json");
+    };
+    let tokenizer = Tokenizer::from_dir(Path::new(&dir)).unwrap();
+    let rows: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
+    for row in rows.as_array().unwrap() {
+        let ids: Vec<u64> = row["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+        let found = tokenizer.encode_with_special(row["text"].as_str().unwrap());
+        assert_eq!(found.into_iter().map(u64::from).collect::<Vec<_>>(), ids, "{row}");
     }
 }
 
@@ -188,11 +268,16 @@ fn what_is_not_implemented_is_refused_by_name() {
 #[test]
 fn broken_files_never_panic() {
     let json = toy().to_json();
+    let foreign = foreign(&toy(), |file| file["normalizer"] = serde_json::json!({"type": "NFC"})).to_json();
     let bin = [&7u32.to_le_bytes()[..], &[0; 4], &5u32.to_le_bytes(), b"<unk>", &[0; 4], &3u32.to_le_bytes(), b"<s>"]
         .concat();
     for trial in 0..4000 {
         let mut draws = kernels::Rng::new(5).fold(trial).draws();
-        let mut bytes = if trial % 4 == 0 { bin.clone() } else { json.clone().into_bytes() };
+        let mut bytes = match trial % 4 {
+            0 => bin.clone(),
+            1 => foreign.clone().into_bytes(),
+            _ => json.clone().into_bytes(),
+        };
         for _ in 0..1 + draws.below(4) {
             if bytes.is_empty() {
                 break;

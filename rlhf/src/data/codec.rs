@@ -5,77 +5,17 @@
 //! turn of the template, or with the end token where the template writes none. What is too long for the context is cut
 //! and counted: a prompt loses its beginning, a completion or a conversation its end.
 
-use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 
 use kernels::Rng;
 use model::Tokenizer;
 
+use super::cuts::Cuts;
 use super::error::DataError;
 use super::rows::{self, Content, Message, Role, Row};
 use super::template::{Guard, Part, Template, joined};
 use super::{Example, Ranking};
 use crate::pretrain;
-
-/// What did not fit into the context.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Cuts {
-    /// Sequences that were encoded.
-    pub rows: usize,
-    pub prompts: usize,
-    pub prompt_tokens: usize,
-    pub completions: usize,
-    pub completion_tokens: usize,
-    /// Those with nothing left to train, which are left out.
-    pub untrained: usize,
-}
-
-impl Cuts {
-    pub fn any(&self) -> bool {
-        self.prompts + self.completions + self.untrained > 0
-    }
-
-    /// Makes every completion fit behind its prompt into `context` tokens. Where both are long, each gets half of
-    /// them. The first `start` tokens of the prompt stay.
-    pub fn fit(&mut self, prompt: &mut Vec<u32>, completions: &mut [Vec<u32>], context: usize, start: usize) {
-        let longest = completions.iter().map(Vec::len).max().unwrap_or(0);
-        let for_prompt = context.saturating_sub(longest).max(context / 2);
-        self.fit_prompt(prompt, for_prompt, start);
-        let for_completion = context - prompt.len();
-        completions.iter_mut().for_each(|completion| self.cut_end(completion, for_completion));
-    }
-
-    /// Keeps the last tokens of a prompt, `most` with the first `start`, which stay.
-    pub fn fit_prompt(&mut self, prompt: &mut Vec<u32>, most: usize, start: usize) {
-        self.rows += 1;
-        if prompt.len() > most {
-            let surplus = prompt.len() - most;
-            prompt.drain(start..start + surplus);
-            self.prompts += 1;
-            self.prompt_tokens += surplus;
-        }
-    }
-
-    fn cut_end<T>(&mut self, tokens: &mut Vec<T>, most: usize) {
-        if tokens.len() > most {
-            self.completions += 1;
-            self.completion_tokens += tokens.len() - most;
-            tokens.truncate(most);
-        }
-    }
-}
-
-impl fmt::Display for Cuts {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Cuts { rows, prompts, prompt_tokens, completions, completion_tokens, untrained } = self;
-        write!(f, "of {rows} rows, {prompts} prompts lost their beginning ({prompt_tokens} tokens), ")?;
-        write!(f, "{completions} completions lost their end ({completion_tokens} tokens, the end token among them)")?;
-        match untrained {
-            0 => Ok(()),
-            _ => write!(f, ", {untrained} have nothing to train and are left out"),
-        }
-    }
-}
 
 pub struct Codec {
     pub tokenizer: Tokenizer,
@@ -431,7 +371,9 @@ fn turn_end(template: &Template, names: &[&str]) -> Result<Option<String>, DataE
     // a template may leave earlier turns out
     let middle = tail(&messages)?.unwrap_or_else(|| last.clone());
     let same: usize = last.chars().zip(middle.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
-    let end = names.iter().filter_map(|name| Some(last[..same].rfind(name)? + name.len())).max();
+    let end_of_last = |text: &str| names.iter().filter_map(|name| Some(text.rfind(name)? + name.len())).max();
+    // or the last turn of all ends in a way of its own
+    let end = end_of_last(&last[..same]).or_else(|| end_of_last(&last));
     Ok(end.map(|end| last[..end].to_string()))
 }
 

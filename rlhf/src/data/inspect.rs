@@ -36,6 +36,12 @@ pub struct Sequence {
     pub trained: Vec<bool>,
 }
 
+impl From<Example> for Sequence {
+    fn from(example: Example) -> Sequence {
+        Sequence { trained: example.weights.iter().map(|&weight| weight != 0.0).collect(), ids: example.tokens }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub struct Trained {
     pub context: usize,
@@ -106,12 +112,14 @@ impl Inspection {
         let texts: Vec<&str> = rows::texts(&file.rows).unwrap_or_default();
         let windows = if texts.is_empty() { vec![] } else { codec.windows_in_order(texts) };
         let all = || windows.iter().chain(&answers);
-        self.samples = all().take(samples).map(|example| sample(example, codec)).collect();
-        let sequence = |example: &Example| Sequence {
-            ids: example.tokens.clone(),
-            trained: example.weights.iter().map(|&weight| weight != 0.0).collect(),
-        };
-        self.sequences = all().take(samples).map(sequence).collect();
+        let mut shown: Vec<Example> = all().take(samples).cloned().collect();
+        if shown.is_empty() {
+            // prompts alone
+            let rows = file.rows.iter().take(samples).map(|row| codec.sequences_of(row));
+            shown = rows.collect::<Result<Vec<_>, _>>()?.concat();
+        }
+        self.samples = shown.iter().map(|example| sample(example, codec)).collect();
+        self.sequences = shown.into_iter().map(Sequence::from).collect();
         self.trained = Some(Trained {
             context: codec.context,
             sequences: all().count(),

@@ -2,6 +2,7 @@
 
 mod batch;
 mod codec;
+mod cuts;
 mod error;
 mod formats;
 mod inspect;
@@ -10,7 +11,8 @@ mod rows;
 mod template;
 
 pub use batch::{Batch, Example, cut};
-pub use codec::{Codec, Cuts};
+pub use codec::Codec;
+pub use cuts::Cuts;
 pub use error::DataError;
 pub use inspect::Inspection;
 pub use read::{DataFile, Part, files_of, is_data_folder, load, load_file, stream};

@@ -27,10 +27,12 @@ impl Guard {
     }
 
     fn broken_text(&self, text: &str, names: &[&str]) -> String {
+        let mut firsts: Vec<char> = names.iter().filter_map(|name| name.chars().next()).collect();
+        firsts.dedup();
         let mut out = String::with_capacity(text.len());
         for (at, c) in text.char_indices() {
             out.push(c);
-            if names.iter().any(|name| text[at..].starts_with(name)) {
+            if firsts.contains(&c) && names.iter().any(|name| text[at..].starts_with(name)) {
                 out += &self.mark;
             }
         }

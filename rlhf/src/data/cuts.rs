@@ -1,0 +1,64 @@
+//! Making sequences fit into a context, and counting what that cost.
+
+use std::fmt;
+
+/// What did not fit into the context.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Cuts {
+    /// Sequences that were encoded.
+    pub rows: usize,
+    pub prompts: usize,
+    pub prompt_tokens: usize,
+    pub completions: usize,
+    pub completion_tokens: usize,
+    /// Those with nothing left to train, which are left out.
+    pub untrained: usize,
+}
+
+impl Cuts {
+    pub fn any(&self) -> bool {
+        self.prompts + self.completions + self.untrained > 0
+    }
+
+    /// Makes every completion fit behind its prompt into `context` tokens. Where both are long, each gets half of
+    /// them. The first `start` tokens of the prompt stay.
+    pub fn fit(&mut self, prompt: &mut Vec<u32>, completions: &mut [Vec<u32>], context: usize, start: usize) {
+        let longest = completions.iter().map(Vec::len).max().unwrap_or(0);
+        let for_prompt = context.saturating_sub(longest).max(context / 2);
+        self.fit_prompt(prompt, for_prompt, start);
+        let for_completion = context - prompt.len();
+        completions.iter_mut().for_each(|completion| self.cut_end(completion, for_completion));
+    }
+
+    /// Keeps the last tokens of a prompt, `most` with the first `start`, which stay.
+    pub fn fit_prompt(&mut self, prompt: &mut Vec<u32>, most: usize, start: usize) {
+        self.rows += 1;
+        if prompt.len() > most {
+            let surplus = prompt.len() - most;
+            prompt.drain(start..start + surplus);
+            self.prompts += 1;
+            self.prompt_tokens += surplus;
+        }
+    }
+
+    /// Keeps the first tokens.
+    pub fn cut_end<T>(&mut self, tokens: &mut Vec<T>, most: usize) {
+        if tokens.len() > most {
+            self.completions += 1;
+            self.completion_tokens += tokens.len() - most;
+            tokens.truncate(most);
+        }
+    }
+}
+
+impl fmt::Display for Cuts {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Cuts { rows, prompts, prompt_tokens, completions, completion_tokens, untrained } = self;
+        write!(f, "of {rows} rows, {prompts} prompts lost their beginning ({prompt_tokens} tokens), ")?;
+        write!(f, "{completions} completions lost their end ({completion_tokens} tokens, the end token among them)")?;
+        match untrained {
+            0 => Ok(()),
+            _ => write!(f, ", {untrained} have nothing to train and are left out"),
+        }
+    }
+}
