@@ -287,7 +287,9 @@ impl Grads {
     }
 
     pub fn zero(&mut self) {
-        self.flat = Tensor::zeros(&self.flat.device(), self.flat.shape()); // 0 · NaN would stay NaN
+        let (device, total) = (self.flat.device(), self.layout.total);
+        self.flat = Tensor::scalar(0.0); // gives the memory back, to be taken again at once
+        self.flat = Tensor::zeros(&device, &[total]); // 0 · NaN would stay NaN
     }
 
     pub fn scale(&mut self, s: f32) {

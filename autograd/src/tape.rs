@@ -7,7 +7,7 @@
 //! What it is not: there is no second derivative, and no mode. What is tracked follows from the weights
 //! that a forward pass was given (see [`crate::params::Params::backprop`] and `frozen`).
 use crate::params::{Grads, ParamId, Params, Weights};
-use kernels::{Shape, Tensor};
+use kernels::{Binary, Shape, Tensor, zip};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
@@ -43,6 +43,8 @@ impl Backprop<'_> {
     fn give(&mut self, to: NodeId, gradient: Tensor) {
         match (self.leaves[to], &mut self.slots[to]) {
             (Some(param), _) => self.grads.add(param, &gradient),
+            // what somebody else holds too is not copied first to be added to
+            (None, Some(have)) if have.is_shared() => *have = zip(Binary::Add, have, &gradient, [0.0; 2]),
             (None, Some(have)) => kernels::axpy(have, 1.0, &gradient),
             (None, none) => *none = Some(gradient),
         }
