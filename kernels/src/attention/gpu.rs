@@ -86,10 +86,11 @@ fn append(consts: &Consts) -> Kernel<'_> {
 
 pub fn sources() -> Vec<(String, String)> {
     let of = |dim: usize| {
-        let flash = (0..RUNGS.len()).filter(|&rung| rung == 0 || dim.is_multiple_of(4 * share(rung))).flat_map(|rung| {
-            let consts = consts(rung, dim);
-            source_of(&[&FORWARD, &BACK_Q, &BACK_KV].map(|kernel| kernel.kernel(rung, &consts)))
-        });
+        let flash =
+            (0..RUNGS.len()).filter(|&rung| rung == 0 || dim.is_multiple_of(4 * share(rung))).flat_map(|rung| {
+                let consts = consts(rung, dim);
+                source_of(&[&FORWARD, &BACK_Q, &BACK_KV].map(|kernel| kernel.kernel(rung, &consts)))
+            });
         let caches = (0..if dim.is_multiple_of(4) { 3 } else { 1 })
             .flat_map(|rung| source_of(&[cached(rung, &cached_consts(rung, dim))]));
         let others = source_of(&[cached_parts(&consts(0, dim)), append(&consts(0, dim))]);

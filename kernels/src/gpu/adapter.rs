@@ -162,9 +162,7 @@ fn offers_of(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Offers {
         Vec::new()
     };
     let square = |size: u32| {
-        matrices.iter().any(|m| {
-            [m.m_size, m.n_size, m.k_size] == [size; 3] && (m.ab_type, m.cr_type) == (F16, F32)
-        })
+        matrices.iter().any(|m| [m.m_size, m.n_size, m.k_size] == [size; 3] && (m.ab_type, m.cr_type) == (F16, F32))
     };
     Offers {
         half: features.contains(wgpu::Features::SHADER_F16),

@@ -18,11 +18,12 @@ mod batch;
 mod pipeline;
 mod pool;
 mod profile;
+mod roof;
 mod rows;
 mod run;
-mod tune;
 #[cfg(test)]
 mod tests;
+mod tune;
 
 pub use adapter::{AdapterSummary, adapters};
 pub use pipeline::{Kernel, MAX_STORAGE_BUFFERS, MAX_THREADS, MAX_WORKGROUP_BYTES};

@@ -57,7 +57,11 @@ impl Pipelines {
 
 impl Gpu {
     /// The pipeline of `kernel`, compiled at its first use.
-    pub(super) fn pipeline(&self, kernel: &Kernel, access: impl Iterator<Item = Access>) -> Result<Arc<Pipeline>, String> {
+    pub(super) fn pipeline(
+        &self,
+        kernel: &Kernel,
+        access: impl Iterator<Item = Access>,
+    ) -> Result<Arc<Pipeline>, String> {
         let key = (kernel.name, kernel.consts.iter().map(|(_, value)| *value).collect());
         let mut pipelines = self.pipelines.lock().expect("pipelines");
         if let Some(pipeline) = pipelines.0.get(&key) {

@@ -1,6 +1,6 @@
 //! How long each dispatch takes, by timestamps of the GPU: a compute pass for every dispatch, two queries a pass.
-use super::batch::SLOTS;
 use super::Gpu;
+use super::batch::SLOTS;
 use std::time::Instant;
 
 /// One dispatch: the kernel with its constants, and how long it took.

@@ -183,6 +183,7 @@ pub fn row_windows(g: &Gpu, n: usize, width: usize) -> impl Iterator<Item = Rang
 /// Every shader with every header the tests know, as (name, source): what naga can check without a GPU.
 pub fn sources() -> Vec<(String, String)> {
     let all = [
+        source_of(&[super::roof::FMA]),
         crate::adamw::gpu::sources(),
         crate::attention::gpu::sources(),
         crate::bf16::gpu::sources(),

@@ -141,3 +141,18 @@ fn a_shader_that_does_not_compile_says_so() {
     let kernel = Kernel { name: "broken", parts: &["fn main( {"], consts: &[] };
     gpu.run(&kernel, [1, 1, 1], &[1], &[]);
 }
+
+/// The reduction of a workgroup without its first barrier: what a validation layer must report.
+#[test]
+#[ignore = "of use only under a validation layer: tests/gpu/legs race"]
+fn a_kernel_without_its_barrier() {
+    let Some(gpu) = gpu() else { return };
+    let broken: &'static str = wgsl::WORKGROUP.replacen("workgroupBarrier();", "", 1).leak();
+    let main = "struct P { n: u32 } @group(0) @binding(0) var<uniform> p: P;
+        @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+        @compute @workgroup_size(THREADS) fn main(@builtin(local_invocation_index) lane: u32) { y[lane] = total(lane, y[lane]); }";
+    let y = tensor(&gpu, &[1.0; 64]);
+    let kernel = Kernel { name: "race", parts: &[broken, main], consts: &[("THREADS", 64)] };
+    gpu.run(&kernel, [1, 1, 1], &[64], &[write(&y)]);
+    println!("{:?}", &y.to_vec()[..4]);
+}

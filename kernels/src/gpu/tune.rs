@@ -232,7 +232,11 @@ impl Gpu {
             let (got, failed) = check(rung, trial);
             let (error, within) = (difference(&got, &want), if rounds(rung) { WITHIN_HALF } else { WITHIN });
             if failed || error.is_nan() || error > within {
-                self.reject(rungs, rung, if failed { "it does not compile".into() } else { format!("off by {error:.1e}") });
+                self.reject(
+                    rungs,
+                    rung,
+                    if failed { "it does not compile".into() } else { format!("off by {error:.1e}") },
+                );
                 continue;
             }
             let seconds = self.time(rung, best.1, trial);
@@ -260,7 +264,8 @@ impl Gpu {
     }
 
     fn reject(&self, rungs: &Rungs, rung: usize, why: String) {
-        let what = format!("{}: rung {:?} of kernel {} is not used here: {why}", self.name(), rungs.names[rung], rungs.kernel);
+        let what =
+            format!("{}: rung {:?} of kernel {} is not used here: {why}", self.name(), rungs.names[rung], rungs.kernel);
         eprintln!("{what}");
         self.tuner.lock().expect("tuner").rejected.push(what);
     }

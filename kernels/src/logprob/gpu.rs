@@ -1,7 +1,8 @@
 //! Through wgpu: a workgroup for each row, or several; backward an invocation for each logit, in place. Logits that
 //! one binding cannot cover go by windows of rows.
 use crate::gpu::{
-    Gpu, Kernel, RowKernel, Rungs, flat_groups, log2, read, read_buffer, row_groups, row_windows, source_of, wgsl, write,
+    Gpu, Kernel, RowKernel, Rungs, flat_groups, log2, read, read_buffer, row_groups, row_windows, source_of, wgsl,
+    write,
 };
 use crate::{Ids, Tensor};
 use std::ops::Range;

@@ -297,7 +297,9 @@ mod tests {
     #[test]
     fn parts_cover_a_product() {
         for form in [Form::NN, Form::NT, Form::TN] {
-            for s in [Size { m: 70, n: 50257, k: 768 }, Size { m: 50257, n: 768, k: 300 }, Size { m: 300, n: 768, k: 50257 }] {
+            for s in
+                [Size { m: 70, n: 50257, k: 768 }, Size { m: 50257, n: 768, k: 300 }, Size { m: 300, n: 768, k: 50257 }]
+            {
                 for most in [1 << 25, 1 << 22, 64 * 50304] {
                     let parts = parts(most, form, s);
                     let work: usize = parts.iter().map(|p| p.m.len() * p.n.len() * p.k.len()).sum();
@@ -306,7 +308,13 @@ mod tests {
                         assert!(p.m.start % 64 == 0 && p.n.start % 64 == 0 && p.k.start % 64 == 0);
                         let a = if form == Form::TN { p.k.len() * s.m } else { p.m.len() * s.k };
                         let b = if form == Form::NT { p.n.len() * s.k } else { p.k.len() * s.n };
-                        assert!(a.max(b).max(p.m.len() * s.n) <= most, "{form:?} {s:?}: {} {} {}", p.m.len(), p.n.len(), p.k.len());
+                        assert!(
+                            a.max(b).max(p.m.len() * s.n) <= most,
+                            "{form:?} {s:?}: {} {} {}",
+                            p.m.len(),
+                            p.n.len(),
+                            p.k.len()
+                        );
                     }
                 }
             }

@@ -69,7 +69,14 @@ pub fn rms_norm_back(g: &Arc<Gpu>, dy: &Tensor, x: &Tensor, w: &Tensor, rstd: &T
 
 /// dx, and side by side dw and, of layer norm, db; each starts where a window may.
 #[track_caller]
-fn norm_back(g: &Arc<Gpu>, consts: &'static Consts, dy: &Tensor, x: &Tensor, w: &Tensor, stats: &Tensor) -> [Tensor; 2] {
+fn norm_back(
+    g: &Arc<Gpu>,
+    consts: &'static Consts,
+    dy: &Tensor,
+    x: &Tensor,
+    w: &Tensor,
+    stats: &Tensor,
+) -> [Tensor; 2] {
     let ((n, c), kernel) = (x.rows_cols(), back(consts));
     let run = |rung: usize| {
         let dx = g.array(x.shape());

@@ -32,8 +32,7 @@ pub fn sample(
     for rows in row_windows(g, r, v) {
         let logits = logits.rows(rows.clone());
         let numbers = [rows.len() as u32, v as u32, key0, key1, greedy as u32, t.to_bits(), how.top_k as u32];
-        let params: Vec<u32> =
-            numbers.into_iter().chain([how.top_p.to_bits(), rows.start as u32, r as u32]).collect();
+        let params: Vec<u32> = numbers.into_iter().chain([how.top_p.to_bits(), rows.start as u32, r as u32]).collect();
         let args = [read(&logits), read_buffer(&streams), read_buffer(&positions), write_buffer(&out)];
         SAMPLE.run(g, SAMPLE.usual, row_groups(rows.len()), &params, &args);
     }

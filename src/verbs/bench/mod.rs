@@ -1,5 +1,6 @@
 //! `rlhf bench`: kernels and steps beside the roof measured in the same call.
 
+mod gpu;
 mod kernels;
 mod steps;
 
@@ -15,6 +16,8 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   rlhf bench                              all kernels
   rlhf bench matmul --device cpu --json
+  rlhf bench matmul --device gpu --retune   every rung of the product, measured anew
+  rlhf bench train --device gpu --profile   where a training step spends its time
   rlhf bench train --size small           tokens a second of a training step
   rlhf bench generate --size tiny
   rlhf bench ppo --size tiny              seconds of one PPO iteration
@@ -26,10 +29,29 @@ pub struct BenchArgs {
     /// Model size for train, generate and ppo: tiny, small or gpt2-124M
     #[arg(long, default_value = "tiny")]
     size: String,
+    /// On a GPU: choose the rungs of the kernels anew, whatever was measured before
+    #[arg(long)]
+    retune: bool,
+    /// On a GPU, with train: time of a step by kernel
+    #[arg(long)]
+    profile: bool,
 }
 
 pub fn run(args: &BenchArgs, common: &Common) -> Result {
     let device = common.open_device()?;
+    if let Device::Gpu(gpu) = &device {
+        if args.retune {
+            gpu.retune();
+        }
+        match args.filter.as_deref() {
+            Some("train") => return gpu::train(&args.size, gpu, args.profile, common),
+            Some("generate" | "ppo") => {}
+            filter => {
+                gpu::ladders(filter.unwrap_or(""), gpu, common);
+                return Ok(());
+            }
+        }
+    }
     match args.filter.as_deref() {
         Some("train") => steps::report(steps::train(&args.size, &device)?, common),
         Some("generate") => steps::report(steps::generation(&args.size, &device)?, common),
@@ -71,7 +93,7 @@ impl Row {
 }
 
 fn kernels(filter: &str, device: &Device, common: &Common) {
-    let roofs = measure_roofs(device);
+    let roofs = Roofs { flops: ::kernels::cpu::roof::flops(), bytes: ::kernels::cpu::roof::copy_bytes() };
     let mut rows = Vec::new();
     if !common.json {
         println!(
@@ -118,14 +140,6 @@ fn as_json(rows: &[Row], roofs: &Roofs, device: &Device) -> Value {
         object(&r.name, &r.shape, Some(r.ms), gflops, Some(r.gbs()), r.fraction(roofs))
     }));
     Value::Array(all)
-}
-
-fn measure_roofs(device: &Device) -> Roofs {
-    match device {
-        Device::Cpu => Roofs { flops: ::kernels::cpu::roof::flops(), bytes: ::kernels::cpu::roof::copy_bytes() },
-        // No counter tells a GPU's peak: its best large product and its best large copy stand for it.
-        Device::Gpu(_) => kernels::best_of_gpu(device),
-    }
 }
 
 /// Median time of a call. A GPU is waited for, once a batch of calls, so that waiting is not what is measured.

@@ -99,21 +99,28 @@ fn figures(name: &str, size: &str, device: &Device, seconds: [f64; 3]) -> Figure
 
 /// Forward, backward and AdamW on a full batch of random tokens.
 pub fn train(size: &str, device: &Device) -> Result<Figures> {
+    let (tokens, step) = training(size, device)?;
+    let seconds = timed(7, 60.0, step);
+    let mut out = figures("train", size, device, seconds);
+    out.insert("tokens_per_second".into(), json!(tokens as f64 / seconds[0]));
+    Ok(out)
+}
+
+/// Tokens of a training step, and what makes one.
+pub fn training(size: &str, device: &Device) -> Result<(usize, impl FnMut())> {
     let shape = shape(size)?;
     let (net, params) = shape.model(HeadKind::Lm, "policy", device);
     let row = |i: usize| Example::text(shape.tokens(&format!("row {i}"), shape.context));
     let rows: Vec<Example> = (0..shape.batch).map(row).collect();
-    let batch: Vec<&Example> = rows.iter().collect();
     let mut learner = Learner::new(params, AdamWConfig::default(), 1.0);
-    let seconds = timed(7, 60.0, || {
-        let loss = lm::accumulate(&net, &mut learner, &batch, usize::MAX, 1.0, None);
-        learner.step(1e-4).expect("random numbers are finite");
-        loss.iter().for_each(|l| assert!(l.item().is_finite()));
-    });
-    let mut out = figures("train", size, device, seconds);
-    let tokens = (shape.batch * shape.context) as f64;
-    out.insert("tokens_per_second".into(), json!(tokens / seconds[0]));
-    Ok(out)
+    let step = move || {
+        let batch: Vec<&Example> = rows.iter().collect();
+        let losses = lm::accumulate(&net, &mut learner, &batch, usize::MAX, 1.0, None);
+        let (norm, loss) = learner.step_and_read(1e-4, &losses);
+        norm.expect("random numbers are finite");
+        assert!(loss.is_finite());
+    };
+    Ok((shape.batch * shape.context, step))
 }
 
 /// 64 tokens after a prompt of 32, at temperature 1, one answer and 32 side by side.

@@ -24,7 +24,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-fn attention(lengths: &[usize], heads: Heads) -> Case {
+pub fn attention(lengths: &[usize], heads: Heads) -> Case {
     let seg = Segments::from_lengths(lengths);
     let starts = seg.starts().host().to_vec();
     let n = seg.tokens();
@@ -45,7 +45,7 @@ fn attention(lengths: &[usize], heads: Heads) -> Case {
 }
 
 /// Sequence b lives in slot count - 1 - b of a cache that held other numbers before.
-fn cached(lengths: &[usize], heads: Heads) -> Case {
+pub fn cached(lengths: &[usize], heads: Heads) -> Case {
     let seg = Segments::from_lengths(lengths);
     let (count, context, width) = (seg.count(), seg.longest() + 3, heads.kv * heads.dim);
     let slots: Vec<u32> = (0..count).flat_map(|b| vec![(count - 1 - b) as u32; lengths[b]]).collect();
