@@ -54,7 +54,27 @@ impl AdamW {
     /// Returns the norm before clipping. Waits for the device once.
     #[track_caller]
     pub fn step(&mut self, params: &mut Params, grads: &Grads, lr: f32, clip: Option<f32>) -> Result<f32, NonFinite> {
-        let norm = finite_norm(grads)?;
+        self.step_and_read(params, grads, lr, clip, &[]).0
+    }
+
+    /// As `step`, and the numbers of `also` (losses), read back in the same wait.
+    #[track_caller]
+    pub fn step_and_read(
+        &mut self,
+        params: &mut Params,
+        grads: &Grads,
+        lr: f32,
+        clip: Option<f32>,
+        also: &[&Tensor],
+    ) -> (Result<f32, NonFinite>, Vec<Vec<f32>>) {
+        let (norm, read) = finite_norm(grads, also);
+        if let Ok(norm) = norm {
+            self.descend(params, grads, lr, clip, norm);
+        }
+        (norm, read)
+    }
+
+    fn descend(&mut self, params: &mut Params, grads: &Grads, lr: f32, clip: Option<f32>, norm: f32) {
         self.step += 1;
         let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
         let correction = |beta: f32| (1.0 - (beta as f64).powf(self.step as f64)) as f32;
@@ -70,16 +90,18 @@ impl AdamW {
             grad_scale: clip.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0)), // as clip_grad_norm_
         };
         kernels::adamw(params.flat_mut(), grads.flat(), &mut self.m, &mut self.v, &step);
-        Ok(norm)
     }
 }
 
-/// Counted by their bits: a NaN test written with comparisons may be compiled away on a GPU.
-fn finite_norm(grads: &Grads) -> Result<f32, NonFinite> {
+/// The norm of the gradients, and the numbers of `also`. Counted by their bits: a NaN test written with
+/// comparisons may be compiled away on a GPU.
+fn finite_norm(grads: &Grads, also: &[&Tensor]) -> (Result<f32, NonFinite>, Vec<Vec<f32>>) {
     let (squares, bad) = (kernels::sum_squares(grads.flat()), kernels::count_non_finite(grads.flat()));
-    let read = kernels::read_all(&[&squares, &bad]);
+    let mut read = kernels::read_all(&[&[&squares, &bad], also].concat());
+    let also = read.split_off(2);
     let (norm, elements) = (read[0][0].sqrt(), read[1][0] as u64);
-    if elements > 0 || !norm.is_finite() { Err(NonFinite { elements, norm }) } else { Ok(norm) }
+    let finite = elements == 0 && norm.is_finite();
+    (if finite { Ok(norm) } else { Err(NonFinite { elements, norm }) }, also)
 }
 
 #[cfg(test)]

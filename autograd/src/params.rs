@@ -328,9 +328,9 @@ impl Grads {
     }
 
     pub fn zero(&mut self) {
-        let like = (self.flat.device(), [self.flat.len()]);
-        self.flat = Tensor::scalar(0.0); // the old array goes back to the pool before the new one is taken
-        self.flat = Tensor::zeros(&like.0, &like.1); // not scaled: 0 · NaN would stay NaN
+        let (device, total) = (self.flat.device(), self.layout.total);
+        self.flat = Tensor::scalar(0.0); // gives the memory back, to be taken again at once
+        self.flat = Tensor::zeros(&device, &[total]); // 0 · NaN would stay NaN
     }
 
     pub fn scale(&mut self, s: f32) {

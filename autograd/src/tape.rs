@@ -7,7 +7,7 @@
 //! What it is not: there is no second derivative, and no mode. What is tracked follows from the weights
 //! that a forward pass was given (see [`crate::params::Params::backprop`] and `frozen`).
 use crate::params::{Grads, ParamId, Params, Weights};
-use kernels::{Form, Precision, Shape, Tensor, matmul_in};
+use kernels::{Binary, Form, Precision, Shape, Tensor, matmul_in, zip};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
@@ -66,6 +66,8 @@ impl Backprop<'_> {
             (None, gradient) => {
                 let gradient = gradient.array();
                 match &mut self.slots[to] {
+                    // what somebody else holds too is not copied first to be added to
+                    Some(have) if have.is_shared() => *have = zip(Binary::Add, have, &gradient, [0.0; 2]),
                     Some(have) => kernels::axpy(have, 1.0, &gradient),
                     none => *none = Some(gradient),
                 }

@@ -78,8 +78,7 @@ pub(crate) fn finish_step(
     batch: &[&Example],
     steps_per_epoch: f64,
 ) -> Result<Vec<(&'static str, f64)>, TrainError> {
-    let norm = learner.step(lr);
-    let loss = total(loss);
+    let (norm, loss) = learner.step_and_read(lr, loss);
     let grad_norm = norm.as_ref().map_or(f64::NAN, |&norm| norm as f64);
     progress.count(norm.map(|_| ()))?;
     progress.step += 1;

@@ -124,9 +124,15 @@ impl Learner {
     /// One step of AdamW on what has gathered, and an empty gradient again. Returns the norm before clipping;
     /// a gradient that is not finite changes neither weights nor moments.
     pub fn step(&mut self, lr: f32) -> Result<f32, String> {
-        let norm = self.adam.step(&mut self.params, &self.grads, lr, self.clip);
+        self.step_and_read(lr, &[]).0
+    }
+
+    /// As `step`, and the sum of these losses, read back in the same wait for the device.
+    pub fn step_and_read(&mut self, lr: f32, losses: &[Tensor]) -> (Result<f32, String>, f64) {
+        let losses: Vec<&Tensor> = losses.iter().collect();
+        let (norm, read) = self.adam.step_and_read(&mut self.params, &self.grads, lr, self.clip, &losses);
         self.grads.zero();
-        norm.map_err(|e| e.to_string())
+        (norm.map_err(|e| e.to_string()), read.concat().into_iter().map(f64::from).sum())
     }
 
     /// Forgets what has gathered.

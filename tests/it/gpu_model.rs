@@ -1,7 +1,10 @@
-//! Whole models on a GPU: losses, gradients, optimizer steps and answers as on the CPU.
+//! Whole models on a GPU: losses, gradients, optimizer steps and answers as on the CPU; and what they ask of it.
 use autograd::{AdamW, AdamWConfig, Params, Var, ops};
 use kernels::{Device, Ids, Rng, Sampling, Segments, Tensor};
 use model::{Arch, Config, GenerateConfig, HeadKind, Transformer, generate};
+use rlhf_core::data::Example;
+use rlhf_core::lm;
+use rlhf_core::train::Learner;
 
 /// Small, with sizes that fit no tile; grouped heads in the Llama.
 fn configs() -> [Config; 5] {
@@ -95,5 +98,97 @@ fn a_gpu_writes_the_same_answers() {
                 close("log-probabilities", &a.logprobs, &b.logprobs, 1e-4);
             }
         }
+    }
+}
+
+/// Mean losses of `steps` steps on `rows` sequences of `length` tokens, as SFT makes them.
+fn sft(device: &Device, config: &Config, rows: usize, length: usize, steps: usize) -> Vec<f64> {
+    let (model, params) = on(device, config);
+    let mut draws = Rng::new(4).draws();
+    let mut row = || Example::text((0..length).map(|_| draws.below(config.vocab) as u32).collect());
+    let rows: Vec<Example> = (0..rows).map(|_| row()).collect();
+    let batch: Vec<&Example> = rows.iter().collect();
+    let mut learner = Learner::new(params, AdamWConfig::default(), 1.0);
+    let mut step = || {
+        let losses = lm::accumulate(&model, &mut learner, &batch, usize::MAX, 1.0, None);
+        let (norm, loss) = learner.step_and_read(1e-3, &losses);
+        norm.expect("a finite gradient");
+        loss
+    };
+    (0..steps).map(|_| step()).collect()
+}
+
+#[track_caller]
+fn same_losses(config: &Config, rows: usize, length: usize, steps: usize, within: f64) {
+    let Some(gpu) = crate::gpu::device() else { return };
+    let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| sft(device, config, rows, length, steps));
+    let worst = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    println!("{steps} steps: losses {:.5} to {:.5}, largest difference {worst:.1e}", cpu[0], cpu[steps - 1]);
+    assert!(worst <= within, "{worst} > {within}: {cpu:?} and {gpu:?}");
+}
+
+#[test]
+fn twenty_steps_as_on_the_cpu() {
+    same_losses(&Config::gpt2(512, 64, 2, 96, 3), 4, 64, 20, 1e-3);
+    same_losses(&Config::llama(512, 64, 2, 96, 6, 2), 4, 64, 20, 1e-3);
+}
+
+/// The largest matrix, [50257, 768], is more than software Vulkan binds at once.
+#[test]
+#[ignore = "minutes on a software GPU"]
+fn a_step_of_gpt2_124m_as_on_the_cpu() {
+    same_losses(&Config::gpt2(50257, 256, 12, 768, 12), 2, 256, 1, 1e-4);
+}
+
+#[test]
+#[ignore = "minutes on a software GPU"]
+fn smollm2_135m_decodes_as_on_the_cpu() {
+    let Some(gpu) = crate::gpu::device() else { return };
+    let config = Config::llama(49152, 256, 30, 576, 9, 3);
+    let prompts: Vec<Vec<u32>> = (1..4).map(|n| (0..n * 9).map(|i| (i * 7919 + n) as u32 % 49152).collect()).collect();
+    let how = GenerateConfig { max_new: 4, sampling: Sampling::GREEDY, eos: vec![], batch: 3 };
+    let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
+        let (model, params) = on(device, &config);
+        generate(&model, &params.frozen(), &prompts, &how, Rng::new(5), None, |_, _| ()).expect("an answer")
+    });
+    for (a, b) in cpu.iter().zip(&gpu) {
+        assert_eq!(a.tokens, b.tokens);
+        close("log-probabilities", &a.logprobs, &b.logprobs, 1e-4);
+    }
+}
+
+/// Dispatches of a layer, forward and back; the waits of a step; and that after two steps no buffer is new.
+#[test]
+fn a_step_asks_little_of_the_gpu() {
+    let Some(device) = crate::gpu::device() else { return };
+    let Device::Gpu(gpu) = &device else { unreachable!("a GPU was asked for") };
+    for config in
+        [Config::gpt2, |v, t, l, c, h| Config::llama(v, t, l, c, h, h)].map(|of| [1, 3].map(|l| of(64, 512, l, 64, 2)))
+    {
+        let [one, three] = config.map(|config| {
+            let (model, params) = on(&device, &config);
+            let row = Example::text((0..512).map(|i| i * 7 % 64).collect());
+            let batch = [&row; 2];
+            let start = gpu.counts();
+            lm::evaluate(&model, &params, &[row.clone(), row.clone()], usize::MAX);
+            let forward = gpu.counts().dispatches - start.dispatches;
+            let mut learner = Learner::new(params, AdamWConfig::default(), 1.0);
+            let mut last = gpu.counts();
+            for step in 0..5 {
+                let losses = lm::accumulate(&model, &mut learner, &batch, usize::MAX, 1.0, None);
+                learner.step_and_read(1e-3, &losses).0.expect("a finite gradient");
+                let now = gpu.counts();
+                assert_eq!(now.waits - last.waits, 1, "waits in step {step}");
+                assert!(step < 2 || now.allocations == last.allocations, "new buffers in step {step}");
+                last = now;
+            }
+            let before = gpu.counts();
+            let losses = lm::accumulate(&model, &mut learner, &batch, usize::MAX, 1.0, None);
+            drop(losses);
+            [forward, gpu.counts().dispatches - before.dispatches - forward]
+        });
+        let [forward, back] = [0, 1].map(|i| (three[i] - one[i]) / 2);
+        println!("{forward} dispatches a layer forward, {back} back");
+        assert!(forward <= 25 && back <= 45);
     }
 }

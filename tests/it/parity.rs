@@ -6,6 +6,7 @@ use kernels::{Device, Rng, Tensor};
 mod attention;
 mod linear;
 mod rows;
+mod rungs;
 
 /// One call of one kernel.
 pub struct Case {

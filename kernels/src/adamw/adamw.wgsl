@@ -1,4 +1,5 @@
 // m and v follow the gradient; p -= lr (m̂ / (√v̂ + eps) + weight_decay p), decay for i < decayed only.
+// Rung 1, the base: one number an invocation.
 struct Params {
     n: u32, decayed: u32, lr: f32, beta1: f32, beta2: f32, eps: f32, weight_decay: f32,
     correction1: f32, correction2: f32, grad_scale: f32,

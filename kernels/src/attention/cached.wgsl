@@ -1,6 +1,6 @@
 // y[n] = attention of token n to keys 0..=positions[n] of its slot in the cache [slots, T, G·D], at most to the
 // last `window` of them.
-// A workgroup is one token and one query head: lanes share the keys, then the channels.
+// Rung 1, the base: a workgroup is one token and one query head; lanes share the keys, then the channels.
 struct Params { n: u32, q: u32, kv: u32, t: u32, scale: f32, window: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;

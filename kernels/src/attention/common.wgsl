@@ -1,4 +1,4 @@
-// Causal attention within segments, for heads of size D, 64 rows a workgroup. A row of qkv holds H query
+// Causal attention within segments, for heads of size D, 64 rows a workgroup. SHARE invocations own a row. A row of qkv holds H query
 // heads, then G key heads, then G value heads. No [N, N] array: keys pass through workgroup memory.
 struct Params { n: u32, q: u32, kv: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -6,7 +6,9 @@ struct Params { n: u32, q: u32, kv: u32, scale: f32 }
 @group(0) @binding(2) var<storage, read> first: array<u32>;     // first row that each row sees
 
 const ROWS = 64u;
+const THREADS = ROWS * SHARE;
 const D4 = (D + 3u) / 4u;
+const OWN = D4 / SHARE;                         // an invocation's numbers of a head: 4 (own + i SHARE)..+4
 const KEYS = min(64u, 512u / D4);               // two tiles of them fill 16 KiB
 const FAR = -1e30;                              // WGSL has no infinity
 var<workgroup> ta: array<vec4f, KEYS * D4>;

@@ -1,36 +1,102 @@
 //! Through wgpu. The head size D is a constant of the shader: private arrays are sized by it.
-use crate::gpu::{Gpu, Kernel, flat_groups, read, read_buffer, row_groups, source_of, wgsl, write};
+use crate::gpu::{Gpu, Kernel, Rungs, flat_groups, log2, read, read_buffer, row_groups, source_of, wgsl, write};
 use crate::{Heads, Ids, Segments, Tensor};
 use std::sync::Arc;
 
-type Consts<'a> = &'a [(&'static str, u32)];
+/// Of `attention` and of both its ways back.
+pub const RUNGS: &[&str] = &["row", "shared by 2", "shared by 4"];
+pub const CACHED_RUNGS: &[&str] = &["keys", "vec4", "chunks"];
+
+type Consts = Vec<(&'static str, u32)>;
+type Parts = &'static [&'static str];
 /// Rows a workgroup of the flash kernels owns, as in common.wgsl.
 const ROWS: usize = 64;
+/// Keys a workgroup of the last rung of `attention_cached` looks at.
+const CHUNK: usize = 256;
 const COMMON: &str = include_str!("common.wgsl");
+const ALONE: &str = include_str!("alone.wgsl");
+const SHARED: &str = include_str!("shared.wgsl");
 
-fn forward(consts: Consts) -> Kernel {
-    Kernel { name: "attention", parts: &[COMMON, include_str!("attention.wgsl")], consts }
+/// A kernel whose rows are owned by one invocation, or by several.
+struct Flash {
+    name: &'static str,
+    alone: Parts,
+    shared: Parts,
 }
-fn back_q(consts: Consts) -> Kernel {
-    Kernel { name: "attention_back_q", parts: &[COMMON, include_str!("back_q.wgsl")], consts }
+const FORWARD: Flash = Flash {
+    name: "attention",
+    alone: &[ALONE, COMMON, include_str!("attention.wgsl")],
+    shared: &[SHARED, COMMON, include_str!("attention.wgsl")],
+};
+const BACK_Q: Flash = Flash {
+    name: "attention_back_q",
+    alone: &[ALONE, COMMON, include_str!("back_q.wgsl")],
+    shared: &[SHARED, COMMON, include_str!("back_q.wgsl")],
+};
+const BACK_KV: Flash = Flash {
+    name: "attention_back_kv",
+    alone: &[ALONE, COMMON, include_str!("back_kv.wgsl")],
+    shared: &[SHARED, COMMON, include_str!("back_kv.wgsl")],
+};
+
+fn share(rung: usize) -> usize {
+    [1, 2, 4][rung]
 }
-fn back_kv(consts: Consts) -> Kernel {
-    Kernel { name: "attention_back_kv", parts: &[COMMON, include_str!("back_kv.wgsl")], consts }
+
+fn consts(rung: usize, dim: usize) -> Consts {
+    let share = (rung > 0).then(|| ("SHARE", share(rung) as u32));
+    [("D", dim as u32)].into_iter().chain(share).collect()
 }
-fn cached(consts: Consts) -> Kernel {
-    Kernel { name: "attention_cached", parts: &[wgsl::GRID, wgsl::WORKGROUP, include_str!("cached.wgsl")], consts }
+
+impl Flash {
+    fn kernel<'a>(&self, rung: usize, consts: &'a Consts) -> Kernel<'a> {
+        Kernel { name: self.name, parts: if rung == 0 { self.alone } else { self.shared }, consts }
+    }
+
+    /// The rung for such a call.
+    fn choose(&self, g: &Arc<Gpu>, n: usize, heads: Heads, trial: &mut dyn FnMut(usize) -> Vec<Tensor>) -> usize {
+        let class = [log2(n), heads.dim as u32, heads.q as u32, heads.kv as u32, 0, 0];
+        if let Some(rung) = g.chosen(self.name, class) {
+            return rung;
+        }
+        let fits = |rung: usize| rung == 0 || heads.dim.is_multiple_of(4 * share(rung));
+        let shaders = |rung: usize| fits(rung).then(|| vec![self.kernel(rung, &consts(rung, heads.dim)).shader()]);
+        g.choose(&Rungs { kernel: self.name, class, names: RUNGS, usual: 0, shaders: &shaders }, trial)
+    }
 }
-fn append(consts: Consts) -> Kernel {
+
+const CACHED: Parts = &[wgsl::GRID, wgsl::WORKGROUP, include_str!("cached.wgsl")];
+const CACHED_4: Parts = &[wgsl::GRID, wgsl::WORKGROUP, include_str!("cached4.wgsl")];
+const CACHED_PARTS: Parts = &[wgsl::GRID, include_str!("cached_parts.wgsl")];
+
+fn cached_consts(rung: usize, dim: usize) -> Consts {
+    let chunk = if rung == 2 { CHUNK as u32 } else { u32::MAX / 2 };
+    [("D", dim as u32), ("THREADS", 64)].into_iter().chain((rung > 0).then_some(("CHUNK", chunk))).collect()
+}
+fn cached(rung: usize, consts: &Consts) -> Kernel<'_> {
+    let (name, parts) = if rung == 0 { ("attention_cached", CACHED) } else { ("attention_cached4", CACHED_4) };
+    Kernel { name, parts, consts }
+}
+fn cached_parts(consts: &Consts) -> Kernel<'_> {
+    Kernel { name: "cached_parts", parts: CACHED_PARTS, consts }
+}
+fn append(consts: &Consts) -> Kernel<'_> {
     Kernel { name: "kv_append", parts: &[wgsl::GRID, include_str!("append.wgsl")], consts }
 }
 
 pub fn sources() -> Vec<(String, String)> {
-    let sizes = [2, 5, 16, 32, 64, 80, 128, 256];
-    let of = |d| {
-        let (flash, threads) = ([("D", d)], [("D", d), ("THREADS", 64)]);
-        source_of(&[forward(&flash), back_q(&flash), back_kv(&flash), cached(&threads), append(&flash)])
+    let of = |dim: usize| {
+        let flash =
+            (0..RUNGS.len()).filter(|&rung| rung == 0 || dim.is_multiple_of(4 * share(rung))).flat_map(|rung| {
+                let consts = consts(rung, dim);
+                source_of(&[&FORWARD, &BACK_Q, &BACK_KV].map(|kernel| kernel.kernel(rung, &consts)))
+            });
+        let caches = (0..if dim.is_multiple_of(4) { 3 } else { 1 })
+            .flat_map(|rung| source_of(&[cached(rung, &cached_consts(rung, dim))]));
+        let others = source_of(&[cached_parts(&consts(0, dim)), append(&consts(0, dim))]);
+        flash.chain(caches).chain(others).collect::<Vec<_>>()
     };
-    sizes.into_iter().flat_map(of).collect()
+    [2, 5, 16, 32, 64, 80, 128, 256].into_iter().flat_map(of).collect()
 }
 
 fn params(n: usize, heads: Heads) -> [u32; 4] {
@@ -45,11 +111,15 @@ fn grid(n: usize, heads: usize) -> [u32; 3] {
 #[track_caller]
 pub fn attention(g: &Arc<Gpu>, qkv: &Tensor, seg: &Segments, heads: Heads) -> (Tensor, Tensor) {
     let n = seg.tokens();
-    let (y, lse) = (g.array(&[n, heads.q * heads.dim]), g.array(&[n, heads.q]));
     let first = seg.first().on(g);
-    let args = [read(qkv), read_buffer(&first), write(&y), write(&lse)];
-    g.run(&forward(&[("D", heads.dim as u32)]), grid(n, heads.q), &params(n, heads), &args);
-    (y, lse)
+    let run = |rung: usize| {
+        let (y, lse) = (g.array(&[n, heads.q * heads.dim]), g.array(&[n, heads.q]));
+        let args = [read(qkv), read_buffer(&first), write(&y), write(&lse)];
+        g.run(&FORWARD.kernel(rung, &consts(rung, heads.dim)), grid(n, heads.q), &params(n, heads), &args);
+        drop(args);
+        (y, lse)
+    };
+    run(FORWARD.choose(g, n, heads, &mut |rung| <[Tensor; 2]>::from(run(rung)).into()))
 }
 
 #[track_caller]
@@ -63,12 +133,31 @@ pub fn attention_back(
     heads: Heads,
 ) -> Tensor {
     let n = seg.tokens();
-    let (consts, first) = ([("D", heads.dim as u32)], seg.first().on(g));
+    let first = seg.first().on(g);
+    let (params, grid) = (params(n, heads), |heads| grid(n, heads));
+    let back_q = |rung: usize, dqkv: &Tensor, delta: &Tensor| {
+        let args = [read(qkv), read_buffer(&first), read(y), read(dy), read(lse), write(dqkv), write(delta)];
+        g.run(&BACK_Q.kernel(rung, &consts(rung, heads.dim)), grid(heads.q), &params, &args);
+    };
+    let back_kv = |rung: usize, dqkv: &Tensor, delta: &Tensor| {
+        let args = [read(qkv), read_buffer(&first), read(dy), read(lse), read(delta), write(dqkv)];
+        g.run(&BACK_KV.kernel(rung, &consts(rung, heads.dim)), grid(heads.kv), &params, &args);
+    };
     let (dqkv, delta) = (g.array(qkv.shape()), g.array(&[n, heads.q]));
-    let args = [read(qkv), read_buffer(&first), read(y), read(dy), read(lse), write(&dqkv), write(&delta)];
-    g.run(&back_q(&consts), grid(n, heads.q), &params(n, heads), &args);
-    let args = [read(qkv), read_buffer(&first), read(dy), read(lse), read(&delta), write(&dqkv)];
-    g.run(&back_kv(&consts), grid(n, heads.kv), &params(n, heads), &args);
+    // a trial fills only its part of dqkv
+    let blank = || Tensor::zeros(&qkv.device(), qkv.shape());
+    let rung = BACK_Q.choose(g, n, heads, &mut |rung| {
+        let (dqkv, delta) = (blank(), g.array(&[n, heads.q]));
+        back_q(rung, &dqkv, &delta);
+        vec![dqkv, delta]
+    });
+    back_q(rung, &dqkv, &delta);
+    let rung = BACK_KV.choose(g, n, heads, &mut |rung| {
+        let dqkv = blank();
+        back_kv(rung, &dqkv, &delta);
+        vec![dqkv]
+    });
+    back_kv(rung, &dqkv, &delta);
     dqkv
 }
 
@@ -87,7 +176,7 @@ pub fn kv_append(
     let args = [read(qkv), read_buffer(&slots), read_buffer(&positions), write(k), write(v)];
     let params = [n, heads.q, heads.kv, context].map(|x| x as u32);
     let numbers = n * heads.kv * heads.dim;
-    g.run(&append(&[("D", heads.dim as u32)]), flat_groups(numbers), &params, &args);
+    g.run(&append(&consts(0, heads.dim)), flat_groups(numbers), &params, &args);
 }
 
 #[track_caller]
@@ -102,11 +191,33 @@ pub fn attention_cached(
     window: usize,
 ) -> Tensor {
     let (n, [_, context, _]) = (slots.len(), k.dims());
-    let y = g.array(&[n, heads.q * heads.dim]);
+    let longest = positions.host().iter().max().map_or(0, |&last| last as usize + 1);
     let (slots, positions) = (slots.on(g), positions.on(g));
-    let args = [read(qkv), read(k), read(v), read_buffer(&slots), read_buffer(&positions), write(&y)];
-    let [n32, q, kv, scale] = params(n, heads);
-    let consts = [("D", heads.dim as u32), ("THREADS", 64)];
-    g.run(&cached(&consts), row_groups(n * heads.q), &[n32, q, kv, context as u32, scale, window as u32], &args);
-    y
+    let run = |rung: usize| {
+        let y = g.array(&[n, heads.q * heads.dim]);
+        let chunks = if rung == 2 { longest.div_ceil(CHUNK).max(1) } else { 1 };
+        let out = if chunks == 1 { y.clone() } else { g.array(&[n * heads.q * chunks, heads.dim + 2]) };
+        let args = [read(qkv), read(k), read(v), read_buffer(&slots), read_buffer(&positions), write(&out)];
+        let [n32, q, kv, scale] = params(n, heads);
+        let rest = if rung == 0 { [scale, window as u32] } else { [chunks as u32, scale] };
+        let params = [[n32, q, kv, context as u32].as_slice(), &rest].concat();
+        g.run(&cached(rung, &cached_consts(rung, heads.dim)), row_groups(n * heads.q * chunks), &params, &args);
+        if chunks > 1 {
+            let params = [y.len() as u32, chunks as u32];
+            g.run(&cached_parts(&consts(0, heads.dim)), flat_groups(y.len()), &params, &[read(&out), write(&y)]);
+        }
+        drop(args);
+        y
+    };
+    let windowed = window < longest; // which the base rung alone knows of
+    let class = [log2(n), heads.dim as u32, heads.q as u32, heads.kv as u32, log2(longest), windowed as u32];
+    let rung = g.chosen("attention_cached", class).unwrap_or_else(|| {
+        let shaders = |rung: usize| {
+            let fits = rung == 0 || !windowed && heads.dim.is_multiple_of(4) && heads.dim <= 256;
+            fits.then(|| vec![cached(rung, &cached_consts(rung, heads.dim)).shader()])
+        };
+        let rungs = Rungs { kernel: "attention_cached", class, names: CACHED_RUNGS, usual: 0, shaders: &shaders };
+        g.choose(&rungs, &mut |rung| vec![run(rung)])
+    });
+    run(rung)
 }

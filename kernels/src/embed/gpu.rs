@@ -1,5 +1,5 @@
 //! Through wgpu. WGSL has no float atomics, so backward gathers instead of scattering.
-use crate::gpu::{Gpu, Kernel, flat_groups, read, read_buffer, wgsl, write};
+use crate::gpu::{Gpu, Kernel, flat_groups, read, read_buffer, row_windows, wgsl, write};
 use crate::{Ids, Tensor};
 use std::sync::Arc;
 
@@ -13,10 +13,14 @@ pub fn sources() -> Vec<(String, String)> {
 
 #[track_caller]
 pub fn embed(g: &Arc<Gpu>, w: &Tensor, ids: &Ids) -> Tensor {
-    let [_, c] = w.dims();
+    let [v, c] = w.dims();
     let y = g.array(&[ids.len(), c]);
     let on_gpu = ids.on(g);
-    g.run(&EMBED, flat_groups(y.len()), &[y.len() as u32, c as u32], &[read(w), read_buffer(&on_gpu), write(&y)]);
+    for rows in row_windows(g, v, c) {
+        let params = [y.len(), c, rows.start, rows.len()].map(|x| x as u32);
+        let w = w.rows(rows);
+        g.run(&EMBED, flat_groups(y.len()), &params, &[read(&w), read_buffer(&on_gpu), write(&y)]);
+    }
     y
 }
 
@@ -26,8 +30,12 @@ pub fn embed_back(g: &Arc<Gpu>, dy: &Tensor, ids: &Ids, rows: usize) -> Tensor {
     let (starts, uses) = uses_of_rows(ids.host(), rows);
     let (starts, uses) = (g.upload(&starts), g.upload(&uses));
     let dw = g.array(&[rows, c]);
-    let args = [read(dy), read_buffer(&starts), read_buffer(&uses), write(&dw)];
-    g.run(&EMBED_BACK, flat_groups(dw.len()), &[dw.len() as u32, c as u32], &args);
+    for rows in row_windows(g, rows, c) {
+        let first = rows.start as u32;
+        let part = dw.rows(rows);
+        let args = [read(dy), read_buffer(&starts), read_buffer(&uses), write(&part)];
+        g.run(&EMBED_BACK, flat_groups(part.len()), &[part.len() as u32, c as u32, first], &args);
+    }
     dw
 }
 

@@ -1,5 +1,5 @@
 //! Which GPUs there are, and opening one.
-use super::{Counters, Gpu, batch, pipeline};
+use super::{Counters, Gpu, Offers, batch, pipeline, tune};
 use crate::DeviceError;
 use std::sync::{Arc, Mutex};
 
@@ -30,11 +30,16 @@ pub fn adapters() -> Vec<AdapterSummary> {
 impl Gpu {
     /// Opens adapter `index` of [`adapters`], or the first that is not software (unless allowed).
     pub fn open(index: Option<usize>, allow_software: bool) -> Result<Arc<Gpu>, DeviceError> {
+        Gpu::open_within(index, allow_software, u64::MAX)
+    }
+
+    /// As `open`, with at most so many bytes in what a kernel may bind: a test of how kernels split their work.
+    pub fn open_within(index: Option<usize>, allow_software: bool, binding: u64) -> Result<Arc<Gpu>, DeviceError> {
         let found = enumerate();
         let at =
             choose(&found.iter().enumerate().map(|(i, a)| summary(i, a)).collect::<Vec<_>>(), index, allow_software)
                 .map_err(DeviceError::None)?;
-        open(&found[at]).map_err(DeviceError::None)
+        open(&found[at], binding).map_err(DeviceError::None)
     }
 }
 
@@ -100,17 +105,31 @@ fn choose(found: &[AdapterSummary], index: Option<usize>, allow_software: bool) 
     }
 }
 
-fn open(adapter: &wgpu::Adapter) -> Result<Arc<Gpu>, String> {
+/// What faster rungs use, where it is there. Everything runs without.
+fn extras() -> wgpu::Features {
+    wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+}
+
+fn open(adapter: &wgpu::Adapter, binding: u64) -> Result<Arc<Gpu>, String> {
     let (info, offers) = (adapter.get_info(), adapter.limits());
-    // WebGPU's portable base; only sizes of memory are taken as large as they come.
+    // WebGPU's portable base; sizes of memory and of workgroups are taken as large as they come.
     let required_limits = wgpu::Limits {
         max_buffer_size: offers.max_buffer_size,
-        max_storage_buffer_binding_size: offers.max_storage_buffer_binding_size,
+        max_storage_buffer_binding_size: offers.max_storage_buffer_binding_size.min(binding),
+        max_compute_workgroup_storage_size: offers.max_compute_workgroup_storage_size,
+        max_compute_invocations_per_workgroup: offers.max_compute_invocations_per_workgroup,
         ..wgpu::Limits::default()
     };
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("rlhf"),
+        required_features: adapter.features() & extras(),
         required_limits: compute_only(required_limits, &offers),
+        // SAFETY: of the experimental features only cooperative matrices are asked for, and only kernels that
+        // were checked against their base rung on this adapter use them.
+        experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
         ..Default::default()
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
@@ -122,14 +141,37 @@ fn open(adapter: &wgpu::Adapter) -> Result<Arc<Gpu>, String> {
         batch: Mutex::new(batch::Batch::new(&device)),
         pool: Mutex::default(),
         pipelines: Mutex::new(pipeline::Pipelines::default()),
+        tuner: Mutex::new(tune::Tuner::new(&info)),
         max_binding: (limits.max_storage_buffer_binding_size / 4) as usize & !63,
         max_buffer: limits.max_buffer_size,
+        offers: offers_of(adapter, &device),
         failure,
         counters: Counters::default(),
         device,
         queue,
         info,
     }))
+}
+
+fn offers_of(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Offers {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let (features, info) = (device.features(), adapter.get_info());
+    let matrices = if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        adapter.cooperative_matrix_properties()
+    } else {
+        Vec::new()
+    };
+    let square = |size: u32| {
+        matrices.iter().any(|m| [m.m_size, m.n_size, m.k_size] == [size; 3] && (m.ab_type, m.cr_type) == (F16, F32))
+    };
+    Offers {
+        half: features.contains(wgpu::Features::SHADER_F16),
+        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        subgroup_size: info.subgroup_max_size,
+        timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        matrix: [16, 8].into_iter().find(|&size| square(size)),
+        workgroup_bytes: device.limits().max_compute_workgroup_storage_size,
+    }
 }
 
 /// Nothing is drawn here: limits on textures and vertices may be as low as the adapter has them.

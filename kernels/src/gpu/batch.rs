@@ -1,4 +1,5 @@
 //! Recording: one open encoder and compute pass, parameters in one uniform buffer, copies in and out.
+use super::profile::Profile;
 use super::{Buffer, Gpu};
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Bytes of parameters a dispatch may have: the alignment that every WebGPU asks of uniform windows.
 const SLOT: usize = 256;
 /// Dispatches in one submission: enough to hide its cost, few enough for drivers that watch the clock.
-const SLOTS: usize = 64;
+pub(super) const SLOTS: usize = 64;
 /// Bytes that one transfer moves at most; larger ones go in pieces.
 const PIECE: usize = 64 << 20;
 
@@ -20,6 +21,8 @@ pub struct Batch {
     slots: Vec<u8>,
     params: wgpu::Buffer,
     staging: Option<wgpu::Buffer>,
+    /// While dispatches are timed.
+    pub(super) profile: Option<Profile>,
 }
 
 impl Batch {
@@ -28,18 +31,23 @@ impl Batch {
         let size = (SLOT * SLOTS) as u64;
         let descriptor = wgpu::BufferDescriptor { label: Some("params"), size, usage, mapped_at_creation: false };
         let (params, slots) = (device.create_buffer(&descriptor), Vec::with_capacity(SLOT * SLOTS));
-        Batch { encoder: None, pass: None, slots, params, staging: None }
+        Batch { encoder: None, pass: None, slots, params, staging: None, profile: None }
     }
 
     fn encoder(&mut self, device: &wgpu::Device) -> &mut wgpu::CommandEncoder {
         self.encoder.get_or_insert_with(|| device.create_command_encoder(&Default::default()))
     }
 
-    /// The open pass.
-    pub fn pass(&mut self, device: &wgpu::Device) -> &mut wgpu::ComputePass<'static> {
-        if self.pass.is_none() {
-            self.pass = Some(self.encoder(device).begin_compute_pass(&Default::default()).forget_lifetime());
+    /// The open pass; while dispatches are timed, one of its own for the dispatch called `name`.
+    pub fn pass(&mut self, device: &wgpu::Device, name: impl Fn() -> String) -> &mut wgpu::ComputePass<'static> {
+        let mut profile = self.profile.take();
+        if profile.is_some() || self.pass.is_none() {
+            self.pass = None;
+            let timestamp_writes = profile.as_mut().map(|p| p.next(name()));
+            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+            self.pass = Some(self.encoder(device).begin_compute_pass(&descriptor).forget_lifetime());
         }
+        self.profile = profile;
         self.pass.as_mut().expect("just opened")
     }
 
@@ -65,7 +73,10 @@ impl Batch {
 
     fn submit(&mut self, device: &wgpu::Device, queue: &wgpu::Queue) -> bool {
         self.pass = None;
-        let Some(encoder) = self.encoder.take() else { return false };
+        let Some(mut encoder) = self.encoder.take() else { return false };
+        if let Some(profile) = &mut self.profile {
+            profile.resolve(device, &mut encoder);
+        }
         queue.write_buffer(&self.params, 0, &self.slots);
         self.slots.clear();
         queue.submit([encoder.finish()]);
@@ -97,7 +108,8 @@ impl Gpu {
     }
 
     #[track_caller]
-    fn wait(&self) {
+    pub(super) fn wait(&self) {
+        self.counters.waits.fetch_add(1, Relaxed);
         if let Err(error) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
             self.check();
             panic!("{}: waiting for the GPU failed: {error}", self.name());

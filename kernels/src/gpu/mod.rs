@@ -1,30 +1,41 @@
 //! The GPU, through wgpu. Nothing outside this folder names wgpu.
 //!
 //! `adapter` finds a GPU and opens it, `pool` keeps buffers for reuse, `pipeline` compiles WGSL,
-//! `batch` records dispatches and hands them over, `run` is what a kernel's `gpu.rs` calls.
+//! `batch` records dispatches and hands them over, `run` is what a kernel's `gpu.rs` calls. `tune` chooses
+//! among the rungs of a kernel, `profile` times dispatches.
 //!
 //! A kernel call only *records*: dispatches go to one open compute pass, which is submitted when 64 of
 //! them have gathered, before an upload that could overtake them, and at a readback. The readback is
 //! the only wait. One queue runs everything in the order it was recorded, so a buffer may be used
 //! again the moment its last owner lets go of it.
 //!
-//! Every shader stays within what any WebGPU offers: 8 storage buffers, 16 KiB of workgroup memory,
-//! 256 invocations, 65,535 workgroups an axis, windows of buffers at multiples of 256 bytes.
+//! The base rung of every kernel stays within what any WebGPU offers: 8 storage buffers, 16 KiB of workgroup
+//! memory, 256 invocations, 65,535 workgroups an axis, windows of buffers at multiples of 256 bytes. Faster
+//! rungs may want more memory, half precision, subgroups or matrix units, and run where the adapter has them.
 
 mod adapter;
 mod batch;
 mod pipeline;
 mod pool;
+mod profile;
+mod roof;
+mod rows;
 mod run;
 #[cfg(test)]
 mod tests;
+mod tune;
 
 pub use adapter::{AdapterSummary, adapters};
 pub use pipeline::{Kernel, MAX_STORAGE_BUFFERS, MAX_THREADS, MAX_WORKGROUP_BYTES};
 pub use pool::Buffer;
+pub use profile::Timing;
+pub use rows::{ROW_RUNGS, RowKernel};
 pub use run::{
-    ALIGN, Access, Arg, flat_groups, read, read_buffer, row_groups, source_of, sources, windows, write, write_buffer,
+    ALIGN, Access, Arg, LADDERS, flat_groups, read, read_buffer, row_groups, row_windows, source_of, sources, windows,
+    write, write_buffer,
 };
+
+pub use tune::{Choice, Class, Rungs, Shader, log2};
 
 use std::fmt;
 use std::sync::Mutex;
@@ -42,14 +53,31 @@ pub struct Gpu {
     batch: Mutex<batch::Batch>,
     pool: Mutex<pool::Pool>,
     pipelines: Mutex<pipeline::Pipelines>,
+    tuner: Mutex<tune::Tuner>,
+    offers: Offers,
     failure: std::sync::Arc<Mutex<Option<String>>>,
     counters: Counters,
+}
+
+/// What an adapter has beyond WebGPU's base.
+#[derive(Clone, Copy, Debug)]
+pub struct Offers {
+    /// `enable f16`
+    pub half: bool,
+    pub subgroups: bool,
+    /// The largest, where drivers may choose.
+    pub subgroup_size: u32,
+    pub timestamps: bool,
+    /// Side of the square matrices that its matrix units multiply in f16, adding up in f32.
+    pub matrix: Option<u32>,
+    pub workgroup_bytes: u32,
 }
 
 #[derive(Default)]
 struct Counters {
     dispatches: AtomicU64,
     submissions: AtomicU64,
+    waits: AtomicU64,
     uploaded: AtomicU64,
     read: AtomicU64,
 }
@@ -59,12 +87,17 @@ struct Counters {
 pub struct Counts {
     pub dispatches: u64,
     pub submissions: u64,
+    /// Times that the host stood still for the GPU.
+    pub waits: u64,
     pub uploaded_bytes: u64,
     pub read_bytes: u64,
     pub pipelines: u64,
     /// Bytes in buffers that live now, and that wait in the pool.
     pub used_bytes: u64,
     pub pooled_bytes: u64,
+    /// The most that both ever were together, and how many buffers were asked of the driver.
+    pub peak_bytes: u64,
+    pub allocations: u64,
 }
 
 impl Gpu {
@@ -82,16 +115,23 @@ impl Gpu {
         self.max_binding
     }
 
+    pub fn offers(&self) -> Offers {
+        self.offers
+    }
+
     pub fn counts(&self) -> Counts {
         let pool = self.pool.lock().expect("pool");
         Counts {
             dispatches: self.counters.dispatches.load(Relaxed),
             submissions: self.counters.submissions.load(Relaxed),
+            waits: self.counters.waits.load(Relaxed),
             uploaded_bytes: self.counters.uploaded.load(Relaxed),
             read_bytes: self.counters.read.load(Relaxed),
             pipelines: self.pipelines.lock().expect("pipelines").len() as u64,
             used_bytes: pool.used_bytes(),
             pooled_bytes: pool.pooled_bytes(),
+            peak_bytes: pool.peak_bytes(),
+            allocations: pool.allocations(),
         }
     }
 
@@ -123,6 +163,8 @@ pub mod wgsl {
     pub const GRID: &str = include_str!("grid.wgsl");
     /// `total` and `largest` over a workgroup of `THREADS`.
     pub const WORKGROUP: &str = include_str!("workgroup.wgsl");
+    /// The same two, with subgroups.
+    pub const SUBGROUP: &str = include_str!("subgroup.wgsl");
     /// Philox4x32-10.
     pub const PHILOX: &str = include_str!("philox.wgsl");
 }

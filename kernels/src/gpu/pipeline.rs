@@ -10,7 +10,9 @@ pub const MAX_THREADS: u32 = 256;
 
 /// A WGSL program with one entry point, `main`. Its source is the constants as real WGSL
 /// (`const D = 64u;`), then the parts one after the other, so that a part may use names that the
-/// header or an earlier part defines: no template language. Binding 0 is its parameters.
+/// header or an earlier part defines: no template language. A first part that enables a feature comes before
+/// the constants. Binding 0 is its parameters. A constant `BUDGET` says how many bytes of workgroup memory it
+/// may take where that is more than any WebGPU has.
 #[derive(Clone, Copy)]
 pub struct Kernel<'a> {
     /// Together with the constants this names the pipeline.
@@ -22,7 +24,13 @@ pub struct Kernel<'a> {
 impl Kernel<'_> {
     pub fn source(&self) -> String {
         let header: String = self.consts.iter().map(|(name, value)| format!("const {name} = {value}u;\n")).collect();
-        header + &self.parts.concat()
+        let enables = self.parts.iter().take_while(|part| part.starts_with("enable")).count();
+        self.parts[..enables].concat() + &header + &self.parts[enables..].concat()
+    }
+
+    /// Bytes of workgroup memory that it takes at most: the shader holds itself to it with a `const_assert`.
+    pub fn budget(&self) -> u32 {
+        self.consts.iter().find(|(name, _)| *name == "BUDGET").map_or(MAX_WORKGROUP_BYTES, |(_, bytes)| *bytes)
     }
 
     /// For messages: `matmul TILE=64`.
@@ -49,21 +57,27 @@ impl Pipelines {
 
 impl Gpu {
     /// The pipeline of `kernel`, compiled at its first use.
-    #[track_caller]
-    pub(super) fn pipeline(&self, kernel: &Kernel, access: impl Iterator<Item = Access>) -> Arc<Pipeline> {
+    pub(super) fn pipeline(
+        &self,
+        kernel: &Kernel,
+        access: impl Iterator<Item = Access>,
+    ) -> Result<Arc<Pipeline>, String> {
         let key = (kernel.name, kernel.consts.iter().map(|(_, value)| *value).collect());
         let mut pipelines = self.pipelines.lock().expect("pipelines");
         if let Some(pipeline) = pipelines.0.get(&key) {
-            return pipeline.clone();
+            return Ok(pipeline.clone());
         }
-        let pipeline = Arc::new(self.compile(kernel, access));
+        let pipeline = Arc::new(self.compile(kernel, access)?);
         pipelines.0.insert(key, pipeline.clone());
-        pipeline
+        Ok(pipeline)
     }
 
-    #[track_caller]
-    fn compile(&self, kernel: &Kernel, access: impl Iterator<Item = Access>) -> Pipeline {
+    fn compile(&self, kernel: &Kernel, access: impl Iterator<Item = Access>) -> Result<Pipeline, String> {
         let title = kernel.title();
+        if kernel.budget() > self.offers.workgroup_bytes {
+            let (want, have) = (kernel.budget(), self.offers.workgroup_bytes);
+            return Err(format!("kernel {title} takes {want} bytes of workgroup memory, {} has {have}", self.name()));
+        }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let layout = self.layout(&title, access);
         let module = self.shader(&title, kernel.source());
@@ -84,9 +98,9 @@ impl Gpu {
             cache: None,
         });
         if let Some(error) = pollster::block_on(scope.pop()) {
-            panic!("{}: kernel {title} does not compile: {error}", self.name());
+            return Err(format!("{}: kernel {title} does not compile: {error}", self.name()));
         }
-        Pipeline { compute, layout }
+        Ok(Pipeline { compute, layout })
     }
 
     fn layout(&self, title: &str, access: impl Iterator<Item = Access>) -> wgpu::BindGroupLayout {

@@ -43,6 +43,8 @@ pub struct Pool {
     idle: BTreeMap<u64, Vec<(wgpu::Buffer, u64)>>,
     used: u64,
     pooled: u64,
+    peak: u64,
+    created: u64,
 }
 
 impl Pool {
@@ -70,6 +72,20 @@ impl Pool {
 
     pub fn pooled_bytes(&self) -> u64 {
         self.pooled
+    }
+
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak
+    }
+
+    pub fn allocations(&self) -> u64 {
+        self.created
+    }
+
+    fn count_new(&mut self, size: u64) {
+        self.used += size;
+        self.created += 1;
+        self.peak = self.peak.max(self.used + self.pooled);
     }
 }
 
@@ -105,7 +121,7 @@ impl Gpu {
             Some((raw, epoch)) => (raw, epoch >= self.counters.submissions.load(Relaxed)),
             None => {
                 let raw = self.create(size, &mut pool);
-                pool.used += size;
+                pool.count_new(size);
                 (raw, false)
             }
         };

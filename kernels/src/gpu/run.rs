@@ -1,5 +1,5 @@
 //! What the `gpu.rs` of a kernel calls: `gpu.run(&KERNEL, groups, &params, &[read(x), write(&y)])`.
-use super::{Buffer, Gpu, Kernel};
+use super::{Buffer, Gpu, Kernel, ROW_RUNGS};
 use crate::Tensor;
 use std::ops::Range;
 use std::sync::Arc;
@@ -100,19 +100,23 @@ impl Gpu {
             return;
         }
         self.verify(kernel, groups, args);
-        let pipeline = self.pipeline(kernel, args.iter().map(|arg| arg.access));
+        let pipeline = match self.pipeline(kernel, args.iter().map(|arg| arg.access)) {
+            Ok(pipeline) => pipeline,
+            Err(_) if self.is_trying() => return self.note_failed_trial(),
+            Err(why) => panic!("{why}"),
+        };
         let mut batch = self.batch.lock().expect("batch");
         let params = wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(batch.store(params)) };
         let storage = args.iter().zip(1..).map(|(arg, binding)| {
             let (buffer, offset) = (arg.buffer().raw(), arg.offset as u64 * 4);
-            let size = wgpu::BufferSize::new(arg.words.max(1) as u64 * 4);
+            let size = wgpu::BufferSize::new(arg.words.max(4) as u64 * 4);
             let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
             wgpu::BindGroupEntry { binding, resource }
         });
         let entries: Vec<_> = std::iter::once(params).chain(storage).collect();
         let (layout, label) = (&pipeline.layout, Some(kernel.name));
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries: &entries });
-        let pass = batch.pass(&self.device);
+        let pass = batch.pass(&self.device, || kernel.title());
         pass.set_pipeline(&pipeline.compute);
         pass.set_bind_group(0, &bind_group, &[]);
         pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
@@ -171,9 +175,15 @@ pub fn windows(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(most).map(move |start| start..n.min(start + most))
 }
 
+/// The rows of an [n, width] array in windows that one binding can cover and that start where a window may.
+pub fn row_windows(g: &Gpu, n: usize, width: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    windows(n, (g.max_binding / width.max(1) & !(ALIGN - 1)).max(ALIGN))
+}
+
 /// Every shader with every header the tests know, as (name, source): what naga can check without a GPU.
 pub fn sources() -> Vec<(String, String)> {
     let all = [
+        source_of(&[super::roof::FMA]),
         crate::adamw::gpu::sources(),
         crate::attention::gpu::sources(),
         crate::bf16::gpu::sources(),
@@ -191,6 +201,21 @@ pub fn sources() -> Vec<(String, String)> {
     ];
     all.into_iter().flatten().collect()
 }
+
+/// Kernels that have several rungs, from the base up.
+pub const LADDERS: &[(&str, &[&str])] = &[
+    ("matmul", crate::matmul::gpu::RUNGS),
+    ("matmul_few", crate::matmul::gpu::FEW_RUNGS),
+    ("attention", crate::attention::gpu::RUNGS),
+    ("attention_back_q", crate::attention::gpu::RUNGS),
+    ("attention_back_kv", crate::attention::gpu::RUNGS),
+    ("attention_cached", crate::attention::gpu::CACHED_RUNGS),
+    ("norm", ROW_RUNGS),
+    ("norm_back", ROW_RUNGS),
+    ("logprob", crate::logprob::gpu::RUNGS),
+    ("entropy", ROW_RUNGS),
+    ("adamw", crate::adamw::gpu::RUNGS),
+];
 
 /// The entries of [`sources`] for some kernels.
 pub fn source_of(kernels: &[Kernel]) -> Vec<(String, String)> {

@@ -1,5 +1,6 @@
 // lp[n] = logits[n, ids[n]] - lse[n], lse[n] = ln Σ exp(logits[n]). One row a workgroup.
-struct Params { rows: u32, cols: u32 }
+// Rung 1, the base: one pass for the largest, one for the sum. The rows here begin with row `first` of lp.
+struct Params { rows: u32, cols: u32, first: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> ids: array<u32>;
@@ -18,7 +19,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) grid: vec3u, 
     for (var v = lane; v < p.cols; v += THREADS) { sum += exp(logits[at + v] - most); }
     let l = most + log(total(lane, sum));
     if (lane == 0u) {
-        lse[row] = l;
-        lp[row] = logits[at + ids[row]] - l;
+        lse[p.first + row] = l;
+        lp[p.first + row] = logits[at + ids[p.first + row]] - l;
     }
 }

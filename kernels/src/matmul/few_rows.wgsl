@@ -1,6 +1,7 @@
 // y[m, n] = Σk a[m, k] w[n, k] (+ bias[n]) for at most ROWS rows m: what a step of generation does.
 // Every weight is read once for all rows. 16 invocations share a column n; a workgroup has four.
-struct Params { m: u32, n: u32, k: u32, bias: u32, add: u32 }
+// Rung 1, the base: one number a load.
+struct Params { m: u32, n: u32, k: u32, c_0: u32, c_m: u32, bias: u32, add: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> w: array<f32>;
@@ -37,7 +38,8 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) grid: vec3u, 
     if (n < p.n && s < p.m) {                    // invocation s of the column writes row s
         var out = part[s * 64u + lane - s];
         if (p.bias == 1u) { out += bias[n]; }
-        if (p.add == 1u) { out += y[s * p.n + n]; }
-        y[s * p.n + n] = out;
+        let i = p.c_0 + s * p.c_m + n;
+        if (p.add == 1u) { out += y[i]; }
+        y[i] = out;
     }
 }

@@ -93,7 +93,11 @@ pub fn matmul_add_at(c: &mut Tensor, offset: usize, precision: Precision, form: 
     assert!(end <= len, "matmul_add_at {form:?}: {:?} · {:?} at {offset} of {len}", a.shape(), b.shape());
     match same_device(&[a, b, c]) {
         Device::Cpu => cpu::matmul(form, s, a.data(), b.data(), Start::Old, precision, &mut c.data_mut()[offset..end]),
-        Device::Gpu(_) => crate::add_at(c, offset, 1.0, &matmul_in(precision, form, a, b)),
+        Device::Gpu(g) => {
+            c.unshare();
+            let [a, b] = gpu_operands([a, b], precision);
+            gpu::matmul_add(&g, form, s, &a, &b, &c.reshape(&[len]).window(offset, &[s.m, s.n]));
+        }
     }
 }
 

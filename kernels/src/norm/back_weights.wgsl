@@ -1,12 +1,11 @@
-// dw[block, c] = Σ dy n and db[block, c] = Σ dy over a block of rows; sum_rows adds up the blocks.
+// Σ dy n and, `half` columns further on, Σ dy over a block of rows; sum_rows adds up the blocks.
 // 64 columns a workgroup, four invocations a column, as in sum_rows.
-struct Params { rows: u32, cols: u32, block: u32 }
+struct Params { rows: u32, cols: u32, block: u32, half: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read> stats: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dw: array<f32>;
-@group(0) @binding(5) var<storage, read_write> db: array<f32>;
+@group(0) @binding(4) var<storage, read_write> sums: array<f32>;
 
 var<workgroup> part: array<vec2f, 256>;
 
@@ -27,7 +26,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     workgroupBarrier();
     if (lane < 64u && c < p.cols) {
         let all = part[lane] + part[lane + 64u] + part[lane + 128u] + part[lane + 192u];
-        dw[group.y * p.cols + c] = all.x;
-        if (CENTRED == 1u) { db[group.y * p.cols + c] = all.y; }
+        let to = group.y * (CENTRED + 1u) * p.half + c;
+        sums[to] = all.x;
+        if (CENTRED == 1u) { sums[to + p.half] = all.y; }
     }
 }

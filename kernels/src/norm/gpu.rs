@@ -1,19 +1,19 @@
 //! Through wgpu: both norms are one shader; `CENTRED` says whether the mean is taken out.
 use crate::Tensor;
-use crate::gpu::{Gpu, Kernel, read, row_groups, wgsl, write};
+use crate::gpu::{ALIGN, Gpu, Kernel, RowKernel, log2, read, row_groups, write};
 use crate::reduce::gpu::{BLOCK, sum_rows};
 use std::sync::Arc;
 
-type Consts = [(&'static str, u32); 2];
-const LAYER: &Consts = &[("THREADS", 64), ("CENTRED", 1)];
-const RMS: &Consts = &[("THREADS", 64), ("CENTRED", 0)];
+type Consts = [(&'static str, u32); 1];
+const LAYER: &Consts = &[("CENTRED", 1)];
+const RMS: &Consts = &[("CENTRED", 0)];
 
-const fn forward(consts: &'static Consts) -> Kernel<'static> {
-    Kernel { name: "norm", parts: &[wgsl::GRID, wgsl::WORKGROUP, include_str!("norm.wgsl")], consts }
+const fn forward(consts: &'static Consts) -> RowKernel {
+    RowKernel { name: "norm", body: include_str!("norm.wgsl"), consts, usual: 0 }
 }
 
-const fn back(consts: &'static Consts) -> Kernel<'static> {
-    Kernel { name: "norm_back", parts: &[wgsl::GRID, wgsl::WORKGROUP, include_str!("back.wgsl")], consts }
+const fn back(consts: &'static Consts) -> RowKernel {
+    RowKernel { name: "norm_back", body: include_str!("back.wgsl"), consts, usual: 0 }
 }
 
 const fn back_weights(consts: &'static Consts) -> Kernel<'static> {
@@ -21,40 +21,53 @@ const fn back_weights(consts: &'static Consts) -> Kernel<'static> {
 }
 
 pub fn sources() -> Vec<(String, String)> {
-    let kernels = [LAYER, RMS].map(|c| [forward(c), back(c), back_weights(c)]);
-    crate::gpu::source_of(kernels.as_flattened())
+    let of = |c| [forward(c).sources(), back(c).sources(), crate::gpu::source_of(&[back_weights(c)])].concat();
+    [LAYER, RMS].into_iter().flat_map(of).collect()
 }
 
 #[track_caller]
 pub fn layer_norm(g: &Arc<Gpu>, x: &Tensor, w: &Tensor, b: &Tensor, eps: f32) -> (Tensor, Tensor) {
-    let (n, c) = x.rows_cols();
-    let (y, stats) = (g.array(x.shape()), g.array(&[n, 2]));
-    let args = [read(x), read(w), read(b), write(&y), write(&stats)];
-    g.run(&forward(LAYER), row_groups(n), &[n as u32, c as u32, eps.to_bits()], &args);
-    (y, stats)
+    norm(g, LAYER, x, w, b, eps)
 }
 
 #[track_caller]
 pub fn rms_norm(g: &Arc<Gpu>, x: &Tensor, w: &Tensor, eps: f32) -> (Tensor, Tensor) {
-    let (n, c) = x.rows_cols();
-    let (y, rstd) = (g.array(x.shape()), g.array(&[n]));
-    // no bias: w stands in its place and is not looked at
-    let args = [read(x), read(w), read(w), write(&y), write(&rstd)];
-    g.run(&forward(RMS), row_groups(n), &[n as u32, c as u32, eps.to_bits()], &args);
-    (y, rstd)
+    let (y, rstd) = norm(g, RMS, x, w, w, eps); // no bias: w stands in its place and is not looked at
+    let n = rstd.len();
+    (y, rstd.reshape(&[n]))
+}
+
+#[track_caller]
+fn norm(g: &Arc<Gpu>, consts: &'static Consts, x: &Tensor, w: &Tensor, b: &Tensor, eps: f32) -> (Tensor, Tensor) {
+    let ((n, c), kernel) = (x.rows_cols(), forward(consts));
+    let run = |rung: usize| {
+        let (y, stats) = (g.array(x.shape()), g.array(&[n, 1 + consts[0].1 as usize]));
+        let args = [read(x), read(w), read(b), write(&y), write(&stats)];
+        kernel.run(g, rung, row_groups(n), &[n as u32, c as u32, eps.to_bits()], &args);
+        drop(args);
+        (y, stats)
+    };
+    run(kernel.choose(g, class(consts, n, c), &mut |rung| <[Tensor; 2]>::from(run(rung)).into()))
+}
+
+fn class(consts: &Consts, n: usize, c: usize) -> [u32; 6] {
+    [consts[0].1, log2(n), log2(c), 0, 0, 0]
 }
 
 #[track_caller]
 pub fn layer_norm_back(g: &Arc<Gpu>, dy: &Tensor, x: &Tensor, w: &Tensor, stats: &Tensor) -> [Tensor; 3] {
-    norm_back(g, LAYER, dy, x, w, stats)
+    let [dx, sums] = norm_back(g, LAYER, dy, x, w, stats);
+    let (c, half) = (w.len(), sums.len() / 2);
+    [dx, sums.window(0, &[c]), sums.window(half, &[c])]
 }
 
 #[track_caller]
 pub fn rms_norm_back(g: &Arc<Gpu>, dy: &Tensor, x: &Tensor, w: &Tensor, rstd: &Tensor) -> [Tensor; 2] {
-    let [dx, dw, _] = norm_back(g, RMS, dy, x, w, rstd);
-    [dx, dw]
+    let [dx, sums] = norm_back(g, RMS, dy, x, w, rstd);
+    [dx, sums.window(0, &[w.len()])]
 }
 
+/// dx, and side by side dw and, of layer norm, db; each starts where a window may.
 #[track_caller]
 fn norm_back(
     g: &Arc<Gpu>,
@@ -63,15 +76,20 @@ fn norm_back(
     x: &Tensor,
     w: &Tensor,
     stats: &Tensor,
-) -> [Tensor; 3] {
-    let (n, c) = x.rows_cols();
-    let dx = g.array(x.shape());
-    let args = [read(dy), read(x), read(w), read(stats), write(&dx)];
-    g.run(&back(consts), row_groups(n), &[n as u32, c as u32], &args);
-    let blocks = n.div_ceil(BLOCK);
-    let (dw, db) = (g.array(&[blocks, c]), g.array(&[blocks, c]));
-    let args = [read(dy), read(x), read(stats), write(&dw), write(&db)];
+) -> [Tensor; 2] {
+    let ((n, c), kernel) = (x.rows_cols(), back(consts));
+    let run = |rung: usize| {
+        let dx = g.array(x.shape());
+        let args = [read(dy), read(x), read(w), read(stats), write(&dx)];
+        kernel.run(g, rung, row_groups(n), &[n as u32, c as u32], &args);
+        drop(args);
+        dx
+    };
+    let dx = run(kernel.choose(g, class(consts, n, c), &mut |rung| vec![run(rung)]));
+    let (blocks, half) = (n.div_ceil(BLOCK), c.next_multiple_of(ALIGN));
+    let sums = g.array(&[blocks, half * (1 + consts[0].1 as usize)]);
     let groups = [c.div_ceil(64) as u32, blocks as u32, 1];
-    g.run(&back_weights(consts), groups, &[n as u32, c as u32, BLOCK as u32], &args);
-    if std::ptr::eq(consts, LAYER) { [dx, sum_rows(g, &dw), sum_rows(g, &db)] } else { [dx, sum_rows(g, &dw), db] }
+    let params = [n, c, BLOCK, half].map(|x| x as u32);
+    g.run(&back_weights(consts), groups, &params, &[read(dy), read(x), read(stats), write(&sums)]);
+    [dx, sum_rows(g, &sums)]
 }

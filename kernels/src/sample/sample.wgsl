@@ -1,6 +1,7 @@
 // Draws one id from each row of logits [R, V]: the arg max of logits / t plus Gumbel noise, among what
-// top-k and top-p leave in. out[r] = id, out[rows + r] = bits of its log-probability. One row a workgroup.
-struct Params { rows: u32, cols: u32, key0: u32, key1: u32, greedy: u32, t: f32, top_k: u32, top_p: f32 }
+// top-k and top-p leave in. out[r] = id, out[all + r] = bits of its log-probability. One row a workgroup;
+// the rows here begin with row `first`.
+struct Params { rows: u32, cols: u32, key0: u32, key1: u32, greedy: u32, t: f32, top_k: u32, top_p: f32, first: u32, all: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> streams: array<u32>;
@@ -58,7 +59,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) grid: vec3u, 
     var best = -3e38;
     var best_id = 0xffffffffu;
     for (var block = lane; 4u * block < p.cols; block += THREADS) {
-        let words = philox(vec4u(block, positions[row], streams[row], 0u), vec2u(p.key0, p.key1));
+        let words = philox(vec4u(block, positions[p.first + row], streams[p.first + row], 0u), vec2u(p.key0, p.key1));
         for (var j = 0u; j < 4u && 4u * block + j < p.cols; j++) {
             let x = logits[at + 4u * block + j] / p.t;
             var noisy = x;
@@ -84,7 +85,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) grid: vec3u, 
     }
     if (lane == 0u) {
         let chosen = min(ids[0], p.cols - 1u);
-        out[row] = chosen;
-        out[p.rows + row] = bitcast<u32>(logits[at + chosen] / p.t - lse);
+        out[p.first + row] = chosen;
+        out[p.all + p.first + row] = bitcast<u32>(logits[at + chosen] / p.t - lse);
     }
 }

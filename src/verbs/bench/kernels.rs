@@ -1,6 +1,5 @@
 //! What `rlhf bench` times: the kernels at the shapes of a small transformer, of GPT-2, and of decoding.
 
-use super::{Roofs, median_seconds};
 use kernels::{
     AdamWStep, Binary, Device, Form, Heads, Ids, Precision, Rng, Sampling, Segments, Tensor, Unary, adamw, attention,
     attention_back, attention_cached, dropout, embed, embed_back, entropy, layer_norm, layer_norm_back, linear,
@@ -207,20 +206,4 @@ fn flat(m: &mut Maker) {
         grad_scale: 1.0,
     };
     m.add("adamw", shape, 0, 7 * n, move || adamw(&mut p, &g, &mut first, &mut second, &step));
-}
-
-/// The best product and the best copy of a GPU: what its roof is taken to be.
-pub fn best_of_gpu(device: &Device) -> Roofs {
-    let m = Maker { device, cases: Vec::new() };
-    let product = |n: usize| {
-        let (a, b) = (m.noise("a", &[n, n]), m.noise("b", &[n, n]));
-        2.0 * (n * n * n) as f64 / median_seconds(device, || drop(black_box(linear(&a, &b, None))))
-    };
-    let real = product(256);
-    // A software GPU would take minutes for a large one.
-    let flops = if real > 1e11 { product(2048).max(real) } else { real };
-    let len = 1 << 22;
-    let x = m.noise("x", &[len]);
-    let seconds = median_seconds(device, || drop(black_box(map(Unary::Scale, &x, [2.0, 0.0]))));
-    Roofs { flops, bf16: flops, bytes: 8.0 * len as f64 / seconds }
 }

@@ -1,5 +1,6 @@
 //! `rlhf bench`: kernels and steps beside the roof measured in the same call.
 
+mod gpu;
 mod kernels;
 mod ladder;
 mod scaling;
@@ -18,6 +19,8 @@ use std::time::Instant;
 #[command(after_help = "Examples:
   rlhf bench                              all kernels
   rlhf bench matmul --device cpu --json
+  rlhf bench matmul --device gpu --retune   every rung of the product, measured anew
+  rlhf bench train --device gpu --profile   where a training step spends its time
   rlhf bench train --size small           tokens a second of a training step
   rlhf bench generate --size tiny
   rlhf bench scaling --plots .            what a step costs as the work grows
@@ -40,6 +43,12 @@ pub struct BenchArgs {
     /// Folder for the plots of scaling
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
+    /// On a GPU: choose the rungs of the kernels anew, whatever was measured before
+    #[arg(long)]
+    retune: bool,
+    /// On a GPU, with train: time of a step by kernel
+    #[arg(long)]
+    profile: bool,
 }
 
 pub fn run(args: &BenchArgs, common: &Common) -> Result {
@@ -47,6 +56,19 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result {
         return ladder::climb(name, common);
     }
     let device = common.open_device()?;
+    if let Device::Gpu(gpu) = &device {
+        if args.retune {
+            gpu.retune();
+        }
+        match args.filter.as_deref() {
+            Some("train") => return gpu::train(&args.size, gpu, args.profile, common),
+            Some("generate" | "ppo") => {}
+            filter => {
+                gpu::ladders(filter.unwrap_or(""), gpu, common);
+                return Ok(());
+            }
+        }
+    }
     match args.filter.as_deref() {
         Some("train") => steps::report(steps::train(&args.size, args.precision, &device)?, common),
         Some("generate") => steps::report(steps::generation(&args.size, args.precision, &device)?, common),
@@ -92,7 +114,8 @@ impl Row {
 }
 
 fn kernels(filter: &str, device: &Device, common: &Common) {
-    let roofs = measure_roofs(device);
+    use ::kernels::cpu::roof;
+    let roofs = Roofs { flops: roof::flops(), bf16: roof::bf16_flops(), bytes: roof::copy_bytes() };
     let mut rows = Vec::new();
     if !common.json {
         println!(
@@ -149,17 +172,6 @@ fn as_json(rows: &[Row], roofs: &Roofs, device: &Device) -> Value {
         json!({"name": r.name, "device": device.name(), "precision": r.precision.name(), "shape": r.shape, "ms": r.ms, "gflops": gflops, "gbs": r.gbs(), "roof_fraction": r.fraction(roofs)})
     }));
     Value::Array(all)
-}
-
-fn measure_roofs(device: &Device) -> Roofs {
-    match device {
-        Device::Cpu => {
-            use ::kernels::cpu::roof;
-            Roofs { flops: roof::flops(), bf16: roof::bf16_flops(), bytes: roof::copy_bytes() }
-        }
-        // No counter tells a GPU's peak: its best large product and its best large copy stand for it.
-        Device::Gpu(_) => kernels::best_of_gpu(device),
-    }
 }
 
 /// Median time of a call. A GPU is waited for, once a batch of calls, so that waiting is not what is measured.

@@ -35,7 +35,7 @@ pub fn run(precision: Precision, device: &Device, plots: Option<&Path>, common: 
     for (name, label, shapes) in axes() {
         let mut points = Vec::new();
         for (x, shape) in shapes {
-            let seconds = Shape { precision, ..shape }.training_step(device)[0];
+            let seconds = Shape { precision, ..shape }.time_training(device)[0];
             let us = 1e6 * seconds / (shape.batch * shape.context) as f64;
             if !common.json {
                 println!("{name:<8} {x:>8}  {:>9.2} ms a step  {us:>7.2} us a token", 1e3 * seconds);

@@ -27,7 +27,7 @@ pub struct Shape {
     pub precision: Precision,
 }
 
-fn shape(size: &str, precision: Precision) -> Result<Shape> {
+pub fn shape(size: &str, precision: Precision) -> Result<Shape> {
     let of = |[layers, channels, heads, context, vocab, batch]: [usize; 6]| Shape {
         layers,
         channels,
@@ -52,18 +52,24 @@ impl Shape {
         (net, params.multiply_in(self.precision))
     }
 
-    /// Seconds: median, minimum, maximum.
-    pub fn training_step(&self, device: &Device) -> [f64; 3] {
+    /// Forward, backward and AdamW on a full batch of random tokens.
+    pub fn training_step(self, device: &Device) -> impl FnMut() {
         let (net, params) = self.model(HeadKind::Lm, "policy", device);
         let row = |i: usize| Example::text(self.tokens(&format!("row {i}"), self.context));
         let rows: Vec<Example> = (0..self.batch).map(row).collect();
-        let batch: Vec<&Example> = rows.iter().collect();
         let mut learner = Learner::new(params, AdamWConfig::default(), 1.0);
-        timed(7, 60.0, || {
-            let loss = lm::accumulate(&net, &mut learner, &batch, usize::MAX, 1.0, None);
-            learner.step(1e-4).expect("random numbers are finite");
-            loss.iter().for_each(|l| assert!(l.item().is_finite()));
-        })
+        move || {
+            let batch: Vec<&Example> = rows.iter().collect();
+            let losses = lm::accumulate(&net, &mut learner, &batch, usize::MAX, 1.0, None);
+            let (norm, loss) = learner.step_and_read(1e-4, &losses);
+            norm.expect("random numbers are finite");
+            assert!(loss.is_finite());
+        }
+    }
+
+    /// Seconds of such a step: median, minimum, maximum.
+    pub fn time_training(self, device: &Device) -> [f64; 3] {
+        timed(7, 60.0, self.training_step(device))
     }
 
     fn tokens(&self, name: &str, n: usize) -> Vec<u32> {
@@ -120,10 +126,9 @@ fn figures(name: &str, size: &str, precision: Precision, device: &Device, second
 /// Forward, backward and AdamW on a full batch of random tokens.
 pub fn train(size: &str, precision: Precision, device: &Device) -> Result<Figures> {
     let shape = shape(size, precision)?;
-    let seconds = shape.training_step(device);
+    let seconds = shape.time_training(device);
     let mut out = figures("train", size, precision, device, seconds);
-    let tokens = (shape.batch * shape.context) as f64;
-    out.insert("tokens_per_second".into(), json!(tokens / seconds[0]));
+    out.insert("tokens_per_second".into(), json!((shape.batch * shape.context) as f64 / seconds[0]));
     Ok(out)
 }
 

@@ -32,7 +32,7 @@ fn reach(window: Option<usize>) -> usize {
     window.unwrap_or(usize::MAX)
 }
 
-fn attention(lengths: &[usize], heads: Heads, window: Option<usize>) -> Case {
+pub fn attention(lengths: &[usize], heads: Heads, window: Option<usize>) -> Case {
     let seg = Segments::from_lengths(lengths).within(window);
     let starts = seg.starts().host().to_vec();
     let n = seg.tokens();
@@ -53,7 +53,7 @@ fn attention(lengths: &[usize], heads: Heads, window: Option<usize>) -> Case {
 }
 
 /// Sequence b lives in slot count - 1 - b of a cache that held other numbers before.
-fn cached(lengths: &[usize], heads: Heads, window: Option<usize>) -> Case {
+pub fn cached(lengths: &[usize], heads: Heads, window: Option<usize>) -> Case {
     let seg = Segments::from_lengths(lengths);
     let (count, context, width) = (seg.count(), seg.longest() + 3, heads.kv * heads.dim);
     let slots: Vec<u32> = (0..count).flat_map(|b| vec![(count - 1 - b) as u32; lengths[b]]).collect();

@@ -31,7 +31,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-fn product(form: Form, s: Size) -> Case {
+pub fn product(form: Form, s: Size) -> Case {
     let (a, b) = match form {
         Form::NN => ([s.m, s.k], [s.k, s.n]),
         Form::NT => ([s.m, s.k], [s.n, s.k]),
@@ -53,7 +53,7 @@ fn product(form: Form, s: Size) -> Case {
     case("matmul", inputs, run, loops).noting(&format!("{form:?}"))
 }
 
-fn linear(n: usize, i: usize, o: usize) -> Case {
+pub fn linear(n: usize, i: usize, o: usize) -> Case {
     let inputs = vec![(vec![n, i], 1.0), (vec![o, i], 1.0), (vec![o], 1.0)];
     let run = |x: &[Tensor]| vec![kernels::linear(&x[0], &x[1], Some(&x[2]))];
     let loops = move |x: &[Vec<f64>]| {
@@ -131,7 +131,7 @@ fn updates(n: usize) -> [Case; 4] {
     ]
 }
 
-fn sums(n: usize) -> [Case; 4] {
+pub fn sums(n: usize) -> [Case; 4] {
     use kernels::reduce::plain;
     let root = (n as f64).sqrt();
     let two = || vec![(vec![n], 1.0), (vec![n], 1.0)];
@@ -163,7 +163,7 @@ fn sums(n: usize) -> [Case; 4] {
     ]
 }
 
-fn adamw(n: usize) -> Case {
+pub fn adamw(n: usize) -> Case {
     let step = AdamWStep {
         lr: 0.01,
         beta1: 0.9,
@@ -189,7 +189,7 @@ fn adamw(n: usize) -> Case {
     case("adamw", vec![(vec![n], 1.0), (vec![n], 0.1), (vec![n], 0.1), (vec![n], 0.1)], run, loops)
 }
 
-fn embeddings(v: usize, c: usize, n: usize) -> [Case; 2] {
+pub fn embeddings(v: usize, c: usize, n: usize) -> [Case; 2] {
     use kernels::embed::plain;
     let mut draws = Rng::new(5).draws();
     // the first rows are used most, the last perhaps never

@@ -33,7 +33,7 @@ fn zeros<const N: usize>(sizes: [usize; N]) -> [Vec<f64>; N] {
     sizes.map(|n| vec![0.0; n])
 }
 
-fn layer_norm(n: usize, c: usize) -> Case {
+pub fn layer_norm(n: usize, c: usize) -> Case {
     use kernels::norm::plain;
     let inputs = vec![(vec![n, c], 2.0), (vec![c], 1.0), (vec![c], 1.0), (vec![n, c], 1.0)];
     let run = |x: &[Tensor]| {
@@ -50,7 +50,7 @@ fn layer_norm(n: usize, c: usize) -> Case {
     case("layer_norm", inputs, run, loops).within(if c == 1 { 2e-3 } else { 5e-5 })
 }
 
-fn rms_norm(n: usize, c: usize) -> Case {
+pub fn rms_norm(n: usize, c: usize) -> Case {
     use kernels::norm::plain;
     let inputs = vec![(vec![n, c], 2.0), (vec![c], 1.0), (vec![n, c], 1.0)];
     let run = |x: &[Tensor]| {
@@ -105,7 +105,7 @@ fn columns(n: usize, c: usize) -> Case {
     case("columns", vec![(vec![n, c], 1.0), (vec![n, wide], 1.0)], run, loops).within(1e-7)
 }
 
-fn logprob(n: usize, v: usize) -> [Case; 2] {
+pub fn logprob(n: usize, v: usize) -> [Case; 2] {
     use kernels::logprob::plain;
     let mut draws = Rng::new(9).draws();
     let ids = Ids::new((0..n).map(|_| draws.below(v) as u32).collect());
@@ -135,7 +135,7 @@ fn logprob(n: usize, v: usize) -> [Case; 2] {
 }
 
 /// Ids count as numbers: one wrong id is an error of at least 1e-4 of a vocabulary.
-fn sample(r: usize, v: usize, how: Sampling) -> Case {
+pub fn sample(r: usize, v: usize, how: Sampling) -> Case {
     let rng = Rng::new(21).stream("sample");
     let data = normals(rng, r * v, 2.0);
     let streams: Vec<u32> = (0..r as u32).map(|i| i * 31 + 5).collect();

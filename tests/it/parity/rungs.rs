@@ -1,0 +1,137 @@
+//! Every rung of every kernel against the plain loop; and kernels whose arrays one binding cannot cover.
+use super::{Case, all, error, linear, rows};
+use kernels::gpu::{Gpu, LADDERS};
+use kernels::matmul::Size;
+use kernels::{Device, Form};
+use std::sync::Arc;
+
+/// Which cases call a kernel that has a ladder.
+fn calls(ladder: &str, case: &Case) -> bool {
+    match ladder {
+        "matmul" | "matmul_few" => matches!(case.kernel, "matmul" | "linear"),
+        "attention_back_q" | "attention_back_kv" => case.kernel == "attention",
+        "norm" | "norm_back" => matches!(case.kernel, "layer_norm" | "rms_norm"),
+        other => case.kernel == other,
+    }
+}
+
+/// Shapes of real models beside the odd ones: split and unsplit products, a decoding step, a large vocabulary, a
+/// long past.
+fn real() -> Vec<Case> {
+    let products = [(Form::NT, [160, 768, 768]), (Form::TN, [64, 192, 4096]), (Form::NN, [100, 128, 2048])]
+        .map(|(form, [m, n, k])| linear::product(form, Size { m, n, k }));
+    let decoding =
+        [[1, 1536, 576], [3, 576, 1536], [16, 960, 576]].map(|[m, n, k]| linear::product(Form::NT, Size { m, n, k }));
+    let past = super::attention::cached(&[600, 20], kernels::Heads { q: 9, kv: 3, dim: 64 }, None);
+    let context = super::attention::attention(&[257, 40], kernels::Heads { q: 3, kv: 3, dim: 64 }, None);
+    products.into_iter().chain(decoding).chain(rows::logprob(5, 50257)).chain([past, context]).collect()
+}
+
+fn gpu() -> Option<Arc<Gpu>> {
+    match crate::gpu::device()? {
+        Device::Gpu(gpu) => Some(gpu),
+        Device::Cpu => unreachable!("a GPU was asked for"),
+    }
+}
+
+#[test]
+fn every_rung_matches_the_plain_loops() {
+    let Some(gpu) = gpu() else { return };
+    let device = Device::Gpu(gpu.clone());
+    let cases: Vec<Case> = all().into_iter().chain(real()).collect();
+    let (mut failures, mut total, mut idle) = (Vec::new(), 0, Vec::new());
+    for &(ladder, rungs) in LADDERS {
+        for &rung in rungs {
+            let rounds = rung.starts_with("half") || rung == "matrix";
+            let (mut ran, mut worst) = (0, 0f64);
+            for case in cases.iter().filter(|case| calls(ladder, case)) {
+                gpu.force(ladder, Some(rung));
+                let got = (case.run)(&device);
+                if !gpu.choices().iter().any(|&(kernel, _, name)| kernel == ladder && name == rung) {
+                    continue; // a shape, or an adapter, that this rung is not for
+                }
+                let (error, within) = (error(&got, &case.want), if rounds { 5e-3 } else { case.within });
+                if error > within || error.is_nan() {
+                    failures
+                        .push(format!("{ladder} {rung:?} {} {}: {error:.1e} > {within:.0e}", case.kernel, case.shapes));
+                }
+                (ran, worst) = (ran + 1, worst.max(error));
+            }
+            gpu.force(ladder, None);
+            println!("  {ladder:<18} {rung:<22} {ran:>4} cases, worst error {worst:.1e}");
+            total += ran;
+            if ran == 0 {
+                idle.push(format!("{ladder} {rung}"));
+            }
+        }
+    }
+    println!("{total} cases on {}; rungs that it cannot run: {idle:?}", gpu.name());
+    assert!(failures.is_empty(), "on {}:\n{}", gpu.name(), failures.join("\n"));
+    assert!(idle.iter().all(|rung| rung.contains("half")
+        || rung.contains("matrix")
+        || rung.contains("subgroups")
+        || rung.contains("shared by")));
+}
+
+/// Bindings of 2 MiB: tables, products, logits and flat buffers all go in parts.
+#[test]
+fn arrays_beyond_a_binding_go_in_parts() {
+    if crate::gpu::device().is_none() {
+        return;
+    }
+    let gpu = Gpu::open_within(None, true, 2 << 20).expect("it was there a moment ago");
+    assert_eq!(gpu.max_binding_words(), 1 << 19);
+    let device = Device::Gpu(gpu.clone());
+    let products = [Form::NN, Form::NT, Form::TN].into_iter().flat_map(|form| {
+        [[130, 5003, 120], [5003, 120, 130], [110, 90, 5003], [3, 5003, 120]]
+            .map(|[m, n, k]| linear::product(form, Size { m, n, k }))
+    });
+    let tables = linear::embeddings(5003, 120, 300).into_iter().chain(rows::logprob(130, 5003));
+    let sampling = rows::sample(130, 5003, kernels::Sampling { temperature: 1.0, top_k: 7, top_p: 0.9 });
+    let flat = [linear::adamw(1_200_000), linear::linear(130, 96, 5003)];
+    let cases: Vec<Case> = products.chain(tables).chain([sampling]).chain(flat).collect();
+    let mut failures = Vec::new();
+    for case in &cases {
+        let error = error(&(case.run)(&device), &case.want);
+        if error > case.within.max(5e-5) || error.is_nan() {
+            failures.push(format!("{} {}: {error:.1e}", case.kernel, case.shapes));
+        }
+    }
+    println!("{} cases with bindings of 2 MiB", cases.len());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Small shapes of every rung, for a validation layer to watch (tests/gpu/legs race). It prints what it finds.
+#[test]
+#[ignore = "of use only under a validation layer: tests/gpu/legs race"]
+fn kernels_watched_for_races() {
+    let Some(gpu) = gpu() else { return };
+    let device = Device::Gpu(gpu.clone());
+    let heads = kernels::Heads { q: 2, kv: 1, dim: 16 };
+    let cases = [
+        linear::product(Form::NT, Size { m: 20, n: 36, k: 40 }),
+        linear::product(Form::TN, Size { m: 36, n: 20, k: 40 }),
+        linear::product(Form::NN, Size { m: 20, n: 20, k: 520 }),
+        linear::product(Form::NT, Size { m: 3, n: 20, k: 40 }),
+        super::attention::attention(&[3, 70], heads, None),
+        super::attention::cached(&[2, 300], heads, None),
+        rows::layer_norm(5, 70),
+        rows::rms_norm(5, 70),
+        rows::sample(2, 300, kernels::Sampling { temperature: 1.0, top_k: 9, top_p: 0.9 }),
+    ];
+    let cases: Vec<Case> = cases.into_iter().chain(rows::logprob(3, 300)).chain(linear::sums(1000)).collect();
+    let mut ran = 0;
+    for case in &cases {
+        for &(ladder, rungs) in LADDERS.iter().filter(|(ladder, _)| calls(ladder, case)) {
+            for rung in rungs {
+                gpu.force(ladder, Some(rung));
+                (case.run)(&device);
+                ran += 1;
+            }
+            gpu.force(ladder, None);
+        }
+        (case.run)(&device);
+        ran += 1;
+    }
+    println!("{ran} cases on {}", gpu.name());
+}
