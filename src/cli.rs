@@ -1,7 +1,8 @@
 //! The command line: verbs, the flags they share, and wrong flags as one paragraph.
 
 use crate::error::{Failure, Result};
-use crate::verbs::{bench, chat, devices, generate, inspect, recipes, reward, run, score, stage};
+use crate::hub;
+use crate::verbs::{bench, chat, convert, devices, generate, inspect, recipes, reward, run, score, stage};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -72,6 +73,8 @@ pub enum Verb {
     Reward(reward::RewardArgs),
     /// What is in a model directory or a data file
     Inspect(inspect::InspectArgs),
+    /// From one kind of model file to another: Hugging Face directories, GGUF, the width of the numbers
+    Convert(convert::ConvertArgs),
     /// Processor features and GPU adapters, and what would be chosen
     #[command(after_help = "Examples:\n  rlhf devices\n  rlhf devices --json")]
     Devices,
@@ -90,6 +93,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
         Err(e) => return Err(Failure::usage(one_paragraph(&e.render().to_string()))),
     };
     let cli = Cli::from_arg_matches(&matches).map_err(|e| Failure::usage(one_paragraph(&e.render().to_string())))?;
+    if cli.common.quiet {
+        hub::be_quiet();
+    }
     if let Some(threads) = cli.common.threads {
         kernels::cpu::crew::limit(threads);
     }
@@ -112,6 +118,7 @@ fn obey(cli: &Cli, matches: &ArgMatches) -> Result {
         Some(Verb::Score(args)) => score::run(args, common),
         Some(Verb::Reward(args)) => reward::run(args, common),
         Some(Verb::Inspect(args)) => inspect::run(args, common),
+        Some(Verb::Convert(args)) => convert::run(args, common),
         Some(Verb::Devices) => devices::run(common),
         Some(Verb::Bench(args)) => bench::run(args, common),
     }

@@ -31,9 +31,9 @@ impl Template {
         }
     }
 
-    /// The template of a model directory; `None` when it has one that we do not know, or none.
-    pub fn read(dir: &Path) -> Option<Template> {
-        let text = std::fs::read_to_string(dir.join(FILE)).ok()?;
+    /// The template of a model; `None` when it has one that we do not know, or none.
+    pub fn read(model: &Path) -> Option<Template> {
+        let text = model::chat_template(model).ok()??;
         [Template::World, Template::Dialogue].into_iter().find(|t| t.jinja() == text.trim_end())
     }
 

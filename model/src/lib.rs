@@ -8,15 +8,20 @@
 //! back).
 #![deny(unsafe_code)]
 
+pub mod archive;
 pub mod cache;
 pub mod checkpoint;
 pub mod config;
+pub mod convert;
+pub mod dtype;
 pub mod error;
 pub mod generate;
+pub mod gguf;
 pub mod heads;
 pub mod hf;
 pub mod safetensors;
 pub mod score;
+pub mod source;
 pub mod tokenizer;
 pub mod transformer;
 
@@ -27,8 +32,11 @@ mod tests;
 pub use cache::Cache;
 pub use checkpoint::Checkpoint;
 pub use config::{Arch, Config, HeadKind};
+pub use convert::convert;
+pub use dtype::Dtype;
 pub use error::{ModelError, Result};
 pub use generate::{GenerateConfig, Generated, generate};
 pub use hf::{Loaded, hf_windows, load, save};
+pub use source::{chat_template, dtypes, read_config};
 pub use tokenizer::{Tokenizer, TokenizerError};
 pub use transformer::{Dropout, Transformer};

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 /new forgets what was said, /quit or Ctrl-D ends.")]
 pub struct ChatArgs {
-    /// A model directory
+    /// A model: a directory, a .gguf file, or org/name on the hub
     #[arg(long)]
     model: PathBuf,
     /// Longest answer in tokens
@@ -37,7 +37,7 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
     let device = common.open_device()?;
     let opened = loading::open(&args.model, HeadKind::Lm, &device)?;
     let tokenizer = opened.tokenizer(&args.model)?;
-    let template = Template::read(&args.model).unwrap_or_else(|| {
+    let template = Template::read(&opened.path).unwrap_or_else(|| {
         eprintln!("no chat template that this program knows; talking as Human and Assistant");
         Template::Dialogue
     });

@@ -17,7 +17,7 @@ Answer:' --max-new 24
   rlhf generate --model DIR --prompts prompts.txt --n 4 --temperature 0.8 --json
   rlhf generate --model DIR --ids 1,403,407 --greedy --max-new 100")]
 pub struct GenerateArgs {
-    /// A model directory
+    /// A model: a directory, a .gguf file, or org/name on the hub
     #[arg(long)]
     model: PathBuf,
     /// A tokenizer file, for a model directory that has none

@@ -1,24 +1,29 @@
-//! A model directory as the verbs read it: network, numbers, and the tokenizer if it has one.
+//! A model as the verbs read it (a directory, a GGUF file, or a name on the hub): network, numbers, and the
+//! tokenizer if it has one.
 
 use crate::error::{Failure, Result};
+use crate::hub;
 use crate::run::library_failure;
 use kernels::Device;
 use model::{HeadKind, Loaded, Tokenizer};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub struct Opened {
+    /// Where it lies.
+    pub path: PathBuf,
     pub loaded: Loaded,
     pub tokenizer: Option<Tokenizer>,
 }
 
-/// Loads a directory whose head is of the given kind.
+/// Loads a model whose head is of the given kind.
 pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
     open_with(dir, None, head, device)
 }
 
-/// The same with a tokenizer from elsewhere, for directories that have none.
+/// The same with a tokenizer from elsewhere, for models that have none.
 pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Device) -> Result<Opened> {
-    let loaded = model::load(dir, device).map_err(library_failure)?;
+    let path = hub::find(dir)?;
+    let loaded = model::load(&path, device).map_err(library_failure)?;
     if loaded.head() != head {
         let (is, wanted) = match head {
             HeadKind::Lm => ("a reward model", "a language model; to score text with it use rlhf reward"),
@@ -28,7 +33,7 @@ pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Devic
     }
     let tokenizer = match file {
         Some(file) => Some(Tokenizer::from_file(file).map_err(library_failure)?),
-        None => tokenizer(dir)?,
+        None => tokenizer(&path)?,
     };
     let size = tokenizer.as_ref().map_or(0, Tokenizer::vocab_size);
     if size > loaded.config().vocab {
@@ -37,19 +42,19 @@ pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Devic
             "{dir}: its tokenizer has {size} tokens, the model {vocab}; they do not belong together"
         )));
     }
-    Ok(Opened { loaded, tokenizer })
+    Ok(Opened { path, loaded, tokenizer })
 }
 
-/// The tokenizer of a model directory; `None` when there is none.
-pub fn tokenizer(dir: &Path) -> Result<Option<Tokenizer>> {
-    Tokenizer::find(dir).map(|file| Tokenizer::from_file(&file).map_err(library_failure)).transpose()
+/// The tokenizer of a model; `None` when there is none.
+pub fn tokenizer(path: &Path) -> Result<Option<Tokenizer>> {
+    Tokenizer::of_model(path).map_err(library_failure)
 }
 
 impl Opened {
     pub fn tokenizer(&self, dir: &Path) -> Result<&Tokenizer> {
         let missing = || {
             Failure::model(format!(
-                "{} has no tokenizer.json; give token ids instead of text, or copy the file there",
+                "{} has no tokenizer; give token ids instead of text, or copy its tokenizer.json there",
                 dir.display()
             ))
         };

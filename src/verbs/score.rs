@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
   rlhf score --model DIR --data texts.jsonl
   rlhf score --model DIR --ids-file ids.jsonl      one JSON array of ids a line; out, a line each: {\"logprobs\": [null, -1.23, …]}")]
 pub struct ScoreArgs {
-    /// A model directory
+    /// A model: a directory, a .gguf file, or org/name on the hub
     #[arg(long)]
     model: PathBuf,
     /// Data files of any kind; a row is read as one text

@@ -69,7 +69,7 @@ enum MergeText {
 
 /// How words are cut and what they are made of.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub enum Kind {
     Bytes(Split),
     Sentencepiece { prefix_space: bool },
 }
@@ -111,8 +111,7 @@ pub fn parse(text: &str, ends: &Ends) -> Result<Tokenizer, Fault> {
         tokenizer.bos = tokenizer.added_token(&first);
     }
     if model.ignore_merges {
-        let whole = tokenizer.pieces.iter().enumerate().filter_map(|(id, piece)| Some((piece.clone()?, id as u32)));
-        tokenizer.whole_words = Some(whole.filter(|(_, id)| !tokenizer.added.contains_key(id)).collect());
+        tokenizer.keep_whole_words();
     }
     Ok(tokenizer)
 }
@@ -140,7 +139,7 @@ fn vocab_of(value: &Value) -> Result<BTreeMap<String, u32>, Fault> {
     entries.iter().map(id).collect()
 }
 
-fn split_merge(text: &str, at: usize) -> Result<(&str, &str), Fault> {
+pub fn split_merge(text: &str, at: usize) -> Result<(&str, &str), Fault> {
     match text.split_once(' ') {
         Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => Ok((left, right)),
         _ => malformed(format!("merge {at} is {text:?}, expected two tokens with a space between them")),
@@ -148,7 +147,7 @@ fn split_merge(text: &str, at: usize) -> Result<(&str, &str), Fault> {
 }
 
 /// Puts together what the files say, and checks that it fits.
-fn build(
+pub fn build(
     vocab: BTreeMap<String, u32>,
     merges: &[(&str, &str)],
     added: BTreeMap<u32, Added>,
@@ -316,14 +315,19 @@ fn first_of_template(post_processor: &Value) -> Result<Option<String>, Fault> {
     Ok(first)
 }
 
-/// The file, and what `transformers` wants beside it.
-pub fn write(tokenizer: &Tokenizer) -> String {
-    let byte_level = matches!(tokenizer.units, Units::Bytes(_));
-    let text_of = |id: u32| match (tokenizer.added.get(&id), &tokenizer.units) {
+/// How a token is written in files.
+pub fn text_of(tokenizer: &Tokenizer, id: u32) -> String {
+    match (tokenizer.added.get(&id), &tokenizer.units) {
         (Some(token), _) => token.text.clone(),
         (None, Units::Bytes(_)) => alphabet::write(tokenizer.piece(id)),
         (None, Units::Chars { bytes, .. }) => sentencepiece::text(id, tokenizer.piece(id), bytes),
-    };
+    }
+}
+
+/// The file, and what `transformers` wants beside it.
+pub fn write(tokenizer: &Tokenizer) -> String {
+    let byte_level = matches!(tokenizer.units, Units::Bytes(_));
+    let text_of = |id| text_of(tokenizer, id);
     let ids = (0..tokenizer.pieces.len() as u32).filter(|&id| tokenizer.pieces[id as usize].is_some());
     let vocab: serde_json::Map<String, Value> = ids.map(|id| (text_of(id), id.into())).collect();
     let merges = tokenizer.merges.in_order().into_iter();

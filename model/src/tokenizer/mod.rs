@@ -11,6 +11,7 @@ mod alphabet;
 mod bpe;
 mod error;
 mod files;
+mod gguf;
 mod hash;
 mod json;
 mod letters;
@@ -114,6 +115,12 @@ impl Tokenizer {
     ) -> Tokenizer {
         let (cache, whole_words) = (Mutex::default(), None);
         Tokenizer { pieces, merges, units, split, prefix_space: false, whole_words, added, eos, bos: None, cache }
+    }
+
+    /// From now on a word that is a piece is not put together by merges.
+    fn keep_whole_words(&mut self) {
+        let whole = self.pieces.iter().enumerate().filter_map(|(id, piece)| Some((piece.clone()?, id as u32)));
+        self.whole_words = Some(whole.filter(|(_, id)| !self.added.contains_key(id)).collect());
     }
 
     /// Number of ids, holes included: the rows of the embedding.

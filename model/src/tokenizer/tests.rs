@@ -1,20 +1,7 @@
 //! The tokenizer against golden files, against itself, and against broken input.
 
-use std::path::{Path, PathBuf};
-
 use super::*;
-
-/// The data that lies beside a checkout, if it does.
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("RLHF_SHARED").map(PathBuf::from);
-    let root = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"));
-    let path = root.join(path);
-    if !path.exists() {
-        eprintln!("SKIPPED: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
+use crate::tests::shared;
 
 fn gpt2() -> Option<Tokenizer> {
     Some(Tokenizer::from_file(&shared("data/tokenizers/gpt2/encoder.json")?).unwrap())

@@ -1,0 +1,80 @@
+//! A real model out of a GGUF file, SmolLM2-135M-Instruct, against transformers. 135 million numbers are not part of
+//! the repository: `scripts/fetch_smollm2.sh` gets them, and RLHF_SMOLLM2 names the file.
+
+use crate::support::{close, read_json, shared};
+use kernels::{Device, Ids, Rng, Sampling, Segments};
+use model::{GenerateConfig, Loaded, Tokenizer, generate, load, score};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// The file and the folder of what is expected of it; None, and a line that says so, where one is not there.
+fn files() -> Option<(PathBuf, PathBuf)> {
+    let golden = shared("data/weights/smollm2-135m-instruct")?;
+    let Some(file) = std::env::var_os("RLHF_SMOLLM2") else {
+        eprintln!("SKIPPED: RLHF_SMOLLM2 is not set; scripts/fetch_smollm2.sh gets the file that it should name");
+        return None;
+    };
+    Some((file.into(), golden))
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+#[test]
+fn the_tokenizer_of_the_file_is_hugging_faces() {
+    let Some((file, golden)) = files() else { return };
+    let tokenizer = Tokenizer::of_model(&file).unwrap().expect("the file has a tokenizer");
+    let rows = read_json(&golden.join("tokenizer_golden.json"));
+    for row in rows.as_array().unwrap() {
+        let text = row["text"].as_str().unwrap();
+        assert_eq!(tokenizer.encode_with_special(text), ids(&row["ids"]), "{text:?}");
+    }
+    assert_eq!((tokenizer.vocab_size(), tokenizer.eos(), tokenizer.bos()), (49_152, 2, None));
+}
+
+#[test]
+fn the_numbers_are_those_of_transformers() {
+    let Some((file, golden)) = files() else { return };
+    let model = load(&file, &Device::Cpu).unwrap();
+    assert_eq!(model.config().parameters(model.head()), Some(134_515_008));
+    let golden = read_json(&golden.join("golden.json"));
+    for chat in golden["chat"].as_array().unwrap() {
+        let tokenizer = Tokenizer::of_model(&file).unwrap().unwrap();
+        let prompt = ids(&chat["ids"]);
+        assert_eq!(tokenizer.encode_with_special(chat["text"].as_str().unwrap()), prompt);
+        let logits = last_logits(&model, &prompt);
+        let (top, expected) = (ids(&chat["top10_ids"]), chat["top10_logits"].as_array().unwrap());
+        for (&id, logit) in top.iter().zip(expected) {
+            close(logits[id as usize], logit.as_f64().unwrap() as f32, 1e-2);
+        }
+        let rest = (0..logits.len()).filter(|id| !top.contains(&(*id as u32)));
+        let least = expected.last().unwrap().as_f64().unwrap() as f32;
+        assert!(rest.map(|id| logits[id]).fold(f32::MIN, f32::max) < least + 1e-2, "others are among the first ten");
+        assert_eq!(greedy(&model, &prompt), ids(&chat["greedy_ids"]), "{}", chat["text"]);
+    }
+    let text = &golden["shakespeare_1500_chars"];
+    let tokens = ids(&text["ids"]);
+    let logp = score::logprobs(&model.transformer, &model.params.frozen(), &[tokens], 1.0, 1024).unwrap().remove(0);
+    let nll = -logp.iter().map(|&l| f64::from(l)).sum::<f64>() / logp.len() as f64;
+    let expected = text["mean_nll"].as_f64().unwrap();
+    assert!((nll - expected).abs() < 1e-3, "{nll} nats a token, transformers has {expected}");
+    println!("SmolLM2: {nll:.5} nats a token, transformers {expected:.5}");
+}
+
+fn last_logits(model: &Loaded, prompt: &[u32]) -> Vec<f32> {
+    let (weights, segments) = (model.params.frozen(), Segments::new(&[prompt.len()]));
+    let hidden = model.transformer.hidden(&weights, &Ids::new(prompt.to_vec()), &segments, None);
+    let last = Ids::new(vec![prompt.len() as u32 - 1]);
+    model.transformer.logits(&weights, &autograd::ops::embed(&hidden, &last)).value().to_vec()
+}
+
+fn greedy(model: &Loaded, prompt: &[u32]) -> Vec<u32> {
+    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 };
+    let config = GenerateConfig { max_new: 40, sampling, eos: model.config().eos.clone(), batch: 1 };
+    let weights = model.params.frozen();
+    generate(&model.transformer, &weights, &[prompt.to_vec()], &config, Rng::new(1), None, |_, _| ())
+        .unwrap()
+        .remove(0)
+        .tokens
+}
