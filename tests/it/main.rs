@@ -8,8 +8,8 @@ mod gpu; // a GPU for the tests that want one
 mod gpu_model; // whole models on a GPU
 mod gradcheck; // every op against finite differences
 mod losses; // rewards, GAE, PPO and ranking losses with their gradients: by hand and against PyTorch
+mod model_files; // real models through GGUF against transformers; SmolLM2 where RLHF_SMOLLM2 names it
 mod parity; // every kernel: plain loop in f64, CPU, GPU
 mod rlhf; // SFT, reward model and PPO on tiny models: self-checks, accumulation, learning, resume bit for bit
-mod smollm2; // a real model out of a GGUF file (RLHF_SMOLLM2) against transformers
 mod support; // what several tests share
 mod tidy; // the rules of ARCHITECTURE.md that a test can check
