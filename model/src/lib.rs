@@ -3,9 +3,10 @@
 //!
 //! Read in this order: [`config`] (what a model is made of), [`transformer`] (tokens in, a row of channels
 //! for each out; reads as the papers do), [`heads`] (rows to logits, or to one score), [`hf`] (Hugging Face
-//! directories in and out; [`source`]: any model on the disk, [`gguf`], [`mod@convert`]), [`mod@generate`] (the same blocks over a cache), [`score`] (log-probabilities of
-//! given text), [`checkpoint`] (a training run that survives a power cut), [`tokenizer`] (text to tokens and
-//! back).
+//! directories in and out), [`source`] (any model on the disk), [`gguf`] (llama.cpp's files),
+//! [`mod@convert`] (from one into the other), [`mod@generate`] (the same blocks over a cache), [`score`]
+//! (log-probabilities of given text), [`checkpoint`] (a training run that survives a power cut),
+//! [`tokenizer`] (text to tokens and back).
 #![deny(unsafe_code)]
 
 pub mod archive;
