@@ -17,6 +17,25 @@ use std::rc::Rc;
 pub struct Var {
     value: Tensor,
     node: Option<(Tape, NodeId)>,
+    again: Option<Again>,
+}
+
+/// Makes a value a second time, from what its own way back holds on to anyway.
+type Again = Rc<dyn Fn() -> Tensor>;
+
+/// What an op keeps of an input for its way back: the numbers, or how to make them again where that is cheap.
+pub(crate) enum Kept {
+    Value(Tensor),
+    Again(Again),
+}
+
+impl Kept {
+    pub(crate) fn tensor(self) -> Tensor {
+        match self {
+            Kept::Value(value) => value,
+            Kept::Again(again) => again(),
+        }
+    }
 }
 
 type NodeId = usize;
@@ -131,7 +150,7 @@ impl Tape {
     fn append(&self, value: Tensor, node: Node) -> Var {
         let mut nodes = self.0.borrow_mut();
         nodes.push(node);
-        Var { value, node: Some((self.clone(), nodes.len() - 1)) }
+        Var { value, node: Some((self.clone(), nodes.len() - 1)), again: None }
     }
 
     pub(crate) fn param(&self, id: ParamId, value: Tensor) -> Var {
@@ -147,7 +166,7 @@ impl Tape {
 impl From<Tensor> for Var {
     /// A constant: nothing on the way here is differentiated.
     fn from(value: Tensor) -> Var {
-        Var { value, node: None }
+        Var { value, node: None, again: None }
     }
 }
 
@@ -158,6 +177,19 @@ impl Var {
 
     pub fn shape(&self) -> &[usize] {
         self.value.shape()
+    }
+
+    /// Says how the value of this op is made a second time, so that the ops that read it need not hold on to it.
+    pub(crate) fn made_again(self, again: impl Fn() -> Tensor + 'static) -> Var {
+        let again = self.is_tracked().then(|| Rc::new(again) as Again);
+        Var { again, ..self }
+    }
+
+    pub(crate) fn keep(&self) -> Kept {
+        match &self.again {
+            Some(again) => Kept::Again(again.clone()),
+            None => Kept::Value(self.value.clone()),
+        }
     }
 
     /// The same numbers as a constant.

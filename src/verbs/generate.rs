@@ -60,11 +60,11 @@ pub fn run(args: &GenerateArgs, common: &Common) -> Result {
     check(args)?;
     let device = common.open_device()?;
     let opened = loading::open_with(&args.model, args.tokenizer.as_deref(), HeadKind::Lm, &device)?;
-    let prompts = prompts(args, &opened)?;
+    let (prompts, eos) = prompts(args, &opened)?;
     let repeated: Vec<Vec<u32>> = prompts.iter().flat_map(|p| std::iter::repeat_n(p.clone(), args.n)).collect();
     let temperature = if args.greedy { 0.0 } else { args.temperature };
     let sampling = Sampling { temperature, top_k: args.top_k, top_p: args.top_p };
-    let config = GenerateConfig { max_new: args.max_new, sampling, eos: opened.eos(), batch: 64 };
+    let config = GenerateConfig { max_new: args.max_new, sampling, eos, batch: 64 };
     let rng = Rng::new(common.seed()).stream("generate");
     let weights = opened.loaded.params.frozen();
     let made = generate(&opened.loaded.transformer, &weights, &repeated, &config, rng, None, |_, _| ())
@@ -88,11 +88,11 @@ fn check(args: &GenerateArgs) -> Result {
     Ok(())
 }
 
-/// The prompts as ids, each within the context.
-fn prompts(args: &GenerateArgs, opened: &Opened) -> Result<Vec<Vec<u32>>> {
+/// The prompts as ids, each within the context, and the tokens that end an answer to them.
+fn prompts(args: &GenerateArgs, opened: &Opened) -> Result<(Vec<Vec<u32>>, Vec<u32>)> {
     let config = opened.loaded.config();
-    let prompts = match (&args.ids, &args.prompts, &args.prompt) {
-        (Some(ids), _, _) => vec![ids.clone()],
+    let (prompts, ends) = match (&args.ids, &args.prompts, &args.prompt) {
+        (Some(ids), _, _) => (vec![ids.clone()], opened.eos()),
         (_, Some(file), _) => encode(args, opened, rows::prompts(file)?)?,
         (_, _, Some(prompt)) => encode(args, opened, vec![Content::from(prompt.as_str())])?,
         _ => unreachable!("clap requires one of them"),
@@ -109,31 +109,31 @@ fn prompts(args: &GenerateArgs, opened: &Opened) -> Result<Vec<Vec<u32>>> {
             )));
         }
     }
-    Ok(prompts)
+    Ok((prompts, ends))
 }
 
 /// Messages go through the chat template, and with --chat so does text.
-fn encode(args: &GenerateArgs, opened: &Opened, prompts: Vec<Content>) -> Result<Vec<Vec<u32>>> {
+fn encode(args: &GenerateArgs, opened: &Opened, prompts: Vec<Content>) -> Result<(Vec<Vec<u32>>, Vec<u32>)> {
     let codec = opened.codec()?;
     let said = |prompt: Content| match prompt {
         Content::Text(text) if args.chat => Content::Messages(vec![Message { role: Role::User, text }]),
         other => other,
     };
-    prompts.into_iter().map(|prompt| codec.prompt_of(&said(prompt)).map_err(rows::data_failure)).collect()
+    let prompts: Vec<Content> = prompts.into_iter().map(said).collect();
+    let chat = prompts.iter().any(|prompt| matches!(prompt, Content::Messages(_)));
+    let ids = prompts.iter().map(|prompt| codec.prompt_of(prompt).map_err(rows::data_failure));
+    Ok((ids.collect::<Result<_>>()?, if chat { codec.ends.clone() } else { opened.eos() }))
 }
 
 fn text(opened: &Opened, generated: &Generated) -> String {
     match &opened.tokenizer {
-        Some(tokenizer) => tokenizer.decode(without_end(opened, generated)),
+        Some(tokenizer) => tokenizer.decode(without_end(generated)),
         None => generated.tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(","),
     }
 }
 
-fn without_end<'a>(opened: &Opened, generated: &'a Generated) -> &'a [u32] {
-    match generated.tokens.split_last() {
-        Some((last, rest)) if opened.eos().contains(last) => rest,
-        _ => &generated.tokens,
-    }
+fn without_end(generated: &Generated) -> &[u32] {
+    &generated.tokens[..generated.tokens.len() - usize::from(generated.ended)]
 }
 
 fn row(opened: &Opened, prompt: &[u32], generated: &Generated) -> Value {
@@ -141,7 +141,7 @@ fn row(opened: &Opened, prompt: &[u32], generated: &Generated) -> Value {
     json!({
         "prompt": decode(prompt),
         "prompt_ids": prompt,
-        "text": decode(without_end(opened, generated)),
+        "text": decode(without_end(generated)),
         "ids": generated.tokens,
         "logprobs": generated.logprobs,
         "ended": generated.ended,

@@ -4,10 +4,11 @@ use kernels::{Binary, Tensor, Unary, map, zip};
 
 const NONE: [f32; 2] = [0.0; 2];
 
-/// y = f(x), where the derivative is a function of (dy, x).
+/// y = f(x), where the derivative is a function of (dy, x). Only x is kept.
 fn activation(name: &'static str, f: Unary, back: Binary, x: &Var) -> Var {
-    let xv = x.value().clone();
+    let (xv, again) = (x.value().clone(), x.value().clone());
     record(name, [x], map(f, &xv, NONE), move |dy, _| [Some(zip(back, &dy, &xv, NONE))])
+        .made_again(move || map(f, &again, NONE))
 }
 
 /// Gelu by its tanh approximation: GPT-2's `gelu_new`.
@@ -53,8 +54,9 @@ pub fn square(x: &Var) -> Var {
 /// silu(gate)·up of the two side by side.  gu [N, 2F] → [N, F]
 #[track_caller]
 pub fn swiglu(gu: &Var) -> Var {
-    let guv = gu.value().clone();
+    let (guv, again) = (gu.value().clone(), gu.value().clone());
     record("swiglu", [gu], kernels::swiglu(&guv), move |dy, _| [Some(kernels::swiglu_back(&dy, &guv))])
+        .made_again(move || kernels::swiglu(&again))
 }
 
 fn times(a: &Tensor, b: &Tensor) -> Tensor {

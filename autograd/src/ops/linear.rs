@@ -11,10 +11,10 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>) -> Var {
 /// y = x Wᵀ + b; all three products, the two of the way back too, multiply in `precision`.
 #[track_caller]
 pub fn linear_in(precision: Precision, x: &Var, w: &Var, b: Option<&Var>) -> Var {
-    let (xv, wv) = (x.value().clone(), w.value().clone());
-    let y = kernels::linear_in(precision, &xv, &wv, b.map(Var::value));
+    let (kept, wv) = (x.keep(), w.value().clone());
+    let y = kernels::linear_in(precision, x.value(), &wv, b.map(Var::value));
     let dx = move |dy: &_| Gradient::Array(matmul_in(precision, Form::NN, dy, &wv)); // dx = dy W
-    let dw = move |dy| Gradient::Product(Product { precision, form: Form::TN, a: dy, b: xv }); // dW = dyᵀ x
+    let dw = move |dy| Gradient::Product(Product { precision, form: Form::TN, a: dy, b: kept.tensor() }); // dW = dyᵀ x
     match b {
         None => record_products("linear", [x, w], y, move |dy, needs| {
             let dx = needs[0].then(|| dx(&dy));

@@ -8,7 +8,9 @@ use std::ops::Range;
 pub fn layer_norm(x: &Var, w: &Var, b: &Var, eps: f32) -> Var {
     let (xv, wv) = (x.value().clone(), w.value().clone());
     let (y, stats) = kernels::layer_norm(&xv, &wv, b.value(), eps);
+    let (xa, wa, ba) = (xv.clone(), wv.clone(), b.value().clone());
     record("layer_norm", [x, w, b], y, move |dy, _| kernels::layer_norm_back(&dy, &xv, &wv, &stats).map(Some))
+        .made_again(move || kernels::layer_norm(&xa, &wa, &ba, eps).0)
 }
 
 /// x / √(mean of x² + eps) · w.  x [N, C], w [C] → [N, C]
@@ -16,7 +18,9 @@ pub fn layer_norm(x: &Var, w: &Var, b: &Var, eps: f32) -> Var {
 pub fn rms_norm(x: &Var, w: &Var, eps: f32) -> Var {
     let (xv, wv) = (x.value().clone(), w.value().clone());
     let (y, rstd) = kernels::rms_norm(&xv, &wv, eps);
+    let (xa, wa) = (xv.clone(), wv.clone());
     record("rms_norm", [x, w], y, move |dy, _| kernels::rms_norm_back(&dy, &xv, &wv, &rstd).map(Some))
+        .made_again(move || kernels::rms_norm(&xa, &wa, eps).0)
 }
 
 /// RMS norm of each query head and of each key head; values stay (Dehghani et al. 2023, section 2.2).
