@@ -1,7 +1,8 @@
 //! The command line: verbs, the flags they share, and wrong flags as one paragraph.
 
 use crate::error::{Failure, Result};
-use crate::verbs::{bench, chat, devices, generate, inspect, recipes, reward, run, score, stage};
+use crate::hub;
+use crate::verbs::{bench, chat, convert, devices, generate, inspect, recipes, reward, run, score, stage};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -72,6 +73,8 @@ pub enum Verb {
     Reward(reward::RewardArgs),
     /// What is in a model directory or a data file
     Inspect(inspect::InspectArgs),
+    /// From one kind of model file to another: Hugging Face directories, GGUF, the width of the numbers
+    Convert(convert::ConvertArgs),
     /// Processor features and GPU adapters, and what would be chosen
     #[command(after_help = "Examples:\n  rlhf devices\n  rlhf devices --json")]
     Devices,
@@ -90,6 +93,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
         Err(e) => return Err(Failure::usage(one_paragraph(&e.render().to_string()))),
     };
     let cli = Cli::from_arg_matches(&matches).map_err(|e| Failure::usage(one_paragraph(&e.render().to_string())))?;
+    if cli.common.quiet {
+        hub::be_quiet();
+    }
     if let Some(threads) = cli.common.threads {
         kernels::cpu::crew::limit(threads);
     }
@@ -112,6 +118,7 @@ fn obey(cli: &Cli, matches: &ArgMatches) -> Result {
         Some(Verb::Score(args)) => score::run(args, common),
         Some(Verb::Reward(args)) => reward::run(args, common),
         Some(Verb::Inspect(args)) => inspect::run(args, common),
+        Some(Verb::Convert(args)) => convert::run(args, common),
         Some(Verb::Devices) => devices::run(common),
         Some(Verb::Bench(args)) => bench::run(args, common),
     }
@@ -137,6 +144,12 @@ fn one_paragraph(rendered: &str) -> String {
     let verb: Vec<&str> = usage.unwrap_or("rlhf").split(' ').take_while(|w| !w.starts_with(['[', '<', '-'])).collect();
     let text = kept.join(" ").replace("error: ", "").replace("tip: ", "");
     format!("{text}. See {} --help.", verb.join(" "))
+}
+
+/// A value of `--precision`.
+pub fn precision(text: &str) -> std::result::Result<kernels::Precision, String> {
+    let all = [kernels::Precision::F32, kernels::Precision::Bf16];
+    all.into_iter().find(|p| p.name() == text).ok_or_else(|| "it is f32 or bf16".into())
 }
 
 #[cfg(test)]
@@ -170,10 +183,4 @@ mod tests {
         assert_eq!(with_dashes("--ptx_rows=a_b".into()), OsString::from("--ptx-rows=a_b"));
         assert_eq!(with_dashes("a_b".into()), OsString::from("a_b"));
     }
-}
-
-/// A value of `--precision`.
-pub fn precision(text: &str) -> std::result::Result<kernels::Precision, String> {
-    let all = [kernels::Precision::F32, kernels::Precision::Bf16];
-    all.into_iter().find(|p| p.name() == text).ok_or_else(|| "it is f32 or bf16".into())
 }

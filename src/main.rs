@@ -2,6 +2,7 @@
 
 mod cli;
 mod error;
+mod hub;
 mod plot;
 mod progress;
 mod recipe;

@@ -67,6 +67,10 @@ impl ParamsBuilder {
         ParamId(self.wanted.len() - 1)
     }
 
+    pub fn shape(&self, id: ParamId) -> &[usize] {
+        &self.wanted[id.0].0.shape
+    }
+
     /// Lay the windows out, decayed ones first, and fill them.
     pub fn build(mut self, device: &Device) -> Params {
         let (mut total, mut decayed) = (0, 0);
@@ -138,6 +142,13 @@ impl Params {
         let mut flat = std::mem::replace(&mut self.flat, Tensor::scalar(0.0)).to(&Device::Cpu);
         flat.data_mut()[at.offset..][..numbers.len()].copy_from_slice(numbers);
         self.flat = flat.to(&device);
+    }
+
+    /// One window to fill in place, of parameters on the CPU.
+    #[track_caller]
+    pub fn data_mut(&mut self, id: ParamId) -> &mut [f32] {
+        let at = &self.layout.windows[id.0];
+        &mut self.flat.data_mut()[at.offset..][..at.len()]
     }
 
     pub fn by_name(&self, name: &str) -> Option<ParamId> {

@@ -1,5 +1,6 @@
 //! Files that are there whole or not at all, also after a power cut.
 use crate::error::{At, ModelError, Result};
+use memmap2::Mmap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -63,4 +64,12 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
         return Err(ModelError::file(path, problem, "Is it the file you meant?"));
     }
     fs::read_to_string(path).at("read", path)
+}
+
+/// The bytes of a file, read when they are looked at.
+#[allow(unsafe_code)]
+pub(crate) fn map(path: &Path) -> Result<Mmap> {
+    let file = File::open(path).at("open", path)?;
+    // SAFETY: the map is read only. As everywhere with mapped files, nobody may truncate it meanwhile.
+    unsafe { Mmap::map(&file) }.at("map", path)
 }

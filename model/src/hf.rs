@@ -1,4 +1,4 @@
-//! Hugging Face model directories, in and out.
+//! Hugging Face model directories, in and out; a GGUF file is read as if it were one.
 //!
 //! One table, [`hf_windows`], says which of their tensors is which part of which of our parameters.
 //!
@@ -10,19 +10,20 @@
 //! were the end token, it would read the score one token too early, as our scores are read at the end token.
 //! So we write the pad id that the config has, if it is not an end token, and else none: `transformers` then
 //! asks for one when given a batch, and scores single sequences as we do.
-use crate::config::{Config, HeadKind, ids};
+use crate::config::{Config, HeadKind};
+use crate::dtype::Dtype;
 use crate::error::{At, ModelError, Result};
-use crate::files::{beside, read_text, remove_leftovers, rename, sync_dir, write_atomic};
-use crate::heads::Head;
-use crate::safetensors::{self, Archive, Array};
+use crate::files::{beside, remove_leftovers, rename, sync_dir, write_atomic};
+use crate::safetensors;
+use crate::source::{Source, read_json};
 use crate::transformer::Transformer;
-use crate::windows::{Window, hf_windows, lm_head};
+use crate::windows::{Window, hf_windows};
 use autograd::Params;
 use kernels::Device;
-use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Key of config.json with what is added to every score.
 pub const BIAS: &str = "rlhf_reward_bias";
@@ -44,194 +45,21 @@ impl Loaded {
     }
 }
 
-/// Read a model directory: config.json, generation_config.json if there, and the weights in one file or in
-/// shards with their index.
-pub fn load(dir: &Path, device: &Device) -> Result<Loaded> {
-    let json = read_json(&dir.join("config.json"))?;
-    let config = load_config(dir, &json)?;
-    let weights = Weights::open(dir)?;
-    let head = weights.head(&json);
-    weights.check_size(&config, head)?;
-    let (model, builder) = Transformer::lay_out(&config, head, None);
+/// Read a model: a GGUF file, or a directory with config.json, generation_config.json if there, and the weights
+/// in one file or in shards with their index. The numbers go from the mapped files to their places one tensor at
+/// a time.
+pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
+    let source = Source::open(path)?;
+    let (model, builder) = source.lay_out()?;
     let mut params = builder.build(&Device::Cpu);
-    weights.fill(&model, &mut params)?;
+    source.weights.fill(&model, &mut params)?;
     if let Some(bias) = model.score_bias() {
-        let number = json.get(BIAS).map_or(Some(0.0), Value::as_f64).ok_or_else(|| {
-            ModelError::file(&dir.join("config.json"), format!("`{BIAS}`: expected a number"), "Mend or remove it.")
+        let number = source.json.get(BIAS).map_or(Some(0.0), Value::as_f64).ok_or_else(|| {
+            ModelError::file(&path.join("config.json"), format!("`{BIAS}`: expected a number"), "Mend or remove it.")
         })?;
         params.set(bias, &[number as f32]);
     }
     Ok(Loaded { transformer: model, params: params.to(device) })
-}
-
-/// What `config.json` and `generation_config.json` of a model directory say.
-pub fn read_config(dir: &Path) -> Result<Config> {
-    load_config(dir, &read_json(&dir.join("config.json"))?)
-}
-
-fn load_config(dir: &Path, json: &Value) -> Result<Config> {
-    let path = dir.join("config.json");
-    let mut config = Config::from_hf(json)
-        .map_err(|problem| ModelError::file(&path, problem, "Give a model that this program can compute."))?;
-    let path = dir.join("generation_config.json");
-    if path.exists() {
-        let generation = read_json(&path)?;
-        let eos = ids(generation.get("eos_token_id"))
-            .map_err(|e| ModelError::file(&path, format!("`eos_token_id`: {e}"), "Mend or remove it."))?;
-        if let Some(&id) = eos.iter().find(|&&id| id as usize >= config.vocab) {
-            let problem = format!("`eos_token_id` {id} is not below vocab_size {}", config.vocab);
-            return Err(ModelError::file(&path, problem, "Mend or remove it."));
-        }
-        if !eos.is_empty() {
-            config.eos = eos;
-        }
-    }
-    Ok(config)
-}
-
-fn read_json(path: &Path) -> Result<Value> {
-    let text = read_text(path, 1 << 20)?;
-    serde_json::from_str(&text).map_err(|e| ModelError::file(path, format!("not JSON: {e}"), "Mend it."))
-}
-
-/// The tensors of a directory, in however many files.
-struct Weights {
-    dir: PathBuf,
-    archives: Vec<Archive>,
-    /// Our spelling of a name → the archive that has it, and its spelling there.
-    found: BTreeMap<String, (usize, String)>,
-}
-
-impl Weights {
-    fn open(dir: &Path) -> Result<Weights> {
-        let single = dir.join("model.safetensors");
-        let index = dir.join("model.safetensors.index.json");
-        let paths = match (single.exists(), index.exists()) {
-            (true, _) => vec![single],
-            (false, true) => shards(dir, &index)?,
-            (false, false) => {
-                let remedy = "Convert other formats to safetensors first; pickled files (.bin, .pt) run code \
-                              when opened and are never read.";
-                return Err(ModelError::file(dir, "no model.safetensors, and no index of shards", remedy));
-            }
-        };
-        let archives = paths.iter().map(|path| Archive::open(path)).collect::<Result<Vec<_>>>()?;
-        let mut found = BTreeMap::new();
-        for (a, archive) in archives.iter().enumerate() {
-            for name in archive.names().into_iter().filter(|name| !is_buffer(name)) {
-                if let Some((b, name)) = found.insert(name.clone(), (a, name)) {
-                    let problem = format!("`{name}` is also in {}", archives[b].path().display());
-                    return Err(ModelError::file(archive.path(), problem, "Remove one of them."));
-                }
-            }
-        }
-        Ok(Weights { dir: dir.into(), archives, found })
-    }
-
-    /// Scores where the config or the tensors say so.
-    fn head(&self, json: &Value) -> HeadKind {
-        let classes = json.get("architectures").and_then(Value::as_array);
-        let scores = |name: &Value| name.as_str().is_some_and(|n| n.ends_with("ForSequenceClassification"));
-        match self.found.contains_key("score.weight") || classes.is_some_and(|c| c.iter().any(scores)) {
-            true => HeadKind::Score,
-            false => HeadKind::Lm,
-        }
-    }
-
-    /// Before anything is allocated: the config must not promise more than the files hold.
-    fn check_size(&self, config: &Config, head: HeadKind) -> Result<()> {
-        let sizes = self.found.values().filter_map(|(a, name)| self.archives[*a].shape(name));
-        let have: usize = sizes.map(|shape| shape.iter().product::<usize>()).sum();
-        match config.parameters(head) {
-            // + 1: the bias of a score head is not in the files
-            Some(need) if need <= have + 1 => Ok(()),
-            need => {
-                let need = need.map_or("far too many".into(), |n| n.to_string());
-                let problem = format!("config.json describes {need} parameters, the weights are {have}");
-                Err(ModelError::file(&self.dir, problem, "The two are of different models, or a file is missing."))
-            }
-        }
-    }
-
-    /// GPT-2's first files have no `transformer.` before their names, and bodies without a head no `model.`.
-    fn get(&self, name: &str) -> Option<(&Archive, &str)> {
-        let short = ["transformer.", "model.", "gpt_neox."].iter().find_map(|prefix| name.strip_prefix(prefix));
-        let (archive, spelt) = self.found.get(name).or_else(|| self.found.get(short?))?;
-        Some((&self.archives[*archive], spelt))
-    }
-
-    fn fill(&self, model: &Transformer, params: &mut Params) -> Result<()> {
-        let windows = hf_windows(model);
-        let mut used = BTreeSet::new();
-        for windows in windows.chunk_by(|a, b| a.param == b.param) {
-            let shape = params.shape(windows[0].param).to_vec();
-            let mut numbers = Vec::with_capacity(shape.iter().product());
-            for window in windows {
-                let (archive, spelt) = self.get(&window.hf_name).ok_or_else(|| self.missing(window))?;
-                let wanted = window.hf_shape(&shape);
-                if archive.shape(spelt) != Some(&wanted) {
-                    let problem = format!("`{spelt}` has shape {:?}, {wanted:?} is expected", archive.shape(spelt));
-                    let remedy = "The weights and config.json are of different models.";
-                    return Err(ModelError::file(archive.path(), problem, remedy));
-                }
-                let theirs = archive.read(spelt)?;
-                used.insert(spelt.to_string());
-                numbers.extend(window.from_hf(&wanted, theirs));
-            }
-            params.set(windows[0].param, &numbers);
-        }
-        self.refuse_others(&used, model)
-    }
-
-    fn missing(&self, window: &Window) -> ModelError {
-        let problem = format!("no tensor `{}`", window.hf_name);
-        ModelError::file(&self.dir, problem, "A shard is missing, or config.json is of another model.")
-    }
-
-    /// A tensor that nobody read would have changed the result.
-    fn refuse_others(&self, used: &BTreeSet<String>, model: &Transformer) -> Result<()> {
-        let head_unused = !matches!(model.head, Head::Untied(_)); // tied, or replaced by a score
-        let known = |name: &String| used.contains(name) || head_unused && name == lm_head(model.config.arch);
-        let extra = self.found.values().find(|(_, name)| !known(name));
-        match extra {
-            None => Ok(()),
-            Some((archive, name)) => {
-                let problem = format!("`{name}` is no part of a {:?} as config.json describes it", model.config.arch);
-                let remedy = "The model computes something that this program does not.";
-                Err(ModelError::file(self.archives[*archive].path(), problem, remedy))
-            }
-        }
-    }
-}
-
-/// Constants that old files carry along: causal masks and rotary frequencies.
-fn is_buffer(name: &str) -> bool {
-    let ends = [".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"];
-    ends.iter().any(|end| name.ends_with(end))
-}
-
-/// The files that an index names. A name must be a plain file name: an index from elsewhere must not reach
-/// outside its directory (`..`, absolute paths, which `Path::join` would follow).
-fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
-    let text = read_text(index, 16 << 20)?;
-    let wrong = |problem: String| ModelError::file(index, problem, "Copy or download it again.");
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: HashMap<String, String>,
-    }
-    let index: Index = serde_json::from_str(&text).map_err(|e| wrong(format!("not an index of shards: {e}")))?;
-    let names: BTreeSet<&String> = index.weight_map.values().collect();
-    let plain = |name: &str| {
-        let stem = name.strip_suffix(".safetensors").unwrap_or("");
-        (1..=255).contains(&stem.len())
-            && !stem.starts_with('.')
-            && stem.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    };
-    match names.iter().find(|name| !plain(name)) {
-        Some(name) => Err(wrong(format!("`{}` is not a plain name of a .safetensors file", name.escape_debug()))),
-        None if names.is_empty() => Err(wrong("it names no file".into())),
-        None => Ok(names.into_iter().map(|name| dir.join(name)).collect()),
-    }
 }
 
 /// Write a model directory. Each file appears whole or not at all, config.json last: a directory without it
@@ -246,14 +74,12 @@ pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<
     if let Some(text) = tokenizer {
         write_atomic(&dir.join("tokenizer.json"), text.as_bytes())?;
     }
-    let tokens = [("bos_token_id", config.bos.into()), ("eos_token_id", config.eos_to_hf())];
-    let tokens: Map<String, Value> = tokens.into_iter().map(|(k, v): (_, Value)| (k.to_string(), v)).collect();
-    write_json(&dir.join("generation_config.json"), &Value::Object(tokens))?;
+    write_json(&dir.join("generation_config.json"), &generation_config(config))?;
 
     let weights = dir.join("model.safetensors");
     let beside = beside(&weights);
     let params = params.to(&Device::Cpu);
-    safetensors::write(&beside, &hf_arrays(model, &params))?;
+    write_weights(&beside, model, &params)?;
     rename(&beside, &weights)?;
 
     let mut json = config.to_hf(model.head_kind());
@@ -267,15 +93,21 @@ pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<
     sync_dir(dir)
 }
 
-fn hf_arrays(model: &Transformer, params: &Params) -> Vec<Array<'static>> {
-    let array = |window: Window| {
-        let (shape, numbers) = window.to_hf(&params.get(window.param));
-        Array { name: window.hf_name, shape, numbers: numbers.into() }
-    };
-    hf_windows(model).into_iter().map(array).collect()
+pub(crate) fn generation_config(config: &Config) -> Value {
+    json!({"bos_token_id": config.bos, "eos_token_id": config.eos_to_hf()})
 }
 
-fn write_json(path: &Path, json: &Value) -> Result<()> {
+fn write_weights(path: &Path, model: &Transformer, params: &Params) -> Result<()> {
+    let windows: HashMap<String, Window> = hf_windows(model).into_iter().map(|w| (w.hf_name.clone(), w)).collect();
+    let shape = |(name, w): (&String, &Window)| (name.clone(), w.hf_shape(params.shape(w.param)));
+    let shapes: Vec<_> = windows.iter().map(shape).collect();
+    safetensors::write_as(path, Dtype::F32, &shapes, |name| {
+        let window = &windows[name];
+        Ok(window.to_hf(&params.get(window.param)).1.into())
+    })
+}
+
+pub(crate) fn write_json(path: &Path, json: &Value) -> Result<()> {
     write_atomic(path, format!("{json:#}\n").as_bytes())
 }
 

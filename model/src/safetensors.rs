@@ -3,7 +3,9 @@
 //! The crate accepts files that cost far more memory than they weigh, keys that occur twice, and (in debug
 //! builds) panics on sizes whose sum overflows. So the header is first walked by a visitor that allocates
 //! nothing that the file does not pay for, and only then given to the crate.
+use crate::dtype::Dtype as Stored;
 use crate::error::{At, ModelError, Result};
+use crate::files::map;
 use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -11,7 +13,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::json;
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -64,36 +66,40 @@ impl Archive {
 
     /// The numbers of one array, as f32, from f32, f16 or bf16.
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
+        let mut numbers = vec![0.0; self.shape(name).unwrap_or_default().iter().product()];
+        self.read_into(name, &mut numbers)?;
+        Ok(numbers)
+    }
+
+    /// The same into a place of that size.
+    #[track_caller]
+    pub fn read_into(&self, name: &str, out: &mut [f32]) -> Result<()> {
         let Some(info) = self.table.info(name) else {
             return Err(broken(&self.path, format!("no tensor `{name}`")));
         };
         let bytes = &self.map[self.data..][info.data_offsets.0..info.data_offsets.1];
-        to_f32(info, bytes).ok_or_else(|| {
+        assert_eq!(info.shape.iter().product::<usize>(), out.len(), "{name}: a place of another size");
+        to_f32(info, bytes, out).ok_or_else(|| {
             let problem = format!("`{name}` is stored as {:?}; F32, F16 and BF16 can be read", info.dtype);
             ModelError::file(&self.path, problem, "Convert the file to one of these.")
         })
     }
 }
 
-fn to_f32(info: &TensorInfo, bytes: &[u8]) -> Option<Vec<f32>> {
-    let halves = || bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
-    Some(match info.dtype {
-        Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-        Dtype::F16 => halves().map(|bits| f16::from_bits(bits).to_f32()).collect(),
-        Dtype::BF16 => halves().map(|bits| bf16::from_bits(bits).to_f32()).collect(),
+fn to_f32(info: &TensorInfo, bytes: &[u8], out: &mut [f32]) -> Option<()> {
+    let halves = bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+    let words = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    match info.dtype {
+        Dtype::F32 => out.iter_mut().zip(words).for_each(|(y, x)| *y = x),
+        Dtype::F16 => out.iter_mut().zip(halves).for_each(|(y, bits)| *y = f16::from_bits(bits).to_f32()),
+        Dtype::BF16 => out.iter_mut().zip(halves).for_each(|(y, bits)| *y = bf16::from_bits(bits).to_f32()),
         _ => return None,
-    })
+    }
+    Some(())
 }
 
 fn broken(path: &Path, problem: impl Into<String>) -> ModelError {
     ModelError::file(path, problem, "The file is incomplete or damaged: copy or download it again.")
-}
-
-#[allow(unsafe_code)]
-fn map(path: &Path) -> Result<Mmap> {
-    let file = File::open(path).at("open", path)?;
-    // SAFETY: the map is read only. As everywhere with mapped files, nobody may truncate it meanwhile.
-    unsafe { Mmap::map(&file) }.at("map", path)
 }
 
 /// An array to write.
@@ -103,36 +109,48 @@ pub struct Array<'a> {
     pub numbers: Cow<'a, [f32]>,
 }
 
-/// Write f32 arrays, in the order of their names, and flush them to the disk. Not atomic by itself: give it
-/// a name that nobody reads yet. `transformers` asks for the `format` in the metadata.
+/// Write f32 arrays, in the order of their names, and flush them to the disk.
 pub fn write(path: &Path, arrays: &[Array]) -> Result<()> {
-    let mut sorted: Vec<&Array> = arrays.iter().collect();
-    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let shapes: Vec<_> = arrays.iter().map(|array| (array.name.clone(), array.shape.clone())).collect();
+    let by_name: HashMap<&str, &[f32]> = arrays.iter().map(|array| (&array.name[..], &array.numbers[..])).collect();
+    write_as(path, Stored::F32, &shapes, |name| Ok(Cow::Borrowed(by_name[name])))
+}
+
+/// Write arrays of these names and shapes, in the order of their names, and flush them to the disk. `read` is
+/// asked for the numbers of one after the other. Not atomic by itself: give it a name that nobody reads yet.
+/// `transformers` asks for the `format` in the metadata.
+pub(crate) fn write_as<'a>(
+    path: &Path,
+    stored: Stored,
+    shapes: &[(String, Vec<usize>)],
+    mut read: impl FnMut(&str) -> Result<Cow<'a, [f32]>>,
+) -> Result<()> {
+    let mut sorted: Vec<_> = shapes.iter().collect();
+    sorted.sort();
     let mut header = serde_json::Map::from_iter([("__metadata__".to_string(), json!({"format": "pt"}))]);
     let mut end = 0;
-    for array in &sorted {
+    for (name, shape) in &sorted {
         let start = end;
-        end += 4 * array.numbers.len();
-        let entry = json!({"dtype": "F32", "shape": array.shape, "data_offsets": [start, end]});
-        let twice = header.insert(array.name.clone(), entry).is_some();
-        assert!(!twice, "two arrays called {}", array.name);
+        end += stored.bytes(shape.iter().product());
+        let dtype = match stored {
+            Stored::F32 => "F32",
+            Stored::F16 => "F16",
+            Stored::Bf16 => "BF16",
+            Stored::Q8_0 => panic!("safetensors has no blocks"),
+        };
+        let entry = json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]});
+        let twice = header.insert(name.clone(), entry).is_some();
+        assert!(!twice, "two arrays called {name}");
     }
     let mut header = serde_json::Value::Object(header).to_string();
     header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
-    put(path, header.as_bytes(), &sorted).at("write", path)
-}
-
-fn put(path: &Path, header: &[u8], arrays: &[&Array]) -> io::Result<()> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    file.write_all(&(header.len() as u64).to_le_bytes())?;
-    file.write_all(header)?;
-    for array in arrays {
-        match cfg!(target_endian = "little") {
-            true => file.write_all(bytemuck::cast_slice(&array.numbers))?,
-            false => array.numbers.iter().try_for_each(|x| file.write_all(&x.to_le_bytes()))?,
-        }
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path).at("create", path)?);
+    file.write_all(&(header.len() as u64).to_le_bytes()).at("write", path)?;
+    file.write_all(header.as_bytes()).at("write", path)?;
+    for (name, _) in sorted {
+        stored.write(&read(name)?, &mut file).at("write", path)?;
     }
-    file.into_inner()?.sync_all()
+    file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all()).at("write", path)
 }
 
 /// Check a file before the crate sees it; returns where its numbers start.

@@ -29,21 +29,22 @@ pub enum Layout {
 impl Window {
     /// Shape and numbers as theirs, cut from `ours`: the parameter or its gradient.
     pub fn to_hf(&self, ours: &Tensor) -> (Vec<usize>, Vec<f32>) {
-        let numbers = ours.rows(self.rows.clone()).to_vec();
+        let mut numbers = ours.rows(self.rows.clone()).to_vec();
         let shape = self.hf_shape(ours.shape());
         match self.layout {
-            Layout::Same => (shape, numbers),
-            Layout::Transposed => (shape.clone(), swap(&numbers, shape[1], shape[0])),
-            Layout::ByHead(heads) => (shape, swap(&numbers, 3, heads)),
+            Layout::Same => {}
+            Layout::Transposed => swap(&mut numbers, shape[1], shape[0]),
+            Layout::ByHead(heads) => swap(&mut numbers, 3, heads),
         }
+        (shape, numbers)
     }
 
-    /// Numbers as ours, from theirs of this shape.
-    pub(crate) fn from_hf(&self, shape: &[usize], theirs: Vec<f32>) -> Vec<f32> {
+    /// Numbers of theirs, of this shape, become ours where they are.
+    pub(crate) fn make_ours(&self, shape: &[usize], numbers: &mut [f32]) {
         match self.layout {
-            Layout::Same => theirs,
-            Layout::Transposed => swap(&theirs, shape[0], shape[1]),
-            Layout::ByHead(heads) => swap(&theirs, heads, 3),
+            Layout::Same => {}
+            Layout::Transposed => swap(numbers, shape[0], shape[1]),
+            Layout::ByHead(heads) => swap(numbers, heads, 3),
         }
     }
 
@@ -59,9 +60,12 @@ impl Window {
 }
 
 /// [a, b, rest] → [b, a, rest]
-fn swap(x: &[f32], a: usize, b: usize) -> Vec<f32> {
-    let rest = x.len() / (a * b);
-    (0..b).flat_map(|j| (0..a).flat_map(move |i| &x[(i * b + j) * rest..][..rest])).copied().collect()
+fn swap(numbers: &mut [f32], a: usize, b: usize) {
+    let (from, rest) = (numbers.to_vec(), numbers.len() / (a * b));
+    for (at, to) in numbers.chunks_exact_mut(rest).enumerate() {
+        let (j, i) = (at / a, at % a);
+        to.copy_from_slice(&from[(i * b + j) * rest..][..rest]);
+    }
 }
 
 /// The language-model head, where it is not the embedding.

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 /new forgets what was said, /quit or Ctrl-D ends.")]
 pub struct ChatArgs {
-    /// A model directory
+    /// A model: a directory, a .gguf file, or org/name on the hub
     #[arg(long)]
     model: PathBuf,
     /// Longest answer in tokens
@@ -36,7 +36,7 @@ pub struct ChatArgs {
 pub fn run(args: &ChatArgs, common: &Common) -> Result {
     let device = common.open_device()?;
     let opened = loading::open(&args.model, HeadKind::Lm, &device)?;
-    let codec = opened.codec(&args.model)?;
+    let codec = opened.codec()?;
     let context = opened.loaded.config().context;
     let max_new = args.max_new.min(context / 2);
     let sampling = Sampling { temperature: args.temperature, top_k: 0, top_p: args.top_p };

@@ -19,7 +19,7 @@ Answer:' --max-new 24
   rlhf generate --model DIR --prompts prompts.txt --n 4 --temperature 0.8 --json
   rlhf generate --model DIR --ids 1,403,407 --greedy --max-new 100")]
 pub struct GenerateArgs {
-    /// A model directory
+    /// A model: a directory, a .gguf file, or org/name on the hub
     #[arg(long)]
     model: PathBuf,
     /// A tokenizer file, for a model directory that has none
@@ -114,7 +114,7 @@ fn prompts(args: &GenerateArgs, opened: &Opened) -> Result<(Vec<Vec<u32>>, Vec<u
 
 /// Messages go through the chat template, and with --chat so does text.
 fn encode(args: &GenerateArgs, opened: &Opened, prompts: Vec<Content>) -> Result<(Vec<Vec<u32>>, Vec<u32>)> {
-    let codec = opened.codec(&args.model)?;
+    let codec = opened.codec()?;
     let said = |prompt: Content| match prompt {
         Content::Text(text) if args.chat => Content::Messages(vec![Message { role: Role::User, text }]),
         other => other,

@@ -1,8 +1,9 @@
-//! `rlhf inspect`: what is in a model directory or a data file.
+//! `rlhf inspect`: what is in a model or a data file.
 
 use super::loading;
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::hub;
 use crate::progress::use_colour;
 use crate::rows::data_failure;
 use crate::run::library_failure;
@@ -11,17 +12,18 @@ use kernels::Device;
 use model::HeadKind;
 use rlhf_core::data::{self, Codec, Inspection, Part};
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   rlhf inspect runs/mini/L.ppo_ptx                       architecture, parameters, dtypes, memory
+  rlhf inspect smollm2.gguf                              the same of a GGUF file
   rlhf inspect pairs.jsonl                               format found, rows, lengths, first rows
   rlhf inspect demos.jsonl --model runs/mini/L.base      the same in tokens, those that are trained coloured")]
 pub struct InspectArgs {
-    /// A model directory, a data file, or a folder with files train, valid and test
+    /// A model (a directory, a .gguf file, or org/name on the hub), a data file, or a folder with files train, valid
+    /// and test
     path: PathBuf,
     /// The model whose tokenizer and context a data file is read with
     #[arg(long)]
@@ -35,10 +37,12 @@ pub struct InspectArgs {
 }
 
 pub fn run(args: &InspectArgs, common: &Common) -> Result {
-    match args.path.is_dir() && !data::is_data_folder(&args.path) {
-        true => model_directory(&args.path, common),
-        false => data_files(args, common),
+    if data::is_data_folder(&args.path) {
+        return data_files(args, common);
     }
+    let path = hub::find(&args.path)?;
+    let is_model = path.is_dir() || path.extension().is_some_and(|end| end == "gguf");
+    if is_model { model_files(&path, common) } else { data_files(args, common) }
 }
 
 fn data_files(args: &InspectArgs, common: &Common) -> Result {
@@ -60,25 +64,26 @@ fn data_files(args: &InspectArgs, common: &Common) -> Result {
 }
 
 /// How text becomes tokens for a model, within its context or a smaller one.
-fn codec(dir: &Path, context: Option<usize>) -> Result<Codec> {
-    let mut config = model::hf::read_config(dir).map_err(library_failure)?;
+fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
+    let path = hub::find(model)?;
+    let mut config = model::read_config(&path).map_err(library_failure)?;
     if let Some(context) = context {
         if !(2..=config.context).contains(&context) {
             return Err(Failure::usage(format!("--context {context}: the model reads 2 to {} tokens", config.context)));
         }
         config.context = context;
     }
-    let missing = || Failure::model(format!("{} has no tokenizer.json", dir.display()));
-    loading::codec(dir, loading::tokenizer(dir)?.ok_or_else(missing)?, &config)
+    let missing = || Failure::model(format!("{} has no tokenizer", path.display()));
+    loading::codec(&path, loading::tokenizer(&path)?.ok_or_else(missing)?, &config)
 }
 
-fn model_directory(dir: &Path, common: &Common) -> Result {
+fn model_files(dir: &Path, common: &Common) -> Result {
     let loaded = model::load(dir, &Device::Cpu).map_err(library_failure)?;
     let config = loaded.config();
     let parameters: usize = loaded.params.iter().map(|(_, _, shape)| shape.iter().product::<usize>()).sum();
     let arch = config.arch.name();
     let head = if loaded.head() == HeadKind::Lm { "language model" } else { "reward model (one score a token)" };
-    let dtypes = dtypes(dir);
+    let dtypes = model::dtypes(dir).map_err(library_failure)?;
     let vocabulary = loading::tokenizer(dir)?.map(|t| t.vocab_size());
     let (weights, training) = (4 * parameters, 16 * parameters);
     if common.json {
@@ -109,29 +114,4 @@ fn model_directory(dir: &Path, common: &Common) -> Result {
         mib(training)
     );
     Ok(())
-}
-
-/// Arrays by dtype, from the headers of the weight files.
-fn dtypes(dir: &Path) -> BTreeMap<String, usize> {
-    let mut found = BTreeMap::new();
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
-    for path in entries.filter(|p| p.extension().is_some_and(|e| e == "safetensors")) {
-        let header = header(&path).unwrap_or_default();
-        for array in header.as_object().into_iter().flatten().filter(|(name, _)| *name != "__metadata__") {
-            let dtype = array.1["dtype"].as_str().unwrap_or("?").to_string();
-            *found.entry(dtype).or_default() += 1;
-        }
-    }
-    found
-}
-
-/// The JSON at the start of a safetensors file, which has been loaded before and so is known to be good.
-fn header(path: &Path) -> Option<serde_json::Value> {
-    use std::io::Read;
-    let mut file = std::fs::File::open(path).ok()?;
-    let mut length = [0; 8];
-    file.read_exact(&mut length).ok()?;
-    let mut text = Vec::new();
-    file.take(u64::from_le_bytes(length)).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
 }

@@ -1,25 +1,30 @@
-//! A model directory as the verbs read it: network, numbers, and the tokenizer if it has one.
+//! A model as the verbs read it (a directory, a GGUF file, or a name on the hub): network, numbers, and the
+//! tokenizer if it has one.
 
 use crate::error::{Failure, Result};
+use crate::hub;
 use crate::run::library_failure;
 use kernels::Device;
 use model::{Config, HeadKind, Loaded, Tokenizer};
 use rlhf_core::data::{Codec, Template};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub struct Opened {
+    /// Where it lies.
+    pub path: PathBuf,
     pub loaded: Loaded,
     pub tokenizer: Option<Tokenizer>,
 }
 
-/// Loads a directory whose head is of the given kind.
+/// Loads a model whose head is of the given kind.
 pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
     open_with(dir, None, head, device)
 }
 
-/// The same with a tokenizer from elsewhere, for directories that have none.
+/// The same with a tokenizer from elsewhere, for models that have none.
 pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Device) -> Result<Opened> {
-    let loaded = model::load(dir, device).map_err(library_failure)?;
+    let path = hub::find(dir)?;
+    let loaded = model::load(&path, device).map_err(library_failure)?;
     if loaded.head() != head {
         let (is, wanted) = match head {
             HeadKind::Lm => ("a reward model", "a language model; to score text with it use rlhf reward"),
@@ -29,7 +34,7 @@ pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Devic
     }
     let tokenizer = match file {
         Some(file) => Some(Tokenizer::from_file(file).map_err(library_failure)?),
-        None => tokenizer(dir)?,
+        None => tokenizer(&path)?,
     };
     let size = tokenizer.as_ref().map_or(0, Tokenizer::vocab_size);
     if size > loaded.config().vocab {
@@ -38,33 +43,30 @@ pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Devic
             "{dir}: its tokenizer has {size} tokens, the model {vocab}; they do not belong together"
         )));
     }
-    Ok(Opened { loaded, tokenizer })
+    Ok(Opened { path, loaded, tokenizer })
 }
 
-/// The tokenizer of a model directory; `None` when there is none.
-pub fn tokenizer(dir: &Path) -> Result<Option<Tokenizer>> {
-    Tokenizer::find(dir).map(|file| Tokenizer::from_file(&file).map_err(library_failure)).transpose()
+/// The tokenizer of a model; `None` when there is none.
+pub fn tokenizer(path: &Path) -> Result<Option<Tokenizer>> {
+    Tokenizer::of_model(path).map_err(library_failure)
 }
 
-pub fn codec(dir: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
-    let template = Template::of_model(dir).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
+pub fn codec(path: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
+    let template = Template::of_model(path).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
     Codec::new(tokenizer, config.context, template, &config.eos).map_err(library_failure)
 }
 
 impl Opened {
-    pub fn tokenizer(&self, dir: &Path) -> Result<&Tokenizer> {
+    /// How text becomes this model's tokens, by its own chat template or, where it brings none, as a dialogue.
+    pub fn codec(&self) -> Result<Codec> {
         let missing = || {
             Failure::model(format!(
-                "{} has no tokenizer.json; give token ids instead of text, or copy the file there",
-                dir.display()
+                "{} has no tokenizer; give token ids instead of text, or copy its tokenizer.json there",
+                self.path.display()
             ))
         };
-        self.tokenizer.as_ref().ok_or_else(missing)
-    }
-
-    /// How text becomes this model's tokens, by its own chat template or, where it brings none, as a dialogue.
-    pub fn codec(&self, dir: &Path) -> Result<Codec> {
-        codec(dir, self.tokenizer(dir)?.clone(), self.loaded.config())
+        let tokenizer = self.tokenizer.clone().ok_or_else(missing)?;
+        codec(&self.path, tokenizer, self.loaded.config())
     }
 
     /// What ends an answer: the config's list, or the tokenizer's end of text.

@@ -27,7 +27,7 @@ pub struct RewardArgs {
 pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let device = common.open_device()?;
     let opened = loading::open(&args.model, HeadKind::Score, &device)?;
-    let codec = opened.codec(&args.model)?;
+    let codec = opened.codec()?;
     let (net, params) = (&opened.loaded.transformer, &opened.loaded.params);
     let rows = rows::scorable(&args.data)?;
     let read = codec.rankings(&rows).map_err(rows::data_failure)?;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
   rlhf score --model DIR --data texts.jsonl
   rlhf score --model DIR --ids-file ids.jsonl      one JSON array of ids a line; out, a line each: {\"logprobs\": [null, -1.23, …]}")]
 pub struct ScoreArgs {
-    /// A model directory
+    /// A model: a directory, a .gguf file, or org/name on the hub
     #[arg(long)]
     model: PathBuf,
     /// Data files of any kind; a row is read as it would be trained: a prompt with its answer and end, or each of its answers
@@ -34,7 +34,7 @@ pub fn run(args: &ScoreArgs, common: &Common) -> Result {
     let mut sequences = match &args.ids_file {
         Some(file) => read_ids(file, config.vocab, config.context)?,
         None => {
-            let codec = opened.codec(&args.model)?;
+            let codec = opened.codec()?;
             let encode = |row: &Row| codec.sequences_of(row).map_err(rows::data_failure);
             let read = rows::load(&args.data)?.iter().map(encode).collect::<Result<Vec<_>>>()?;
             read.into_iter().flatten().map(|sequence| sequence.tokens).collect()

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// Files in and out, of every stage.
 #[derive(Args, Debug, Clone)]
 pub struct Files {
-    /// The model to start from
+    /// The model to start from: a directory, a .gguf file, or org/name on the hub
     #[arg(long)]
     pub model: Option<PathBuf>,
     /// A tokenizer file, for a model directory that has none
@@ -214,7 +214,7 @@ fn check_folder(out: &Path, resume: bool) -> Result {
 
 fn language_model(dir: &Path, tokenizer: Option<&Path>, device: &Device) -> Result<(Model, Codec)> {
     let opened = loading::open_with(dir, tokenizer, HeadKind::Lm, device)?;
-    let codec = opened.codec(dir)?;
+    let codec = opened.codec()?;
     Ok((Model { net: opened.loaded.transformer, params: opened.loaded.params }, codec))
 }
 

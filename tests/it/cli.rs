@@ -67,8 +67,8 @@ fn refuses(args: &[&str], code: i32, words: &[&str]) {
 fn every_verb_has_help_with_an_example() {
     let help = stdout(&rlhf(&["--help"]));
     let verbs = [
-        "run", "recipes", "pretrain", "sft", "rm", "ppo", "generate", "chat", "score", "reward", "inspect", "devices",
-        "bench",
+        "run", "recipes", "pretrain", "sft", "rm", "ppo", "generate", "chat", "score", "reward", "inspect", "convert",
+        "devices", "bench",
     ];
     for verb in verbs {
         assert!(help.contains(&format!("\n  {verb} ")), "--help lacks {verb}");
@@ -142,6 +142,78 @@ fn broken_models_are_model_errors() {
     refuses(&["generate", "--model", "nowhere", "--prompt", "a"], 6, &["nowhere"]);
     refuses(&["reward", "--model", &path(&["S.base"]), "--data", "x.jsonl"], 2, &["language model"]);
     refuses(&["generate", "--model", &path(&["rm"]), "--prompt", "a"], 2, &["reward model"]);
+}
+
+/// Out of one kind of file into the other and back, with the same answers; a GGUF file wherever a directory may be.
+#[test]
+fn models_are_converted() {
+    let (model, dir) = (path(&["S.sft"]), scratch().join("converted"));
+    fs::create_dir_all(&dir).unwrap();
+    let at = |name: &str| dir.join(name).to_str().unwrap().to_string();
+    let convert = |from: &str, to: &str, dtype: &str| {
+        let output = rlhf(&["convert", from, to, "--dtype", dtype, "--json"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        said["bytes"].as_u64().unwrap()
+    };
+    let full = convert(&model, &at("full.gguf"), "f32");
+    assert!(convert(&model, &at("half.gguf"), "bf16") < full * 6 / 10 + 100_000);
+    convert(&model, &at("eighth.gguf"), "q8_0");
+    convert(&at("full.gguf"), &at("back"), "f32");
+    let says = |model: &str| {
+        let output = rlhf(&["generate", "--model", model, "--prompt", "The", "--max-new", "12", "--greedy", "--json"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    assert_eq!(says(&model), says(&at("full.gguf")));
+    assert_eq!(says(&model), says(&at("back")));
+    says(&at("eighth.gguf"));
+    let inspected = |model: &str| -> Value {
+        let mut said: Value = serde_json::from_slice(&rlhf(&["inspect", model, "--json"]).stdout).unwrap();
+        said.as_object_mut().unwrap().remove("dtypes");
+        said
+    };
+    assert_eq!(inspected(&model), inspected(&at("half.gguf")));
+    let ids = file("three.jsonl", "[1, 2, 3]\n");
+    let score = |model: &str| stdout(&rlhf(&["score", "--model", model, "--ids-file", &ids]));
+    assert!(score(&model).contains("null,-") && score(&model) == score(&at("full.gguf")));
+
+    refuses(&["convert", &model, &at("full.gguf")], 2, &["full.gguf exists"]);
+    refuses(&["convert", &model, &at("new"), "--dtype", "q8_0"], 2, &["only GGUF has it"]);
+    refuses(&["convert", &model, &at("new"), "--dtype", "q4_k"], 2, &["f32, f16, bf16 or q8_0"]);
+    refuses(&["convert", &path(&["rm"]), &at("rm.gguf")], 6, &["reward model"]);
+    refuses(&["convert", "nowhere", &at("new")], 6, &["nowhere"]);
+    let bytes = fs::read(at("full.gguf")).unwrap();
+    let cut = file("cut.gguf", &bytes[..bytes.len() / 2]);
+    refuses(&["generate", "--model", &cut, "--prompt", "a"], 6, &["cut.gguf", "does not fit"]);
+    assert!(!Path::new(&at("new")).exists());
+}
+
+#[test]
+fn a_model_of_the_hub_is_looked_for_in_the_cache() {
+    let home = scratch().join("hf");
+    let with_home = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rlhf"));
+        command.args(args).stdin(Stdio::null()).env("HF_HOME", &home).env("HF_ENDPOINT", "http://127.0.0.1:9");
+        command.env_remove("HF_HUB_CACHE").output().unwrap()
+    };
+    let generate = ["generate", "--model", "org/tiny", "--prompt", "The", "--max-new", "3", "--greedy", "--json"];
+    let missing = with_home(&generate);
+    assert_eq!(missing.status.code(), Some(6));
+    assert!(stderr(&missing).contains("org/tiny is no folder or file"), "{}", stderr(&missing));
+    let (folder, revision) = (home.join("hub/models--org--tiny"), "0123456789abcdef0123456789abcdef01234567");
+    let snapshot = folder.join("snapshots").join(revision);
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(folder.join("refs")).unwrap();
+    fs::write(folder.join("refs/main"), revision).unwrap();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::copy(path(&["S.sft", name]), snapshot.join(name)).unwrap();
+    }
+    let found = with_home(&generate);
+    assert!(found.status.success(), "{}", stderr(&found));
+    let model = path(&["S.sft"]);
+    let beside = rlhf(&["generate", "--model", &model, "--prompt", "The", "--max-new", "3", "--greedy", "--json"]);
+    assert_eq!(found.stdout, beside.stdout);
 }
 
 #[test]

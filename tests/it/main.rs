@@ -9,6 +9,7 @@ mod gpu; // a GPU for the tests that want one
 mod gpu_model; // whole models on a GPU
 mod gradcheck; // every op against finite differences
 mod losses; // rewards, GAE, PPO and ranking losses with their gradients: by hand and against PyTorch
+mod model_files; // real models through GGUF against transformers; SmolLM2 where RLHF_SMOLLM2 names it
 mod parity; // every kernel: plain loop in f64, CPU, GPU
 mod rlhf; // SFT, reward model and PPO on tiny models: self-checks, accumulation, learning, resume bit for bit
 mod rows; // the binary on data and templates: every kind of file, and bad input

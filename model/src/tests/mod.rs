@@ -4,6 +4,7 @@
 //! forward     dropout, log-probabilities, score heads, how a fresh model starts
 //! directories what is saved loads again; hostile and broken files are refused by name
 //! archives    safetensors: hostile headers, mutations, and the crate as a second opinion
+//! gguf        the same for GGUF; directories become files and directories again
 //! generation  independent of the batch, ends, streams, errors
 //! checkpoints killed, flipped, truncated
 mod archives;
@@ -11,10 +12,25 @@ mod checkpoints;
 mod directories;
 mod forward;
 mod generation;
+mod gguf;
+mod memory;
 
 use crate::{Activation, Arch, Biases, Config, HeadKind, Rope, Scaling, Transformer};
 use autograd::Params;
 use kernels::{Device, Rng};
+use std::path::{Path, PathBuf};
+
+/// The data that lies beside a checkout, if it does.
+pub(crate) fn shared(path: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("RLHF_SHARED").map(PathBuf::from);
+    let root = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"));
+    let path = root.join(path);
+    if !path.exists() {
+        eprintln!("SKIPPED: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
 
 fn gpt2() -> Config {
     Config { eos: vec![0], bos: Some(0), ..Config::gpt2(61, 48, 2, 32, 4) }

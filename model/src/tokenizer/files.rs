@@ -54,6 +54,11 @@ impl Ends {
         Ok(Ends { eos, bos: named("bos_token").filter(|_| config["add_bos_token"] == true) })
     }
 
+    /// Ids, where a file has them beside its vocabulary.
+    pub(super) fn numbered(eos: Option<u64>, bos: Option<u64>) -> Ends {
+        Ends { eos: eos.map(End::Id), bos: bos.map(End::Id) }
+    }
+
     /// The ids of the end and, if there is one, of the start.
     pub(super) fn resolve(&self, added: &BTreeMap<u32, Added>, size: usize) -> Result<(u32, Option<u32>), Fault> {
         let by_text = |text: &str| added.iter().find(|(_, token)| token.text == text).map(|(&id, _)| id);
@@ -88,15 +93,20 @@ impl Tokenizer {
         named.into_iter().find(|path| path.exists()).or_else(sized)
     }
 
-    /// The tokenizer of a model directory.
-    pub fn from_dir(dir: &Path) -> Result<Tokenizer, TokenizerError> {
-        let path = Tokenizer::find(dir).ok_or_else(|| TokenizerError::Missing { dir: dir.to_path_buf() })?;
-        Tokenizer::from_file(&path)
+    /// The tokenizer of a model, a directory or a GGUF file; `None` where it has none.
+    pub fn of_model(path: &Path) -> Result<Option<Tokenizer>, TokenizerError> {
+        match crate::gguf::is_gguf(path) {
+            false => Tokenizer::find(path).map(|file| Tokenizer::from_file(&file)).transpose(),
+            true => gguf_vocabulary(path),
+        }
     }
 
     /// From `tokenizer.json`; from GPT-2's `encoder.json` or `vocab.json`, with `vocab.bpe` or `merges.txt`
-    /// beside it; or from llama2.c's `.bin`.
+    /// beside it; from llama2.c's `.bin`; or from a model's `.gguf`.
     pub fn from_file(path: &Path) -> Result<Tokenizer, TokenizerError> {
+        if path.extension().is_some_and(|end| end == "gguf") {
+            return gguf_vocabulary(path)?.ok_or_else(|| TokenizerError::Missing { dir: path.to_path_buf() });
+        }
         let dir = path.parent().unwrap_or(Path::new("."));
         let ends = Ends::beside(dir)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -147,6 +157,12 @@ impl Tokenizer {
         let path = dir.join("tokenizer_config.json");
         fs::write(&path, format!("{config:#}\n")).map_err(|source| TokenizerError::Io { action: "write", path, source })
     }
+}
+
+fn gguf_vocabulary(path: &Path) -> Result<Option<Tokenizer>, TokenizerError> {
+    let malformed = |reason: String| TokenizerError::Malformed { path: path.to_path_buf(), reason };
+    let metadata = crate::gguf::metadata(path).map_err(|error| malformed(error.to_string()))?;
+    Tokenizer::from_gguf(&metadata, path)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {

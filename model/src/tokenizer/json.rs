@@ -76,7 +76,7 @@ pub enum Kind {
 
 pub fn parse(text: &str, ends: &Ends) -> Result<Tokenizer, Fault> {
     let file: Value = serde_json::from_str(text).map_err(|error| Fault::Malformed(error.to_string()))?;
-    match parse_own(File::deserialize(&file).map_err(|error| Fault::Malformed(error.to_string()))?, ends) {
+    match parse_own(&file, ends) {
         Err(Fault::Unsupported { part, name }) => foreign::parse(text, file, ends).map_err(|fault| match fault {
             Fault::Malformed(reason) => Fault::Malformed(reason),
             Fault::Unsupported { .. } => Fault::Unsupported { part, name },
@@ -85,7 +85,9 @@ pub fn parse(text: &str, ends: &Ends) -> Result<Tokenizer, Fault> {
     }
 }
 
-fn parse_own(file: File, ends: &Ends) -> Result<Tokenizer, Fault> {
+/// Only what our own BPE does faithfully.
+pub fn parse_own(file: &Value, ends: &Ends) -> Result<Tokenizer, Fault> {
+    let file = File::deserialize(file).map_err(|error| Fault::Malformed(error.to_string()))?;
     match file.model.kind.as_deref() {
         Some("BPE") | None => {}
         Some(other) => return unsupported("model", other),
@@ -113,8 +115,7 @@ fn parse_own(file: File, ends: &Ends) -> Result<Tokenizer, Fault> {
         tokenizer.bos = tokenizer.added_token(&first);
     }
     if model.ignore_merges {
-        let whole = tokenizer.pieces.iter().enumerate().filter_map(|(id, piece)| Some((piece.clone()?, id as u32)));
-        tokenizer.whole_words = Some(whole.filter(|(_, id)| !tokenizer.added.contains_key(id)).collect());
+        tokenizer.keep_whole_words();
     }
     Ok(tokenizer)
 }
@@ -154,7 +155,7 @@ fn vocab_of(value: &Value) -> Result<BTreeMap<String, u32>, Fault> {
     entries.iter().map(id).collect()
 }
 
-fn split_merge(text: &str, at: usize) -> Result<(&str, &str), Fault> {
+pub fn split_merge(text: &str, at: usize) -> Result<(&str, &str), Fault> {
     match text.split_once(' ') {
         Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => Ok((left, right)),
         _ => malformed(format!("merge {at} is {text:?}, expected two tokens with a space between them")),
@@ -336,17 +337,22 @@ fn first_of_template(post_processor: &Value) -> Result<Option<String>, Fault> {
     Ok(first)
 }
 
+/// How a token is written in files.
+pub fn text_of(tokenizer: &Tokenizer, id: u32) -> String {
+    match (tokenizer.added.get(&id), &tokenizer.units) {
+        (Some(token), _) => token.text.clone(),
+        (None, Units::Bytes(_)) => alphabet::write(tokenizer.piece(id)),
+        (None, Units::Chars { bytes, .. }) => sentencepiece::text(id, tokenizer.piece(id), bytes),
+    }
+}
+
 /// The file, and what `transformers` wants beside it.
 pub fn write(tokenizer: &Tokenizer) -> String {
     if let Some(foreign) = &tokenizer.foreign {
         return foreign.text.clone();
     }
     let byte_level = matches!(tokenizer.units, Units::Bytes(_));
-    let text_of = |id: u32| match (tokenizer.added.get(&id), &tokenizer.units) {
-        (Some(token), _) => token.text.clone(),
-        (None, Units::Bytes(_)) => alphabet::write(tokenizer.piece(id)),
-        (None, Units::Chars { bytes, .. }) => sentencepiece::text(id, tokenizer.piece(id), bytes),
-    };
+    let text_of = |id| text_of(tokenizer, id);
     let ids = (0..tokenizer.pieces.len() as u32).filter(|&id| tokenizer.pieces[id as usize].is_some());
     let vocab: serde_json::Map<String, Value> = ids.map(|id| (text_of(id), id.into())).collect();
     let merges = tokenizer.merges.in_order().into_iter();

@@ -13,6 +13,7 @@ mod bpe;
 mod error;
 mod files;
 mod foreign;
+mod gguf;
 mod hash;
 mod json;
 mod letters;
@@ -139,6 +140,12 @@ impl Tokenizer {
     ) -> Tokenizer {
         let (cache, whole_words, prefix, foreign) = (Mutex::default(), None, Prefix::Never, None);
         Tokenizer { pieces, merges, units, split, prefix, foreign, whole_words, added, eos, bos: None, cache }
+    }
+
+    /// From now on a word that is a piece is not put together by merges.
+    fn keep_whole_words(&mut self) {
+        let whole = self.pieces.iter().enumerate().filter_map(|(id, piece)| Some((piece.clone()?, id as u32)));
+        self.whole_words = Some(whole.filter(|(_, id)| !self.added.contains_key(id)).collect());
     }
 
     /// Number of ids, holes included: the rows of the embedding.

@@ -21,7 +21,8 @@ pub fn piece(text: &str) -> Vec<u8> {
     }
 }
 
-fn byte_piece(text: &str) -> Option<u8> {
+/// The byte that `<0x0A>` and its like mean.
+pub fn byte_piece(text: &str) -> Option<u8> {
     let digits = text.strip_prefix("<0x")?.strip_suffix('>').filter(|digits| digits.len() == 2)?;
     u8::from_str_radix(digits, 16).ok()
 }
@@ -82,12 +83,25 @@ pub fn parse_llama2c(file: &[u8], ends: &Ends) -> Result<Tokenizer, Fault> {
     for (&id, token) in &added {
         pieces[id as usize] = Some(token.text.as_bytes().into());
     }
-    let units = units(&pieces, &added, bytes);
-    let merges = merges_by_score(&pieces, &scores, &added, &bytes);
-    let (eos, _) = ends.resolve(&added, pieces.len())?;
-    let mut tokenizer = Tokenizer::new(pieces, merges, units, Split::Whole, added, eos);
+    let mut tokenizer = by_score(pieces, &scores, added, bytes, ends)?;
     tokenizer.bos = Some(1);
     tokenizer.prefix = Prefix::Always;
+    Ok(tokenizer)
+}
+
+/// A vocabulary whose merges follow from the scores of its pieces.
+pub fn by_score(
+    pieces: Vec<Option<Box<[u8]>>>,
+    scores: &[f32],
+    added: BTreeMap<u32, Added>,
+    bytes: [Option<u32>; 256],
+    ends: &Ends,
+) -> Result<Tokenizer, Fault> {
+    let units = units(&pieces, &added, bytes);
+    let merges = merges_by_score(&pieces, scores, &added, &bytes);
+    let (eos, bos) = ends.resolve(&added, pieces.len())?;
+    let mut tokenizer = Tokenizer::new(pieces, merges, units, Split::Whole, added, eos);
+    tokenizer.bos = bos;
     Ok(tokenizer)
 }
 

@@ -1,20 +1,7 @@
 //! The tokenizer against golden files, against itself, and against broken input.
 
-use std::path::{Path, PathBuf};
-
 use super::*;
-
-/// The data that lies beside a checkout, if it does.
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("RLHF_SHARED").map(PathBuf::from);
-    let root = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"));
-    let path = root.join(path);
-    if !path.exists() {
-        eprintln!("SKIPPED: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
+use crate::tests::shared;
 
 fn gpt2() -> Option<Tokenizer> {
     Some(Tokenizer::from_file(&shared("data/tokenizers/gpt2/encoder.json")?).unwrap())
@@ -255,7 +242,7 @@ fn smollm2_encodes_the_golden_strings() {
     let Some(dir) = std::env::var_os("RLHF_SMOLLM2") else {
         return eprintln!("SKIPPED: RLHF_SMOLLM2 names no directory with SmolLM2's tokenizer.json");
     };
-    let tokenizer = Tokenizer::from_dir(Path::new(&dir)).unwrap();
+    let tokenizer = Tokenizer::of_model(dir.as_ref()).unwrap().unwrap();
     let rows: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
     for row in rows.as_array().unwrap() {
         let ids: Vec<u64> = row["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();

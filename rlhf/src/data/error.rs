@@ -35,6 +35,8 @@ pub enum DataError {
         "{path} is a folder with no data in it: expected a file whose name begins with {expected}, such as train.jsonl"
     )]
     Folder { path: PathBuf, expected: String },
+    #[error(transparent)]
+    Model(model::ModelError),
     #[error("the chat template in {path} cannot be used: {reason}")]
     Template { path: PathBuf, reason: String },
     #[error("no {wanted} among the {rows} rows ({found}). Expected rows with one of:\n{expected}")]

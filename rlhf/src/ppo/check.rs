@@ -14,7 +14,7 @@ const SHOWN: usize = 5;
 pub fn same_policy(episodes: &[&Episode], sampled: &[f32], scored: &[f32], tolerance: f32) -> Result<(), String> {
     let gap = |t: &usize| (sampled[*t] - scored[*t]).abs();
     let ratio = |t: &usize| (scored[*t] - sampled[*t]).exp();
-    let wrong = |t: &usize| !(gap(t) <= tolerance); // NaN is wrong too
+    let wrong = |t: &usize| gap(t).is_nan() || gap(t) > tolerance;
     let mut off: Vec<usize> = (0..sampled.len()).filter(wrong).collect();
     if off.is_empty() {
         return Ok(());

@@ -11,17 +11,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use minijinja::value::Value;
-use serde_json::Value as Json;
+use model::ChatTemplate;
+use model::source::TEMPLATE as FILE;
 
 use super::error::DataError;
 use super::rows::{Content, Message, Role};
 pub use guard::Guard;
 use jinja::Jinja;
-
-const FILE: &str = "chat_template.jinja";
-const CONFIG: &str = "tokenizer_config.json";
-/// A longer template is none.
-const MOST_BYTES: u64 = 1 << 20;
 
 /// The dialogues of hh-rlhf. An answer is ended by the end token, which is not the template's.
 const DIALOGUE: &str = "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}\
@@ -68,26 +64,12 @@ impl Template {
         }
     }
 
-    /// The template that a model directory brings, in a file of its own or in `tokenizer_config.json`.
-    pub fn of_model(dir: &Path) -> Result<Option<Template>, DataError> {
-        let config = match read(&dir.join(CONFIG))? {
-            Some(text) => serde_json::from_str(&text)
-                .map_err(|error| DataError::Template { path: dir.join(CONFIG), reason: error.to_string() })?,
-            None => Json::Null,
+    /// The template that a model brings: a directory in a file of its own or in `tokenizer_config.json`, or a GGUF file.
+    pub fn of_model(model: &Path) -> Result<Option<Template>, DataError> {
+        let Some(ChatTemplate { text, path, tokens }) = model::chat_template(model).map_err(DataError::Model)? else {
+            return Ok(None);
         };
-        let (source, path) = match (read(&dir.join(FILE))?, in_config(&config["chat_template"])) {
-            (Some(source), _) => (source, dir.join(FILE)),
-            (None, Some(source)) => (source, dir.join(CONFIG)),
-            (None, None) => return Ok(None),
-        };
-        let mut template = Template::new(source, path)?;
-        for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
-            let value = &config[name];
-            if let Some(text) = value.as_str().or(value["content"].as_str()) {
-                template.names.insert(name.to_string(), text.to_string());
-            }
-        }
-        Ok(Some(template))
+        Ok(Some(Template { names: tokens, ..Template::new(text, path)? }))
     }
 
     /// Writes it into a model directory.
@@ -169,25 +151,6 @@ impl Template {
     }
 }
 
-/// A file that may not be there.
-fn read(path: &Path) -> Result<Option<String>, DataError> {
-    let failed = |source| DataError::Read { path: path.to_path_buf(), source };
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(error)),
-        Ok(about) if about.len() > MOST_BYTES * 64 => {
-            Err(DataError::TooLarge { path: path.into(), limit: MOST_BYTES * 64 })
-        }
-        Ok(_) => std::fs::read_to_string(path).map(Some).map_err(failed),
-    }
-}
-
-/// One template, or several by name, of which `default` is meant.
-fn in_config(value: &Json) -> Option<String> {
-    let named = || value.as_array()?.iter().find(|one| one["name"] == "default")?["template"].as_str();
-    value.as_str().or_else(named).map(str::to_string)
-}
-
 pub fn joined(parts: Vec<Part>) -> String {
     parts.into_iter().map(|(text, _)| text).collect()
 }
@@ -234,6 +197,9 @@ impl Role {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value as Json;
+
+    const CONFIG: &str = "tokenizer_config.json";
 
     fn said(role: Role, text: &str) -> Message {
         Message { role, text: text.into() }

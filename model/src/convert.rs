@@ -1,0 +1,126 @@
+//! From one kind of model file to another, and from one width of numbers to another: one tensor in memory at a
+//! time.
+use crate::config::HeadKind;
+use crate::dtype::Dtype;
+use crate::error::{At, ModelError, Result};
+use crate::files::{beside, rename, sync_dir};
+use crate::gguf::{self, Value, is_gguf};
+use crate::hf::{generation_config, write_json};
+use crate::safetensors;
+use crate::source::{Source, TEMPLATE, TEMPLATE_KEY, TOKENIZER_CONFIG, chat_template, read_json};
+use crate::tokenizer::{Tokenizer, TokenizerError};
+use serde_json::json;
+use std::fs;
+use std::path::Path;
+
+/// What a directory may have besides its weights and its config.json.
+const COMPANIONS: [&str; 11] = [
+    "generation_config.json",
+    "tokenizer.json",
+    TOKENIZER_CONFIG,
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "encoder.json",
+    "vocab.bpe",
+    "tokenizer.bin",
+    TEMPLATE,
+];
+
+/// Writes the model `from` as `to`: a GGUF file if it is so called, else a directory. What is there already is
+/// never overwritten. What is written appears whole or not at all.
+pub fn convert(from: &Path, to: &Path, dtype: Dtype) -> Result<()> {
+    if to.exists() {
+        return Err(ModelError::file(to, "is there already", "Remove it, or choose another name."));
+    }
+    let source = Source::open(from)?;
+    let (model, tensors) = source.tensors()?;
+    let beside = beside(to);
+    let written = match to.extension().is_some_and(|end| end == "gguf") {
+        true if model.head_kind() == HeadKind::Score => {
+            Err(ModelError::file(from, "is a reward model, which GGUF has no form for", "Convert it to a directory."))
+        }
+        true => write_gguf(from, &source, &tensors, &beside, dtype),
+        false if dtype == Dtype::Q8_0 => Err(ModelError::request(
+            "safetensors cannot hold q8_0",
+            "Choose f32, f16 or bf16, or a name that ends in .gguf.",
+        )),
+        false => write_directory(from, &source, &tensors, &beside, dtype),
+    };
+    match written {
+        Ok(()) => rename(&beside, to),
+        Err(error) => {
+            let _ = if beside.is_dir() { fs::remove_dir_all(&beside) } else { fs::remove_file(&beside) };
+            Err(error)
+        }
+    }
+}
+
+type Tensors = [(String, Vec<usize>)];
+
+fn write_gguf(from: &Path, source: &Source, tensors: &Tensors, to: &Path, dtype: Dtype) -> Result<()> {
+    let config = &source.config;
+    let mut said = gguf::describe(config, dtype)?;
+    said.extend(match Tokenizer::of_model(from).map_err(unusable)? {
+        Some(tokenizer) if tokenizer.vocab_size() > config.vocab => {
+            let problem = format!("its tokenizer has {} tokens, the model {}", tokenizer.vocab_size(), config.vocab);
+            return Err(ModelError::file(from, problem, "They do not belong together."));
+        }
+        Some(tokenizer) => tokenizer.to_gguf(config.vocab, from).map_err(unusable)?,
+        None => vec![("tokenizer.ggml.model".into(), Value::Text("none".into()))],
+    });
+    let ends = ["eos", "eot"].into_iter().zip(&config.eos);
+    let others =
+        [("bos", &config.bos), ("padding", &config.pad)].into_iter().filter_map(|(k, id)| Some((k, id.as_ref()?)));
+    let id = |(key, &id): (&str, &u32)| (format!("tokenizer.ggml.{key}_token_id"), Value::Integer(id.into()));
+    said.extend(ends.chain(others).map(id));
+    said.extend(chat_template(from)?.map(|template| (TEMPLATE_KEY.to_string(), Value::Text(template.text))));
+    let name = from.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    said.push(("general.name".into(), Value::Text(name)));
+    gguf::write(to, &source.json, &said, tensors, dtype, |name, out| source.read_into(name, out))
+}
+
+fn unusable(error: TokenizerError) -> ModelError {
+    ModelError::request(error.to_string(), "Remove the tokenizer from the directory to convert the weights alone.")
+}
+
+fn write_directory(from: &Path, source: &Source, tensors: &Tensors, to: &Path, dtype: Dtype) -> Result<()> {
+    fs::create_dir_all(to).at("create", to)?;
+    match is_gguf(from) {
+        true => write_companions(from, source, to)?,
+        false => {
+            for name in COMPANIONS.into_iter().filter(|name| from.join(name).exists()) {
+                fs::copy(from.join(name), to.join(name)).at("copy", &from.join(name))?;
+            }
+        }
+    }
+    let shape = |name: &str| tensors.iter().find(|(n, _)| n == name).map_or(0, |(_, shape)| shape.iter().product());
+    safetensors::write_as(&to.join("model.safetensors"), dtype, tensors, |name| {
+        let mut numbers = vec![0.0; shape(name)];
+        source.read_into(name, &mut numbers)?;
+        Ok(numbers.into())
+    })?;
+    let mut json = source.json.clone();
+    let names = [("float32", Dtype::F32), ("float16", Dtype::F16), ("bfloat16", Dtype::Bf16)];
+    let name = names.iter().find(|row| row.1 == dtype).expect("not q8_0").0;
+    json.as_object_mut().expect("a config").remove("torch_dtype");
+    json["dtype"] = json!(name);
+    write_json(&to.join("config.json"), &json)?;
+    sync_dir(to)
+}
+
+/// What a GGUF file says, in the files of a directory.
+fn write_companions(from: &Path, source: &Source, to: &Path) -> Result<()> {
+    if let Some(tokenizer) = Tokenizer::of_model(from).map_err(unusable)? {
+        tokenizer.save(to).map_err(unusable)?;
+    }
+    if let Some(template) = chat_template(from)? {
+        let (path, config) = (to.join(TEMPLATE), to.join(TOKENIZER_CONFIG));
+        fs::write(&path, template.text).at("write", &path)?;
+        let mut said = if config.exists() { read_json(&config)? } else { json!({}) };
+        template.tokens.into_iter().for_each(|(name, text)| said[name] = text.into());
+        write_json(&config, &said)?;
+    }
+    write_json(&to.join("generation_config.json"), &generation_config(&source.config))
+}

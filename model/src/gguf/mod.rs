@@ -1,0 +1,120 @@
+//! GGUF, llama.cpp's files, in and out: a model, its configuration and its tokenizer in one file.
+//!
+//! Reading turns a file into what a Hugging Face directory says: a config.json ([`config`]) and tensors under
+//! Hugging Face's names ([`names`]) as f32 ([`blocks`]), so that both kinds load through the same code.
+//! The bytes are checked in [`parse`].
+mod blocks;
+mod config;
+mod names;
+mod parse;
+mod write;
+
+pub(crate) use parse::parse;
+pub use parse::{Metadata, Value};
+pub(crate) use write::{describe, write};
+
+use crate::error::{ModelError, Result};
+use crate::files::map;
+use memmap2::Mmap;
+use names::{Layout, Swap};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// An open file: its table is read, its numbers are mapped.
+pub struct Archive {
+    path: PathBuf,
+    map: Mmap,
+    pub metadata: Metadata,
+    /// What config.json would say.
+    pub config: serde_json::Value,
+    /// By Hugging Face's names.
+    tensors: BTreeMap<String, Tensor>,
+}
+
+pub(crate) struct Tensor {
+    /// As Hugging Face's.
+    shape: Vec<usize>,
+    kind: blocks::Kind,
+    bytes: Range<usize>,
+    swap: Option<Swap>,
+}
+
+/// A model in one file, not in a directory? Anything that is a file is taken for GGUF.
+pub fn is_gguf(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// The metadata alone: of a file that need not be of an architecture that is known here.
+pub fn metadata(path: &Path) -> Result<Metadata> {
+    Ok(parse(&map(path)?).map_err(|problem| broken(path, problem))?.0)
+}
+
+fn broken(path: &Path, problem: String) -> ModelError {
+    let problem = format!("not a whole GGUF file: {problem}");
+    ModelError::file(path, problem, "A model is a directory with a config.json, or a .gguf file; download it again.")
+}
+
+impl Archive {
+    pub fn open(path: &Path) -> Result<Archive> {
+        let map = map(path)?;
+        let (metadata, tensors) = parse(&map).map_err(|problem| broken(path, problem))?;
+        let (config, tensors) = translate(&metadata, tensors)
+            .map_err(|problem| ModelError::file(path, problem, "Give a model that this program can compute."))?;
+        Ok(Archive { path: path.into(), map, metadata, config, tensors })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.tensors.keys().cloned().collect()
+    }
+
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|tensor| &tensor.shape[..])
+    }
+
+    /// `F32`, `Q4_K`, …
+    pub fn dtype(&self, name: &str) -> Option<String> {
+        self.tensors.get(name).map(|tensor| format!("{:?}", tensor.kind))
+    }
+
+    /// The numbers of the tensor `name`, as f32.
+    pub fn read_into(&self, name: &str, out: &mut [f32]) -> Result<()> {
+        let Some(tensor) = self.tensors.get(name) else {
+            return Err(broken(&self.path, format!("no tensor `{name}`")));
+        };
+        let bytes = &self.map[tensor.bytes.clone()];
+        match tensor.swap {
+            None => tensor.kind.decode(bytes, out),
+            Some(swap) => {
+                let mut theirs = vec![0.0; out.len()];
+                tensor.kind.decode(bytes, &mut theirs);
+                swap.to_hf(&theirs, out);
+            }
+        }
+        Ok(())
+    }
+}
+
+type Translated = (serde_json::Value, BTreeMap<String, Tensor>);
+
+/// What config.json would say, and the tensors under Hugging Face's names.
+pub(crate) fn translate(metadata: &Metadata, tensors: Vec<parse::Tensor>) -> Result<Translated, String> {
+    let vocab = tensors.iter().find(|t| t.name == "token_embd.weight").map(|t| t.shape[0]);
+    let vocab = vocab.ok_or("no tensor `token_embd.weight`: it is a vocabulary or an adapter, not a whole model")?;
+    let config = config::to_hf(metadata, vocab, |name| tensors.iter().any(|t| t.name == name))?;
+    let layout = Layout::of(&config)?;
+    let mut found = BTreeMap::new();
+    for parse::Tensor { name, shape, kind, bytes } in tensors {
+        let Some(hf) = layout.to_hf(&name) else {
+            return Err(format!("tensor `{name}` is no part of a model that this program computes"));
+        };
+        let shape = layout.hf_shape(&name, &shape);
+        let (_, swap) = layout.swap(&name, &shape)?;
+        found.insert(hf, Tensor { shape, kind, bytes, swap });
+    }
+    Ok((config, found))
+}

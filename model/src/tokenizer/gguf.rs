@@ -1,0 +1,275 @@
+//! A tokenizer as GGUF's metadata has it (`tokenizer.ggml.…`), in and out: byte-level BPE by its merges, with
+//! the name of its split, and sentencepiece by its scores.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::error::{Fault, TokenizerError, malformed, unsupported};
+use super::files::Ends;
+use super::json::{self, Kind};
+use super::{Added, Prefix, Split, Tokenizer, Units, foreign, sentencepiece};
+use crate::gguf::{Metadata, Value};
+
+/// llama.cpp's names of the splits that we have: the name, the split, whether a word that is a piece is not put
+/// together by merges, and whether Hugging Face's files bring text into Unicode's form C first (llama.cpp does not, but
+/// so the models were trained). The first of each kind is the one that is written.
+const SPLITS: [(&str, Split, bool, bool); 14] = [
+    ("gpt-2", Split::Gpt2 { digits: false }, false, false),
+    ("olmo", Split::Gpt2 { digits: false }, false, true),
+    ("mpt", Split::Gpt2 { digits: false }, false, true),
+    ("phi-2", Split::Gpt2 { digits: false }, false, false),
+    ("smollm", Split::Gpt2 { digits: true }, false, false),
+    ("starcoder", Split::Gpt2 { digits: true }, false, false),
+    ("refact", Split::Gpt2 { digits: true }, false, false),
+    ("llama-bpe", Split::Gpt4 { digits: 3 }, true, false),
+    ("llama3", Split::Gpt4 { digits: 3 }, true, false),
+    ("llama-v3", Split::Gpt4 { digits: 3 }, true, false),
+    ("dbrx", Split::Gpt4 { digits: 3 }, false, false),
+    ("smaug-bpe", Split::Gpt4 { digits: 3 }, false, false),
+    ("qwen2", Split::Gpt4 { digits: 1 }, false, true),
+    ("deepseek-r1-qwen", Split::Gpt4 { digits: 1 }, false, true),
+];
+
+/// What `tokenizers` calls Unicode's form C.
+const NFC: &str = "NFC";
+
+/// Every way to cut a piece of sentencepiece in two is looked up: a longer one would take long.
+const MAX_PIECE: usize = 512;
+
+const NORMAL: i64 = 1;
+const UNKNOWN: i64 = 2;
+const CONTROL: i64 = 3;
+const USER_DEFINED: i64 = 4;
+const UNUSED: i64 = 5;
+const BYTE: i64 = 6;
+
+fn parse(metadata: &Metadata) -> Result<Option<Tokenizer>, Fault> {
+    let keys = Keys(metadata);
+    let model = match keys.text("model")? {
+        None | Some("none" | "no_vocab") => return Ok(None),
+        Some(model @ ("gpt2" | "llama")) => model,
+        Some(other) => return unsupported("tokenizer.ggml.model", other),
+    };
+    let tokens = keys.texts("tokens")?;
+    let kinds = keys.kinds(tokens.len())?;
+    let starts = keys.flag("add_bos_token", model == "llama")?;
+    let bos = if starts { keys.id("bos_token_id")? } else { None };
+    let ends = Ends::numbered(keys.id("eos_token_id")?, bos);
+    let mut added = BTreeMap::new();
+    for (id, (text, &kind)) in tokens.iter().zip(kinds.iter()).enumerate() {
+        if let UNKNOWN | CONTROL | USER_DEFINED = kind {
+            added.insert(id as u32, Added { text: text.clone(), special: kind != USER_DEFINED, strip: (false, false) });
+        }
+    }
+    match model {
+        "gpt2" => byte_level(&keys, tokens, &kinds, added, &ends).map(Some),
+        _ => by_score(&keys, tokens, &kinds, added, &ends).map(Some),
+    }
+}
+
+fn byte_level(
+    keys: &Keys,
+    tokens: &[String],
+    kinds: &[i64],
+    added: BTreeMap<u32, Added>,
+    ends: &Ends,
+) -> Result<Tokenizer, Fault> {
+    let Some(pre) = keys.text("pre")? else { return malformed("no `tokenizer.ggml.pre`, which says how text is cut") };
+    let Some(&(_, split, whole_words, composes)) = SPLITS.iter().find(|row| row.0 == pre) else {
+        return unsupported("tokenizer.ggml.pre", pre);
+    };
+    let mut vocab = BTreeMap::new();
+    for (id, text) in tokens.iter().enumerate().filter(|&(id, _)| kinds[id] == NORMAL) {
+        if let Some(other) = vocab.insert(text.clone(), id as u32) {
+            return malformed(format!("{text:?} is token {other} and token {id}"));
+        }
+    }
+    let merges = keys.texts("merges")?.iter().enumerate().map(|(at, text)| json::split_merge(text, at));
+    let merges = merges.collect::<Result<Vec<_>, _>>()?;
+    let mut tokenizer = json::build(vocab, &merges, added, Kind::Bytes(split), ends)?;
+    if whole_words {
+        tokenizer.keep_whole_words();
+    }
+    if !composes {
+        return Ok(tokenizer);
+    }
+    let mut file: Json = serde_json::from_str(&json::write(&tokenizer)).expect("we have written it");
+    file["normalizer"] = json!({"type": NFC});
+    foreign::parse(&file.to_string(), file, ends)
+}
+
+fn by_score(
+    keys: &Keys,
+    tokens: &[String],
+    kinds: &[i64],
+    added: BTreeMap<u32, Added>,
+    ends: &Ends,
+) -> Result<Tokenizer, Fault> {
+    let Some(Value::Floats(scores)) = keys.get("scores") else {
+        return malformed("no `tokenizer.ggml.scores`, which sentencepiece merges by");
+    };
+    if scores.len() != tokens.len() {
+        return malformed(format!("{} tokens have {} scores", tokens.len(), scores.len()));
+    }
+    let mut bytes = [None; 256];
+    let mut pieces = Vec::with_capacity(tokens.len());
+    for (id, (text, &kind)) in tokens.iter().zip(kinds).enumerate() {
+        pieces.push(match kind {
+            UNUSED => None,
+            NORMAL if text.len() > MAX_PIECE => {
+                return malformed(format!("token {id} has {} bytes, at most {MAX_PIECE} are read", text.len()));
+            }
+            NORMAL => Some(sentencepiece::piece(text).into_boxed_slice()),
+            BYTE => match sentencepiece::byte_piece(text) {
+                None => return malformed(format!("token {id} is the byte {text:?}, expected the like of <0x0A>")),
+                Some(byte) => {
+                    bytes[byte as usize] = Some(id as u32);
+                    Some([byte].into())
+                }
+            },
+            _ => Some(text.as_bytes().into()),
+        });
+    }
+    if let Some((id, _)) = added.iter().find(|(_, token)| token.text.is_empty()) {
+        return malformed(format!("added token {id} is empty"));
+    }
+    let mut tokenizer = sentencepiece::by_score(pieces, scores, added, bytes, ends)?;
+    tokenizer.prefix = if keys.flag("add_space_prefix", true)? { Prefix::Always } else { Prefix::Never };
+    Ok(tokenizer)
+}
+
+/// The keys below `tokenizer.ggml.`, read with errors that name them.
+struct Keys<'a>(&'a Metadata);
+
+impl<'a> Keys<'a> {
+    fn get(&self, key: &str) -> Option<&'a Value> {
+        self.0.get(&format!("tokenizer.ggml.{key}"))
+    }
+
+    fn text(&self, key: &str) -> Result<Option<&'a str>, Fault> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(_) => malformed(format!("`tokenizer.ggml.{key}`: expected a text")),
+        }
+    }
+
+    fn texts(&self, key: &str) -> Result<&'a [String], Fault> {
+        match self.get(key) {
+            Some(Value::Texts(texts)) => Ok(texts),
+            _ => malformed(format!("`tokenizer.ggml.{key}`: expected a list of texts")),
+        }
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool, Fault> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(Value::Flag(flag)) => Ok(*flag),
+            Some(_) => malformed(format!("`tokenizer.ggml.{key}`: expected true or false")),
+        }
+    }
+
+    fn id(&self, key: &str) -> Result<Option<u64>, Fault> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(&Value::Integer(id)) if id >= 0 => Ok(Some(id as u64)),
+            Some(_) => malformed(format!("`tokenizer.ggml.{key}`: expected a token id")),
+        }
+    }
+
+    /// What kind each token is; normal, where nothing is said.
+    fn kinds(&self, tokens: usize) -> Result<Vec<i64>, Fault> {
+        match self.get("token_type") {
+            None => Ok(vec![NORMAL; tokens]),
+            Some(Value::Integers(kinds)) if kinds.len() == tokens => match kinds.iter().find(|k| !(1..=6).contains(*k))
+            {
+                Some(kind) => malformed(format!("a token of unknown type {kind}")),
+                None => Ok(kinds.clone()),
+            },
+            Some(_) => malformed(format!("`tokenizer.ggml.token_type`: expected a list of {tokens} numbers")),
+        }
+    }
+}
+
+impl Tokenizer {
+    /// The tokenizer of the file at `path`; `None` where it has none.
+    pub(crate) fn from_gguf(metadata: &Metadata, path: &Path) -> Result<Option<Tokenizer>, TokenizerError> {
+        parse(metadata).map_err(|fault| fault.at(path))
+    }
+
+    /// As metadata of a GGUF file whose embedding has so many rows. Rows without a token get one that is unused.
+    /// An error names `path`, where it came from.
+    pub(crate) fn to_gguf(&self, rows: usize, path: &Path) -> Result<Vec<(String, Value)>, TokenizerError> {
+        let written = match &self.foreign {
+            None => self.write_gguf(rows, false),
+            Some(foreign) => self.without_nfc(&foreign.text).and_then(|own| own.write_gguf(rows, true)),
+        };
+        written.map_err(|fault| fault.at(path))
+    }
+
+    /// Of a tokenizer that is foreign to us for Unicode's form C alone, the rest.
+    fn without_nfc(&self, text: &str) -> Result<Tokenizer, Fault> {
+        let mut file: Json = serde_json::from_str(text).expect("it has been read");
+        if file["normalizer"]["type"] == NFC {
+            file["normalizer"] = Json::Null;
+        }
+        json::parse_own(&file, &Ends::numbered(Some(self.eos.into()), self.bos.map(u64::from)))
+    }
+
+    /// Where a sentencepiece vocabulary puts spaces before text, GGUF says as one flag, be it first or after each token.
+    fn write_gguf(&self, rows: usize, composes: bool) -> Result<Vec<(String, Value)>, Fault> {
+        let byte_level = matches!(self.units, Units::Bytes(_));
+        let (mut tokens, mut kinds) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        for id in 0..rows as u32 {
+            let hole = self.pieces.get(id as usize).is_none_or(Option::is_none);
+            tokens.push(if hole { format!("[PAD{id}]") } else { json::text_of(self, id) });
+            kinds.push(match (&self.units, self.added.get(&id)) {
+                _ if hole => UNUSED,
+                (Units::Chars { .. }, Some(token)) if token.text == "<unk>" => UNKNOWN,
+                (_, Some(token)) => {
+                    if token.special {
+                        CONTROL
+                    } else {
+                        USER_DEFINED
+                    }
+                }
+                (Units::Chars { bytes, .. }, None) if bytes.contains(&Some(id)) => BYTE,
+                _ => NORMAL,
+            });
+        }
+        let mut said = vec![("model", Value::Text(if byte_level { "gpt2" } else { "llama" }.into()))];
+        match byte_level {
+            true => {
+                let whole_words = self.whole_words.is_some();
+                let row = SPLITS.iter().find(|row| (row.1, row.2, row.3) == (self.split, whole_words, composes));
+                let Some((pre, ..)) = row else { return unsupported("split in GGUF", format!("{:?}", self.split)) };
+                let merges = self.merges.in_order().into_iter();
+                let text = |(left, right)| format!("{} {}", json::text_of(self, left), json::text_of(self, right));
+                said.push(("pre", Value::Text(pre.to_string())));
+                said.push(("merges", Value::Texts(merges.map(text).collect())));
+            }
+            false => {
+                said.push(("pre", Value::Text("default".into())));
+                said.push(("scores", Value::Floats(self.scores(tokens.len()))));
+                said.push(("add_space_prefix", Value::Flag(self.prefix != Prefix::Never)));
+            }
+        }
+        said.push(("tokens", Value::Texts(tokens)));
+        said.push(("token_type", Value::Integers(kinds)));
+        said.push(("add_bos_token", Value::Flag(self.bos.is_some())));
+        Ok(said.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect())
+    }
+
+    /// A score for each token under which sentencepiece merges in the order of our merges.
+    fn scores(&self, tokens: usize) -> Vec<f32> {
+        let merges = self.merges.in_order();
+        let mut scores = vec![-(merges.len() as f32); tokens];
+        for (rank, (left, right)) in merges.iter().enumerate().rev() {
+            let merge = self.merges.get(*left, *right).expect("it is one of them");
+            scores[merge.id as usize] = -(rank as f32);
+        }
+        scores
+    }
+}

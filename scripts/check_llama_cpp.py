@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Does llama.cpp read a GGUF file as rlhf does? The same prompts, continued greedily by both, token for token.
+
+    pip install xllamacpp        # llama.cpp in a wheel
+    scripts/check_llama_cpp.py MODEL.gguf [--rlhf target/release/rlhf] [--ids 1,403,407] [--tokens 40]
+
+Without --ids the prompts are texts, so that the tokenizers are compared too. Numbers are compared in f32; where two
+tokens are all but equally likely (within --margin nats), either may come first and the comparison of that text ends.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+
+import xllamacpp
+
+TEXTS = [
+    "Once upon a time, there was a little girl named Lily.",
+    "The capital of France is",
+    "I'm 12345 years old,  and\n\nnaïve 日本",
+]
+
+
+def ours(options, prompt):
+    where = ["--ids", ",".join(map(str, prompt))] if isinstance(prompt, list) else ["--prompt", prompt]
+    command = [options.rlhf, "generate", "--model", options.model, *where, "--max-new", str(options.tokens)]
+    output = subprocess.run([*command, "--greedy", "--json", "--device", "cpu", "-q"], stdout=subprocess.PIPE, check=True)
+    return json.loads(output.stdout)["generations"][0]
+
+
+def open_server(path):
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = path
+    parameters.n_ctx = 512
+    parameters.n_parallel = 1
+    parameters.warmup = False
+    return xllamacpp.Server(parameters)
+
+
+def theirs(server, prompt, tokens):
+    """How many tokens the prompt has, and each step: the token, and the two likeliest with their log-probabilities."""
+    request = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "logprobs": 2, "cache_prompt": False}
+    answer = server.handle_completions(request)
+    if "choices" not in answer:
+        sys.exit(f"llama.cpp answers {str(answer)[:2000]}")
+    return answer["usage"]["prompt_tokens"], answer["choices"][0]["logprobs"]["content"]
+
+
+def compare(made, prompt_tokens, steps, margin):
+    """What differs, or nothing."""
+    if len(made["prompt_ids"]) != prompt_tokens:
+        return f"the prompt has {len(made['prompt_ids'])} tokens here, {prompt_tokens} there"
+    expected = [step["id"] for step in steps]
+    for at, (a, b) in enumerate(zip(made["ids"], expected)):
+        if a != b:
+            first, second = steps[at]["top_logprobs"][:2]
+            close = second["id"] == a and first["logprob"] - second["logprob"] < margin
+            return None if close else f"token {at} is {a} here, {b} there: {made['ids']} and {expected}"
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("--rlhf", default="target/release/rlhf")
+    parser.add_argument("--ids", help="a prompt of token ids, for a model without a tokenizer")
+    parser.add_argument("--tokens", type=int, default=40)
+    parser.add_argument("--margin", type=float, default=1e-3)
+    options = parser.parse_args()
+    server = open_server(options.model)
+    prompts = [[int(i) for i in options.ids.split(",")]] if options.ids else TEXTS
+    failed = False
+    for prompt in prompts:
+        made = ours(options, prompt)
+        difference = compare(made, *theirs(server, prompt, options.tokens), options.margin)
+        failed |= difference is not None
+        print(f"{prompt!r}: {difference or 'the same'} {made['text'] if difference is None else ''!r}")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
