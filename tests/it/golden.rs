@@ -184,13 +184,17 @@ const MODELS: [&str; 5] = ["gpt2", "llama", "qwen2", "qwen3", "gpt_neox"];
 
 #[test]
 fn as_in_pytorch() {
-    MODELS.map(|name| check_golden(name, &Device::Cpu));
+    for name in MODELS {
+        check_golden(name, &Device::Cpu);
+    }
 }
 
 #[test]
 fn as_in_pytorch_on_a_gpu() {
     if let Some(gpu) = crate::gpu::device() {
-        MODELS.map(|name| check_golden(name, &gpu));
+        for name in MODELS {
+            check_golden(name, &gpu);
+        }
     }
 }
 
