@@ -166,9 +166,11 @@ fn a_gpu_does_what_the_cpu_does() {
             (steps, params)
         };
         let ((cpu_steps, cpu), (gpu_steps, on_gpu)) = (train(&Device::Cpu), train(&gpu));
-        for ((loss, norm, grads), (gpu_loss, gpu_norm, gpu_grads)) in cpu_steps.iter().zip(&gpu_steps) {
-            within(GPU, "loss and norm", &[*gpu_loss, *gpu_norm], &[*loss, *norm]);
-            within(GPU, "gradients", gpu_grads, grads);
+        for (step, (ours, theirs)) in cpu_steps.iter().zip(&gpu_steps).enumerate() {
+            let ((loss, norm, grads), (gpu_loss, gpu_norm, gpu_grads)) = (ours, theirs);
+            let what = format!("{:?}, step {step}", model.config.arch);
+            within(GPU, &what, &[*gpu_loss, *gpu_norm], &[*loss, *norm]);
+            within(GPU, &what, gpu_grads, grads);
         }
         let config = GenerateConfig { max_new: 12, sampling: Sampling::GREEDY, eos: Vec::new(), batch: 3 };
         let prompts = &sequences[..2];
