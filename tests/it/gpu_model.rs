@@ -14,7 +14,7 @@ fn configs() -> [Config; 5] {
         of(Arch::Llama, 2),
         Config { window: Some(9), ..of(Arch::Mistral, 2) },
         of(Arch::Qwen3, 1),
-        Config { heads: kernels::Heads { q: 3, kv: 3, dim: 16 }, ..of(Arch::GptNeox, 3) },
+        Config::new(Arch::GptNeox, 101, 128, 2, 48, 3, 3),
     ]
 }
 

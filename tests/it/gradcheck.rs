@@ -122,9 +122,11 @@ fn attention_rows() -> Vec<Row> {
         rows.push(row("attention", vec![qkv.clone()], move |v| ops::attention(&v[0], &segments, heads)));
         rows.push(row("attention", vec![qkv.clone()], move |v| ops::attention(&v[0], &narrow, heads)));
         rows.push(row("rope", vec![qkv.clone()], move |v| ops::rope(&v[0], &table, &positions, heads)));
-        rows.push(row("rope", vec![qkv.clone()], move |v| ops::rope(&v[0], &part, &positions2, heads)));
-        let gains = [normal("q_gain", &[dim]), normal("k_gain", &[dim])];
-        let inputs = [vec![qkv], gains.to_vec()].concat();
+        rows.push(row("rope", vec![qkv], move |v| ops::rope(&v[0], &part, &positions2, heads)));
+    }
+    for (n, heads) in [(1, Heads { q: 1, kv: 1, dim: 8 }), (3, Heads { q: 4, kv: 2, dim: 9 })] {
+        let inputs =
+            vec![normal("qkv", &[n, heads.qkv()]), normal("q_gain", &[heads.dim]), normal("k_gain", &[heads.dim])];
         rows.push(row("head_norm", inputs, move |v| ops::head_norm(&v[0], &v[1], &v[2], heads, 1e-5)));
     }
     rows

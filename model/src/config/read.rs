@@ -73,7 +73,7 @@ fn gpt2(keys: &Keys) -> Result<Config, String> {
 }
 
 fn gpt_neox(keys: &Keys) -> Result<Config, String> {
-    let base = sizes(Arch::GptNeox, keys, None)?;
+    let base = sizes(Arch::GptNeox, keys)?;
     let attention = keys.flag("attention_bias", true)?;
     Ok(Config {
         norm_eps: keys.number("layer_norm_eps")?.unwrap_or(1e-5) as f32,
@@ -87,11 +87,7 @@ fn gpt_neox(keys: &Keys) -> Result<Config, String> {
 
 /// RMS norm, rotary positions, SwiGLU.
 fn llama_and_kin(arch: Arch, keys: &Keys) -> Result<Config, String> {
-    let kv = match arch {
-        Arch::Llama => keys.get("num_key_value_heads").is_some(),
-        _ => true, // absent, it would be another number in each of them
-    };
-    let base = sizes(arch, keys, kv.then_some("num_key_value_heads"))?;
+    let base = sizes(arch, keys)?;
     let attention = matches!(arch, Arch::Llama | Arch::Qwen3) && keys.flag("attention_bias", false)?;
     let biases = Biases {
         qkv: attention || base.biases.qkv,
@@ -129,15 +125,17 @@ fn window(arch: Arch, keys: &Keys) -> Result<Option<usize>, String> {
     }
 }
 
-/// A model of the sizes that all but GPT-2 spell alike. `kv`: the key of the number of key/value heads; None: as
-/// many as queries.
-fn sizes(arch: Arch, keys: &Keys, kv: Option<&str>) -> Result<Config, String> {
+/// A model of the sizes that all but GPT-2 spell alike. A size whose default differs between the architectures must
+/// be there.
+fn sizes(arch: Arch, keys: &Keys) -> Result<Config, String> {
     let (channels, q) = (keys.size("hidden_size", None)?, keys.size("num_attention_heads", None)?);
-    let kv = kv.map_or(Ok(q), |key| keys.size(key, None))?;
-    let dim = match arch {
-        Arch::GptNeox => divide(channels, q)?,
-        Arch::Qwen3 => keys.size("head_dim", None)?, // absent, it would be 128
-        _ if keys.get("head_dim").is_none() => divide(channels, q)?,
+    let kv = match arch {
+        Arch::GptNeox => q,
+        Arch::Llama => keys.size("num_key_value_heads", Some(q))?,
+        _ => keys.size("num_key_value_heads", None)?,
+    };
+    let dim = match keys.get("head_dim") {
+        None if arch != Arch::Qwen3 => divide(channels, q)?,
         _ => keys.size("head_dim", None)?,
     };
     let (vocab, context) = (keys.size("vocab_size", None)?, keys.size("max_position_embeddings", None)?);
