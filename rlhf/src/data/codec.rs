@@ -268,11 +268,8 @@ impl Codec {
             }
             return Ok(vec![(marked(parts), 0)]);
         }
-        let parts = match self.turn_end.is_some() {
-            true => self.encode(messages, |messages, nonce| self.turns(messages, &answers, nonce))?,
-            false => vec![],
-        };
-        if !parts.is_empty() {
+        if self.turn_end.is_some() && !self.turns(messages, &answers, &Guard::new().nonce)?.is_empty() {
+            let parts = self.encode(messages, |messages, nonce| self.turns(messages, &answers, nonce))?;
             return Ok(vec![(marked(parts), 0)]);
         }
         let one = |&at: &usize| {
