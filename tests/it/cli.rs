@@ -368,7 +368,7 @@ fn devices_and_bench_print_json() {
     let output = rlhf(&["bench", "sum_rows", "--device", "cpu", "--json"]);
     let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
     let names: Vec<&str> = rows.as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["roof_f32", "roof_copy", "sum_rows"]);
+    assert_eq!(names, ["roof_f32", "roof_bf16", "roof_copy", "sum_rows"]);
     for key in ["name", "device", "precision", "shape", "ms", "gflops", "gbs", "roof_fraction"] {
         assert!(rows[2].get(key).is_some(), "bench lacks {key}");
     }

@@ -4,7 +4,7 @@
 //! give the same bits; `gradcheck` asserts that for every row.
 use autograd::check::{TOLERANCE, Worst, along, gradcheck};
 use autograd::{Var, checkpoint, ops, record};
-use kernels::{Device, Heads, Ids, Rng, Segments, Tensor, rope_table};
+use kernels::{Device, Heads, Ids, Precision, Rng, Segments, Tensor, rope_table};
 
 /// A function of some inputs, called after the op that it tests.
 struct Row {
@@ -79,7 +79,13 @@ fn layer_rows() -> Vec<Row> {
     for (n, i, o) in [(1, 1, 1), (3, 5, 4), (7, 3, 2), (2, 17, 9)] {
         let (x, w, b) = (normal("x", &[n, i]), normal("w", &[o, i]), normal("b", &[o]));
         rows.push(row("linear", vec![x.clone(), w.clone(), b], |v| ops::linear(&v[0], &v[1], Some(&v[2]))));
-        rows.push(row("linear", vec![x, w], |v| ops::linear(&v[0], &v[1], None)));
+        rows.push(row("linear", vec![x.clone(), w.clone()], |v| ops::linear(&v[0], &v[1], None)));
+        let in_f32 = |v: &[Var]| ops::linear_in(Precision::F32, &v[0], &v[1], None);
+        rows.push(row("linear_in", vec![x.clone(), w.clone()], in_f32));
+        let stored = kernels::pack_bf16(&w);
+        let b = normal("b", &[o]);
+        let of_stored = move |v: &[Var]| ops::linear_stored(Precision::F32, &v[0], &stored, Some(&v[1]));
+        rows.push(row("linear_stored", vec![x, b], of_stored));
     }
     for (n, c) in [(1, 5), (3, 8), (4, 33)] {
         let (x, w, b) = (normal("x", &[n, c]), normal("w", &[c]), normal("b", &[c]));
