@@ -117,7 +117,7 @@ fn nothing_knows_the_machine_it_was_written_on() {
 fn every_file_says_what_it_is() {
     for path in files(root(), "rs").iter().chain(&files(root(), "wgsl")) {
         let text = fs::read_to_string(path).unwrap();
-        let first = text.lines().next().unwrap_or_default();
+        let first = text.lines().find(|line| !line.starts_with("enable ")).unwrap_or_default(); // WGSL wants those first
         let allowed = ["cpu.rs", "gpu.rs", "plain.rs"].iter().any(|n| path.ends_with(n)); // the folder's mod.rs says it
         assert!(first.starts_with("//") || allowed, "{} does not say in its first line what it is", relative(path));
     }
