@@ -2,9 +2,9 @@
 """Does llama.cpp read a GGUF file as rlhf does? The same prompts, continued greedily by both, token for token.
 
     pip install xllamacpp        # llama.cpp in a wheel
-    scripts/check_llama_cpp.py MODEL.gguf [--rlhf target/release/rlhf] [--ids 1,403,407] [--tokens 40]
+    scripts/check_llama_cpp.py MODEL.gguf [--rlhf target/release/rlhf] [--tokens 40]
 
-Without --ids the prompts are texts, so that the tokenizers are compared too. Numbers are compared in f32; where two
+The prompts are texts, so the tokenizers are compared too. Numbers are compared in f32; where two
 tokens are all but equally likely (within --margin nats), either may come first and the comparison of that text ends.
 """
 
@@ -23,8 +23,7 @@ TEXTS = [
 
 
 def ours(options, prompt):
-    where = ["--ids", ",".join(map(str, prompt))] if isinstance(prompt, list) else ["--prompt", prompt]
-    command = [options.rlhf, "generate", "--model", options.model, *where, "--max-new", str(options.tokens)]
+    command = [options.rlhf, "generate", "--model", options.model, "--prompt", prompt, "--max-new", str(options.tokens)]
     output = subprocess.run([*command, "--greedy", "--json", "--device", "cpu", "-q"], stdout=subprocess.PIPE, check=True)
     return json.loads(output.stdout)["generations"][0]
 
@@ -64,14 +63,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("--rlhf", default="target/release/rlhf")
-    parser.add_argument("--ids", help="a prompt of token ids, for a model without a tokenizer")
     parser.add_argument("--tokens", type=int, default=40)
     parser.add_argument("--margin", type=float, default=1e-3)
     options = parser.parse_args()
     server = open_server(options.model)
-    prompts = [[int(i) for i in options.ids.split(",")]] if options.ids else TEXTS
     failed = False
-    for prompt in prompts:
+    for prompt in TEXTS:
         made = ours(options, prompt)
         difference = compare(made, *theirs(server, prompt, options.tokens), options.margin)
         failed |= difference is not None
