@@ -61,24 +61,7 @@ macro_rules! tile {
                     }
                 }
                 let (mut a, mut b) = (t.a, t.b);
-                // Four at a time: the speed of a short loop depends on where it lies in memory, by up to a fifth.
-                for _ in 0..t.depth / 4 {
-                    for _ in 0..4 {
-                        let mut row = [_mm512_setzero_ps(); NV];
-                        for v in 0..NV {
-                            row[v] = _mm512_maskz_loadu_ps(mask(v), b.wrapping_add(v * 16));
-                        }
-                        for i in 0..MR {
-                            let x = _mm512_set1_ps(*a.wrapping_add(i * t.a_row));
-                            for v in 0..NV {
-                                sum[i][v] = $multiply_add(x, row[v], sum[i][v]);
-                            }
-                        }
-                        a = a.wrapping_add(t.a_col);
-                        b = b.wrapping_add(t.b_row);
-                    }
-                }
-                for _ in 0..t.depth % 4 {
+                for _ in 0..t.depth {
                     let mut row = [_mm512_setzero_ps(); NV];
                     for v in 0..NV {
                         row[v] = _mm512_maskz_loadu_ps(mask(v), b.wrapping_add(v * 16));
