@@ -176,7 +176,7 @@ impl Weights {
                 }
                 let theirs = archive.read(spelt)?;
                 used.insert(spelt.to_string());
-                numbers.extend(window.from_hf(&wanted, theirs));
+                numbers.extend(window.to_ours(&wanted, theirs));
             }
             params.set(windows[0].param, &numbers);
         }

@@ -39,7 +39,7 @@ impl Window {
     }
 
     /// Numbers as ours, from theirs of this shape.
-    pub(crate) fn from_hf(&self, shape: &[usize], theirs: Vec<f32>) -> Vec<f32> {
+    pub(crate) fn to_ours(&self, shape: &[usize], theirs: Vec<f32>) -> Vec<f32> {
         match self.layout {
             Layout::Same => theirs,
             Layout::Transposed => swap(&theirs, shape[0], shape[1]),

@@ -4,8 +4,6 @@ use crate::Float;
 /// `count` columns of x [N, xw] from `x_start` on, to y [N, yw] from `y_start` on.
 pub fn copy<F: Float>(x: &[F], xw: usize, x_start: usize, y: &mut [F], yw: usize, y_start: usize, count: usize) {
     for (x, y) in x.chunks(xw).zip(y.chunks_mut(yw)) {
-        for j in 0..count {
-            y[y_start + j] = x[x_start + j];
-        }
+        y[y_start..y_start + count].copy_from_slice(&x[x_start..x_start + count]);
     }
 }

@@ -67,7 +67,7 @@ impl Rope {
             return Err("`partial_rotary_factor` other than 1 is not supported here".into());
         }
         let turned = (head as f64 * share) as usize;
-        if turned % 2 != 0 || !(2..=head).contains(&turned) {
+        if !turned.is_multiple_of(2) || !(2..=head).contains(&turned) {
             return Err(format!("rotary positions turn pairs: {turned} of a head's {head} numbers do not work"));
         }
         match theta.is_finite() && theta > 0.0 {
