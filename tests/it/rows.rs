@@ -77,7 +77,7 @@ fn inspect_shows_what_a_chat_model_is_trained_on() {
     let ids: Vec<u64> = json["sequences"][0]["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
     assert_eq!(ids.iter().filter(|&&id| id == 258).count(), 2, "the <|im_end|> that a user wrote is text: {ids:?}");
     let shorter: Value =
-        serde_json::from_str(&runs(&["inspect", &data, "--model", model, "--context", "40", "--json"])).unwrap();
+        serde_json::from_str(&runs(&["inspect", &data, "--model", model, "--context", "30", "--json"])).unwrap();
     assert_eq!(shorter["trained"]["cuts"]["completions"], 2);
     refuses(&["inspect", &data, "--model", model, "--context", "4000"], 2, &["2 to 128"]);
 }

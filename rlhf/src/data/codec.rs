@@ -260,7 +260,8 @@ impl Codec {
     }
 
     fn conversation(&self, messages: &[Message]) -> Result<Vec<(Example, usize)>, DataError> {
-        let answers: Vec<usize> = (0..messages.len()).filter(|&at| messages[at].role == Role::Assistant).collect();
+        // what the assistant says before anyone else answers nothing
+        let answers: Vec<usize> = (1..messages.len()).filter(|&at| messages[at].role == Role::Assistant).collect();
         if self.template.marks_answers() {
             let parts = self.encode(messages, |messages, nonce| self.template.render(messages, false, nonce))?;
             if !answers.is_empty() && !parts.iter().any(|(_, trained)| *trained) {
@@ -268,11 +269,8 @@ impl Codec {
             }
             return Ok(vec![(marked(parts), 0)]);
         }
-        let parts = match self.turn_end.is_some() {
-            true => self.encode(messages, |messages, nonce| self.turns(messages, &answers, nonce))?,
-            false => vec![],
-        };
-        if !parts.is_empty() {
+        if self.turn_end.is_some() && !self.turns(messages, &answers, &Guard::new().nonce)?.is_empty() {
+            let parts = self.encode(messages, |messages, nonce| self.turns(messages, &answers, nonce))?;
             return Ok(vec![(marked(parts), 0)]);
         }
         let one = |&at: &usize| {
