@@ -131,6 +131,10 @@ fn the_assistant_and_its_end_of_turn_are_trained_and_nothing_else() {
         };
         assert_eq!(trained(&codec, &last), both[1..], "{}", family.name);
         assert_eq!(trained(&codec, &Row::Messages(messages[..1].to_vec())), [""; 0], "{}", family.name);
+        if family.system && !codec.template.marks_answers() {
+            messages.insert(0, say(Assistant, "Before anyone asks."));
+            assert_eq!(trained(&codec, &Row::Messages(messages)), both, "{}", family.name);
+        }
         let end = codec.tokenizer.added_token(family.end).unwrap();
         assert!(codec.ends.contains(&end), "{}: generation stops at the end of turn", family.name);
     }

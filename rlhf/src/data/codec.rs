@@ -260,7 +260,8 @@ impl Codec {
     }
 
     fn conversation(&self, messages: &[Message]) -> Result<Vec<(Example, usize)>, DataError> {
-        let answers: Vec<usize> = (0..messages.len()).filter(|&at| messages[at].role == Role::Assistant).collect();
+        // what the assistant says before anyone else answers nothing
+        let answers: Vec<usize> = (1..messages.len()).filter(|&at| messages[at].role == Role::Assistant).collect();
         if self.template.marks_answers() {
             let parts = self.encode(messages, |messages, nonce| self.template.render(messages, false, nonce))?;
             if !answers.is_empty() && !parts.iter().any(|(_, trained)| *trained) {
