@@ -7,11 +7,24 @@ use std::path::{Path, PathBuf};
 
 /// Write beside, flush to the disk, rename over, flush the directory.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    rename(&write_beside(path, bytes)?, path)
+}
+
+/// Write a file that has yet to be renamed to `path`.
+pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> Result<PathBuf> {
     let beside = beside(path);
     let mut file = File::create(&beside).at("create", &beside)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).at("write", &beside)?;
-    drop(file);
-    rename(&beside, path)
+    Ok(beside)
+}
+
+/// Was somebody stopped in `dir` between `write_beside` of this name and its renaming?
+pub(crate) fn was_interrupted(dir: &Path, name: &str) -> bool {
+    let ends = format!("-{name}");
+    let left = |entry: std::io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|e| e.file_name().to_str().is_some_and(|n| n.starts_with(".tmp-") && n.ends_with(&ends)))
+    };
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.any(left))
 }
 
 /// A name in the same directory that nobody else writes to, and that `remove_leftovers` knows.

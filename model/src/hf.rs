@@ -13,7 +13,7 @@
 use crate::config::{Config, HeadKind};
 use crate::dtype::Dtype;
 use crate::error::{At, ModelError, Result};
-use crate::files::{beside, remove_leftovers, rename, sync_dir, write_atomic};
+use crate::files::{beside, remove_leftovers, rename, was_interrupted, write_atomic, write_beside};
 use crate::safetensors;
 use crate::source::{Source, read_json};
 use crate::transformer::Transformer;
@@ -77,10 +77,9 @@ pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<
     write_json(&dir.join("generation_config.json"), &generation_config(config))?;
 
     let weights = dir.join("model.safetensors");
-    let beside = beside(&weights);
+    let weights_beside = beside(&weights);
     let params = params.to(&Device::Cpu);
-    write_weights(&beside, model, &params)?;
-    rename(&beside, &weights)?;
+    write_weights(&weights_beside, model, &params)?;
 
     let mut json = config.to_hf(model.head_kind());
     if let Some(bias) = model.score_bias() {
@@ -89,8 +88,11 @@ pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<
             json["pad_token_id"] = Value::Null;
         }
     }
-    write_json(&dir.join("config.json"), &json)?;
-    sync_dir(dir)
+    // Ready before the weights are in place: what is left of it tells that a stopped save was ours.
+    let config = dir.join("config.json");
+    let config_beside = write_beside(&config, json_text(&json).as_bytes())?;
+    rename(&weights_beside, &weights)?;
+    rename(&config_beside, &config)
 }
 
 pub(crate) fn generation_config(config: &Config) -> Value {
@@ -108,13 +110,18 @@ fn write_weights(path: &Path, model: &Transformer, params: &Params) -> Result<()
 }
 
 pub(crate) fn write_json(path: &Path, json: &Value) -> Result<()> {
-    write_atomic(path, format!("{json:#}\n").as_bytes())
+    write_atomic(path, json_text(json).as_bytes())
+}
+
+fn json_text(json: &Value) -> String {
+    format!("{json:#}\n")
 }
 
 fn refuse_other_model(dir: &Path, model: &Transformer) -> Result<()> {
     let remedy = "Choose another directory, or remove what is there.";
     if !dir.join("config.json").exists() {
-        return match dir.join("model.safetensors").exists() || dir.join("model.safetensors.index.json").exists() {
+        let weights = ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| dir.join(name).exists());
+        return match weights && !was_interrupted(dir, "config.json") {
             true => Err(ModelError::file(dir, "holds weights without a config.json", remedy)),
             false => Ok(()),
         };

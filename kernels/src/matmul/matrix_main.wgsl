@@ -1,3 +1,4 @@
+// The second half of matrix.wgsl: its tiles, once the types of the matrix units are known.
 const TILE = 4u * SIDE;
 const BK = 16u;
 var<workgroup> at: array<f16, TILE * BK>;               // at[m][k]

@@ -69,6 +69,18 @@ fn an_end_token_is_not_written_as_padding_of_a_reward_model() {
     assert_eq!(pad(0, HeadKind::Lm), json!(0));
 }
 
+/// Stopped between the weights and config.json: saving again goes on. Weights that are nobody's are left alone.
+#[test]
+fn a_stopped_save_is_done_again() {
+    let (dir, model) = saved(&gpt2(), HeadKind::Lm);
+    std::fs::remove_file(dir.path().join("config.json")).unwrap();
+    let again = || save(dir.path(), &model.transformer, &model.params, None);
+    assert!(again().unwrap_err().to_string().contains("without a config.json"));
+    std::fs::write(dir.path().join(".tmp-4000000000-config.json"), "{}").unwrap();
+    again().unwrap();
+    load(dir.path(), &Device::Cpu).unwrap();
+}
+
 #[test]
 fn another_model_is_not_overwritten() {
     let (dir, model) = saved(&gpt2(), HeadKind::Lm);
