@@ -230,9 +230,9 @@ impl Transformer {
     }
 
     fn embed(&self, w: &Weights, tokens: &Ids, place: &Place) -> Var {
-        let x = ops::embed(&w[self.embedding], tokens);
+        let x = w.embed(self.embedding, tokens);
         match self.positions {
-            Positions::Learned(table) => &x + &ops::embed(&w[table], &place.positions),
+            Positions::Learned(table) => &x + &w.embed(table, &place.positions),
             Positions::Rotary(..) => x,
         }
     }

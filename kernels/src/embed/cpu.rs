@@ -8,6 +8,12 @@ pub fn embed(w: &[f32], c: usize, ids: &[u32], y: &mut [f32]) {
     par::rows(ids.len(), par::grain(c), [(y, c)], |range, [y]| super::plain::embed(w, c, &ids[range], y));
 }
 
+pub fn embed_stored(words: &[u32], c: usize, ids: &[u32], y: &mut [f32]) {
+    par::rows(ids.len(), par::grain(c), [(y, c)], |range, [y]| {
+        super::plain::embed_stored(words, c, &ids[range], y);
+    });
+}
+
 pub fn embed_back(dy: &[f32], c: usize, ids: &[u32], dw: &mut [f32]) {
     let rows = dw.len() / c.max(1);
     // The uses of row r are uses[ends[r - 1]..ends[r]].
