@@ -54,6 +54,10 @@ impl Base {
         self.arrays.iter().map(|a| a.shape.iter().product::<usize>()).sum()
     }
 
+    pub(crate) fn is_on(&self, device: &Device) -> bool {
+        self.arrays.iter().all(|a| !matches!(&a.numbers, Numbers::Vector(v) if v.device() != *device))
+    }
+
     pub(crate) fn to(&self, device: &Device) -> Base {
         let moved = |a: &Frozen| {
             let numbers = match &a.numbers {

@@ -12,6 +12,7 @@ use crate::base::{Adapter, Base, Frozen, Numbers};
 use crate::tape::{Product, Tape, Var};
 use crate::weights::Weights;
 use kernels::{Device, Form, Precision, Rng, Tensor, pack_bf16};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -96,6 +97,11 @@ impl ParamsBuilder {
         let adapter = Adapter { weight, rows, a, b, scale };
         self.adapters.push(adapter.clone());
         adapter
+    }
+
+    pub fn shapes(&self) -> HashMap<ParamId, Vec<usize>> {
+        let first = self.base.arrays.len();
+        self.wanted.iter().enumerate().map(|(i, (w, ..))| (ParamId(first + i), w.shape.clone())).collect()
     }
 
     /// The same parameters as ones that never learn, to be [`set`](Base::set) one after the other.
@@ -246,7 +252,8 @@ impl Params {
         if self.device() == *device {
             return self.clone();
         }
-        Params { flat: self.flat.to(device), base: Arc::new(self.base.to(device)), ..self.clone() }
+        let base = if self.base.is_on(device) { self.base.clone() } else { Arc::new(self.base.to(device)) };
+        Params { flat: self.flat.to(device), base, ..self.clone() }
     }
 
     /// Linear layers multiply so from now on, here and in what is cloned from here.

@@ -14,10 +14,11 @@ use crate::config::{Config, HeadKind, ids};
 use crate::error::{At, ModelError, Result};
 use crate::files::{beside, read_text, remove_leftovers, rename, sync_dir, write_atomic};
 use crate::heads::Head;
+use crate::lora::{self, Bases};
 use crate::safetensors::{self, Archive, Array};
 use crate::transformer::Transformer;
 use crate::windows::{Window, hf_windows, lm_head};
-use autograd::Params;
+use autograd::{Base, ParamId, Params};
 use kernels::Device;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -45,24 +46,62 @@ impl Loaded {
 }
 
 /// Read a model directory: config.json, generation_config.json if there, and the weights in one file or in
-/// shards with their index.
+/// shards with their index; or an adapter directory, and the model that it stands on.
 pub fn load(dir: &Path, device: &Device) -> Result<Loaded> {
-    let json = read_json(&dir.join("config.json"))?;
-    let config = load_config(dir, &json)?;
-    let weights = Weights::open(dir)?;
-    let head = weights.head(&json);
-    weights.check_size(&config, head)?;
-    let (model, builder) = Transformer::lay_out(&config, head, None);
-    let mut params = builder.build(&Device::Cpu);
-    weights.fill(&model, &mut params)?;
-    if let Some(bias) = model.score_bias() {
-        let number = json.get(BIAS).map_or(Some(0.0), Value::as_f64).ok_or_else(|| {
+    load_sharing(dir, device, &mut Bases::default())
+}
+
+/// As `load`; adapters of one frozen model share it.
+pub fn load_sharing(dir: &Path, device: &Device, bases: &mut Bases) -> Result<Loaded> {
+    if lora::is_adapter(dir) {
+        return lora::load(dir, device, bases);
+    }
+    let source = Source::open(dir)?;
+    let (transformer, builder) = Transformer::lay_out(&source.config, source.head, None);
+    let (shapes, mut params) = (builder.shapes(), builder.build(&Device::Cpu));
+    source.fill(&transformer, &shapes, |id, numbers| params.set(id, &numbers))?;
+    Ok(Loaded { transformer, params: params.to(device) })
+}
+
+/// A model that does not learn, in bf16. No more of it than one matrix is ever held in f32.
+pub(crate) fn load_base(dir: &Path, device: &Device) -> Result<(Transformer, Base)> {
+    let source = Source::open(dir)?;
+    let (model, builder) = Transformer::lay_out(&source.config, source.head, None);
+    let (shapes, mut base) = (builder.shapes(), builder.freeze());
+    source.fill(&model, &shapes, |id, numbers| base.set(id, numbers, device))?;
+    Ok((model, base))
+}
+
+/// A directory whose sizes have been found to fit each other.
+struct Source {
+    config: Config,
+    head: HeadKind,
+    weights: Weights,
+    bias: f32,
+}
+
+impl Source {
+    fn open(dir: &Path) -> Result<Source> {
+        let json = read_json(&dir.join("config.json"))?;
+        let config = load_config(dir, &json)?;
+        let weights = Weights::open(dir)?;
+        let head = weights.head(&json);
+        weights.check_size(&config, head)?;
+        let bias = json.get(BIAS).map_or(Some(0.0), Value::as_f64).ok_or_else(|| {
             ModelError::file(&dir.join("config.json"), format!("`{BIAS}`: expected a number"), "Mend or remove it.")
         })?;
-        params.set(bias, &[number as f32]);
+        Ok(Source { config, head, weights, bias: bias as f32 })
     }
-    Ok(Loaded { transformer: model, params: params.to(device) })
+
+    fn fill(&self, model: &Transformer, shapes: &Shapes, mut set: impl FnMut(ParamId, Vec<f32>)) -> Result<()> {
+        if let Some(bias) = model.score_bias() {
+            set(bias, vec![self.bias]);
+        }
+        self.weights.fill(model, shapes, set)
+    }
 }
+
+type Shapes = HashMap<ParamId, Vec<usize>>;
 
 /// What `config.json` and `generation_config.json` of a model directory say.
 pub fn read_config(dir: &Path) -> Result<Config> {
@@ -89,7 +128,7 @@ fn load_config(dir: &Path, json: &Value) -> Result<Config> {
     Ok(config)
 }
 
-fn read_json(path: &Path) -> Result<Value> {
+pub(crate) fn read_json(path: &Path) -> Result<Value> {
     let text = read_text(path, 1 << 20)?;
     serde_json::from_str(&text).map_err(|e| ModelError::file(path, format!("not JSON: {e}"), "Mend it."))
 }
@@ -160,15 +199,15 @@ impl Weights {
         Some((&self.archives[*archive], spelt))
     }
 
-    fn fill(&self, model: &Transformer, params: &mut Params) -> Result<()> {
+    fn fill(&self, model: &Transformer, shapes: &Shapes, mut set: impl FnMut(ParamId, Vec<f32>)) -> Result<()> {
         let windows = hf_windows(model);
         let mut used = BTreeSet::new();
         for windows in windows.chunk_by(|a, b| a.param == b.param) {
-            let shape = params.shape(windows[0].param).to_vec();
+            let shape = &shapes[&windows[0].param];
             let mut numbers = Vec::with_capacity(shape.iter().product());
             for window in windows {
                 let (archive, spelt) = self.get(&window.hf_name).ok_or_else(|| self.missing(window))?;
-                let wanted = window.hf_shape(&shape);
+                let wanted = window.hf_shape(shape);
                 if archive.shape(spelt) != Some(&wanted) {
                     let problem = format!("`{spelt}` has shape {:?}, {wanted:?} is expected", archive.shape(spelt));
                     let remedy = "The weights and config.json are of different models.";
@@ -178,7 +217,7 @@ impl Weights {
                 used.insert(spelt.to_string());
                 numbers.extend(window.from_hf(&wanted, theirs));
             }
-            params.set(windows[0].param, &numbers);
+            set(windows[0].param, numbers);
         }
         self.refuse_others(&used, model)
     }
@@ -237,8 +276,11 @@ fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
 /// Write a model directory. Each file appears whole or not at all, config.json last: a directory without it
 /// is not yet a model. A directory that holds a model of another kind or size is not overwritten.
 ///
-/// `tokenizer` is the text of tokenizer.json.
+/// `tokenizer` is the text of tokenizer.json. Of a model with adapters only these are written.
 pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<&str>) -> Result<()> {
+    if let Some(lora) = &model.lora {
+        return lora::save(dir, model, lora, params, tokenizer);
+    }
     refuse_other_model(dir, model)?;
     fs::create_dir_all(dir).at("create", dir)?;
     remove_leftovers(dir)?;
@@ -252,8 +294,7 @@ pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<
 
     let weights = dir.join("model.safetensors");
     let beside = beside(&weights);
-    let params = params.to(&Device::Cpu);
-    safetensors::write(&beside, &hf_arrays(model, &params))?;
+    safetensors::write(&beside, &arrays(&hf_windows(model), &params.to(&Device::Cpu)))?;
     rename(&beside, &weights)?;
 
     let mut json = config.to_hf(model.head_kind());
@@ -267,15 +308,15 @@ pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<
     sync_dir(dir)
 }
 
-fn hf_arrays(model: &Transformer, params: &Params) -> Vec<Array<'static>> {
-    let array = |window: Window| {
+pub(crate) fn arrays(windows: &[Window], params: &Params) -> Vec<Array<'static>> {
+    let array = |window: &Window| {
         let (shape, numbers) = window.to_hf(&params.get(window.param));
-        Array { name: window.hf_name, shape, numbers: numbers.into() }
+        Array { name: window.hf_name.clone(), shape, numbers: numbers.into() }
     };
-    hf_windows(model).into_iter().map(array).collect()
+    windows.iter().map(array).collect()
 }
 
-fn write_json(path: &Path, json: &Value) -> Result<()> {
+pub(crate) fn write_json(path: &Path, json: &Value) -> Result<()> {
     write_atomic(path, format!("{json:#}\n").as_bytes())
 }
 

@@ -4,7 +4,7 @@
 //! Read in this order: [`config`] (what a model is made of), [`transformer`] (tokens in, a row of channels
 //! for each out; reads as the papers do), [`heads`] (rows to logits, or to one score), [`hf`] (Hugging Face
 //! directories in and out) and [`windows`] (whose tensor is which), [`mod@generate`] (the same blocks over a cache), [`score`] (log-probabilities of
-//! given text), [`checkpoint`] (a training run that survives a power cut), [`tokenizer`] (text to tokens and
+//! given text), [`lora`] (adapters upon a frozen model, as PEFT has them), [`checkpoint`] (a training run that survives a power cut), [`tokenizer`] (text to tokens and
 //! back).
 #![deny(unsafe_code)]
 
@@ -15,6 +15,7 @@ pub mod error;
 pub mod generate;
 pub mod heads;
 pub mod hf;
+pub mod lora;
 pub mod safetensors;
 pub mod score;
 pub mod tokenizer;
@@ -30,7 +31,8 @@ pub use checkpoint::Checkpoint;
 pub use config::{Activation, Arch, Biases, Config, HeadKind, NormKind, Rope, Scaling};
 pub use error::{ModelError, Result};
 pub use generate::{GenerateConfig, Generated, generate};
-pub use hf::{Loaded, load, save};
+pub use hf::{Loaded, load, load_sharing, save};
+pub use lora::Bases;
 pub use tokenizer::{Tokenizer, TokenizerError};
 pub use transformer::{Dropout, Transformer};
 pub use windows::{Window, hf_windows};
