@@ -1,7 +1,7 @@
 //! The command line: verbs, the flags they share, and wrong flags as one paragraph.
 
 use crate::error::{Failure, Result};
-use crate::verbs::{bench, chat, devices, generate, inspect, recipes, reward, run, score, stage};
+use crate::verbs::{bench, chat, devices, generate, inspect, merge, recipes, reward, run, score, stage};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -70,6 +70,8 @@ pub enum Verb {
     Score(score::ScoreArgs),
     /// Reward of every completion; on preference data the accuracy with its interval
     Reward(reward::RewardArgs),
+    /// An adapter and the model that it stands on, as one model
+    Merge(merge::MergeArgs),
     /// What is in a model directory or a data file
     Inspect(inspect::InspectArgs),
     /// Processor features and GPU adapters, and what would be chosen
@@ -111,6 +113,7 @@ fn obey(cli: &Cli, matches: &ArgMatches) -> Result {
         Some(Verb::Chat(args)) => chat::run(args, common),
         Some(Verb::Score(args)) => score::run(args, common),
         Some(Verb::Reward(args)) => reward::run(args, common),
+        Some(Verb::Merge(args)) => merge::run(args, common),
         Some(Verb::Inspect(args)) => inspect::run(args, common),
         Some(Verb::Devices) => devices::run(common),
         Some(Verb::Bench(args)) => bench::run(args, common),

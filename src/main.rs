@@ -2,6 +2,7 @@
 
 mod cli;
 mod error;
+mod memory;
 mod plot;
 mod progress;
 mod recipe;

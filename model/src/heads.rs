@@ -86,6 +86,6 @@ impl Transformer {
             let fresh = kernels::normal(rng.stream("score"), &from.device(), &[c], fresh_score(c));
             to.set(score.weight, fresh.data());
         }
-        (model, to.to(&device))
+        (Transformer { checkpointing: self.checkpointing, ..model }, to.multiply_in(params.precision()).to(&device))
     }
 }

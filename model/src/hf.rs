@@ -103,8 +103,11 @@ impl Source {
 
 type Shapes = HashMap<ParamId, Vec<usize>>;
 
-/// What `config.json` and `generation_config.json` of a model directory say.
+/// What `config.json` and `generation_config.json` of a model directory, or of an adapter's, say.
 pub fn read_config(dir: &Path) -> Result<Config> {
+    if lora::is_adapter(dir) {
+        return read_config(&lora::base_of(dir)?);
+    }
     load_config(dir, &read_json(&dir.join("config.json"))?)
 }
 

@@ -3,7 +3,7 @@
 //! The network is that of the frozen model, its ids too; what learns are `Params` upon its [`Base`]. On disk an adapter
 //! is what PEFT writes: `adapter_config.json` and `adapter_model.safetensors`, which names a module as the frozen
 //! model's file does. Our queries, keys and values are one matrix and theirs may be three: an adapter is of some rows.
-use crate::config::HeadKind;
+use crate::config::{Config, HeadKind};
 use crate::error::{At, ModelError, Result};
 use crate::files::{beside, remove_leftovers, rename, sync_dir, write_atomic};
 use crate::heads::Head;
@@ -93,10 +93,12 @@ pub fn modules(model: &Transformer, targets: &str) -> Result<Vec<String>> {
     Ok(all.into_iter().filter(|m| wanted.contains(&last(m))).collect())
 }
 
-/// How many numbers such adapters have.
-pub fn count(model: &Transformer, params: impl Fn(ParamId) -> usize, modules: &[String], rank: usize) -> usize {
-    let linears = linears(model).into_iter().filter(|w| modules.iter().any(|m| m == module(w)));
-    linears.map(|w| rank * (w.rows.len() + params(w.param))).sum()
+/// How many numbers such adapters of a model have.
+pub fn count(config: &Config, rank: usize, targets: &str) -> Result<usize> {
+    let (model, builder) = Transformer::lay_out(config, HeadKind::Lm, None);
+    let (shapes, modules) = (builder.shapes(), modules(&model, targets)?);
+    let linears = linears(&model).into_iter().filter(|w| modules.iter().any(|m| m == module(w)));
+    Ok(linears.map(|w| rank * (w.rows.len() + shapes[&w.param][1])).sum())
 }
 
 /// Fresh adapters upon a frozen model, which change nothing before they learn, and where `head` is a score a head
@@ -150,7 +152,7 @@ pub(crate) fn as_score(model: &Transformer, lora: &Lora, params: &Params, rng: R
         let same = to.by_name(name).expect("the same adapters");
         to.set(same, &params.get(id).to_vec());
     }
-    (scored, to.to(&params.device()))
+    (scored, to.multiply_in(params.precision()).to(&params.device()))
 }
 
 /// One model without adapters that computes the same: W + (alpha/r)·B·A everywhere, in f32, on the CPU.
@@ -266,7 +268,14 @@ pub(crate) fn load(dir: &Path, device: &Device, bases: &mut Bases) -> Result<Loa
     Ok(Loaded { transformer: model, params: params.to(device) })
 }
 
-/// The directory of the frozen model: as it is called, or seen from the adapter.
+/// The directory of the model that an adapter stands on.
+pub fn base_of(dir: &Path) -> Result<PathBuf> {
+    let path = dir.join(CONFIG);
+    let name = read_json(&path)?["base_model_name_or_path"].as_str().unwrap_or_default().to_string();
+    base_dir(dir, &path, &name)
+}
+
+/// As it is called, or seen from the adapter.
 fn base_dir(dir: &Path, path: &Path, name: &str) -> Result<PathBuf> {
     let there = |d: &PathBuf| d.join("config.json").exists();
     [PathBuf::from(name), dir.join(name)].into_iter().find(there).ok_or_else(|| {

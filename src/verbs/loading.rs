@@ -3,9 +3,9 @@
 use crate::error::{Failure, Result};
 use crate::run::library_failure;
 use kernels::Device;
-use model::{Config, HeadKind, Loaded, Tokenizer};
+use model::{Config, HeadKind, Loaded, Tokenizer, lora};
 use rlhf_core::data::{Codec, Template};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub struct Opened {
     pub loaded: Loaded,
@@ -19,7 +19,11 @@ pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
 
 /// The same with a tokenizer from elsewhere, for directories that have none.
 pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Device) -> Result<Opened> {
-    let loaded = model::load(dir, device).map_err(library_failure)?;
+    read(dir, file, head, model::load(dir, device).map_err(library_failure)?)
+}
+
+/// The same of a model that has been loaded.
+pub fn read(dir: &Path, file: Option<&Path>, head: HeadKind, loaded: Loaded) -> Result<Opened> {
     if loaded.head() != head {
         let (is, wanted) = match head {
             HeadKind::Lm => ("a reward model", "a language model; to score text with it use rlhf reward"),
@@ -41,13 +45,20 @@ pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Devic
     Ok(Opened { loaded, tokenizer })
 }
 
-/// The tokenizer of a model directory; `None` when there is none.
+/// The tokenizer of a model directory, or of that which an adapter stands on; `None` when there is none.
 pub fn tokenizer(dir: &Path) -> Result<Option<Tokenizer>> {
-    Tokenizer::find(dir).map(|file| Tokenizer::from_file(&file).map_err(library_failure)).transpose()
+    Tokenizer::find(&with_tokenizer(dir)?).map(|file| Tokenizer::from_file(&file).map_err(library_failure)).transpose()
+}
+
+fn with_tokenizer(dir: &Path) -> Result<PathBuf> {
+    match lora::is_adapter(dir) && Tokenizer::find(dir).is_none() {
+        true => lora::base_of(dir).map_err(library_failure),
+        false => Ok(dir.to_path_buf()),
+    }
 }
 
 pub fn codec(dir: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
-    let template = Template::of_model(dir).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
+    let template = Template::of_model(&with_tokenizer(dir)?).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
     Codec::new(tokenizer, config.context, template, &config.eos).map_err(library_failure)
 }
 

@@ -81,6 +81,10 @@ fn layer_rows() -> Vec<Row> {
         rows.push(row("linear", vec![x.clone(), w.clone(), b], |v| ops::linear(&v[0], &v[1], Some(&v[2]))));
         rows.push(row("linear", vec![x, w], |v| ops::linear(&v[0], &v[1], None)));
     }
+    for (n, c, w) in [(1, 1, 1), (3, 7, 2), (4, 33, 30)] {
+        let inputs = vec![normal("y", &[n, c]), normal("x", &[n, w])];
+        rows.push(row("add_columns", inputs, move |v| ops::add_columns(&v[0], c - w, 0.7, &v[1])));
+    }
     for (n, c) in [(1, 5), (3, 8), (4, 33)] {
         let (x, w, b) = (normal("x", &[n, c]), normal("w", &[c]), normal("b", &[c]));
         let norm = |v: &[Var]| ops::layer_norm(&v[0], &v[1], &v[2], 1e-5);

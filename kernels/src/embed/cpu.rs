@@ -53,6 +53,16 @@ mod tests {
     use crate::cpu::test::{close, noise, wide};
 
     #[test]
+    fn stored_rows_are_those_of_the_unpacked_table() {
+        for (rows, c) in [(1, 1), (7, 5), (6, 64)] {
+            let stored = crate::pack_bf16(&crate::Tensor::new(&[rows, c], noise(rows * c, 1)));
+            let ids = crate::Ids::new((0..40).map(|i| (i * i % rows) as u32).collect::<Vec<_>>());
+            let want = crate::embed(&crate::unpack_bf16(&stored), &ids).to_vec();
+            assert_eq!(crate::embed_stored(&stored, &ids).to_vec(), want);
+        }
+    }
+
+    #[test]
     fn there_and_back() {
         for (rows, c, n) in [(1, 1, 1), (7, 5, 0), (600, 65, 1000), (50, 64, 3)] {
             let ids: Vec<u32> = (0..n).map(|i| (i * i * 31 % rows) as u32).collect();

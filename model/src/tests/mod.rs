@@ -5,12 +5,14 @@
 //! directories what is saved loads again; hostile and broken files are refused by name
 //! archives    safetensors: hostile headers, mutations, and the crate as a second opinion
 //! generation  independent of the batch, ends, streams, errors
+//! lora        merged = unmerged, gradients, round trips, refusals
 //! checkpoints killed, flipped, truncated
 mod archives;
 mod checkpoints;
 mod directories;
 mod forward;
 mod generation;
+mod lora;
 
 use crate::{Activation, Arch, Biases, Config, HeadKind, Rope, Scaling, Transformer};
 use autograd::Params;
