@@ -1,8 +1,8 @@
 """Does PEFT load our adapters, and compute what we do? Needs torch, transformers and peft.
 
-    python scripts/check_peft.py target/debug/rlhf MODEL_DIR [MODEL_DIR …]
+    python scripts/check_peft.py target/debug/rlhf [MODEL_DIR …]
 
-For each language model: `rlhf sft --lora-rank 4` on a few rows, then the log-probabilities of `rlhf score` against
+For each language model (without any: a small random one of each architecture): `rlhf sft --lora-rank 4` on a few rows, then the log-probabilities of `rlhf score` against
 PEFT's upon the same model, its matrices rounded to bf16 as ours are. Then an adapter that PEFT made, read by us, and
 `rlhf merge` against both.
 """
@@ -13,6 +13,7 @@ import sys
 import tempfile
 
 import peft
+import tokenizers
 import torch
 import transformers
 
@@ -53,6 +54,34 @@ def compare(what, a, b):
     return worst <= TOLERANCE
 
 
+SIZES = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
+GROUPED = dict(**SIZES, num_key_value_heads=2)
+ARCHITECTURES = {
+    "gpt2": dict(n_embd=32, n_layer=2, n_head=4),
+    "gpt_neox": SIZES,
+    "llama": GROUPED,
+    "mistral": GROUPED,
+    "qwen2": GROUPED,
+    "qwen3": dict(**GROUPED, head_dim=8),
+}
+
+
+def small(name, directory):
+    """A random model large enough in its numbers to have opinions, and a tokenizer of bytes."""
+    tokenizer = tokenizers.ByteLevelBPETokenizer()
+    tokenizer.train_from_iterator(["Say it."], vocab_size=260, special_tokens=["<|endoftext|>"])
+    directory.mkdir()
+    tokenizer.save(str(directory / "tokenizer.json"))
+    ends = dict(bos_token_id=0, eos_token_id=0, vocab_size=320)
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(name, **ARCHITECTURES[name], **ends))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(directory)
+    return directory
+
+
 def check(program, directory, scratch):
     print(directory)
     rows = [{"prompt": f"Say {i}.", "completion": f" It is {i}."} for i in range(8)]
@@ -88,10 +117,12 @@ def check(program, directory, scratch):
 def main():
     program, *directories = sys.argv[1:]
     good = []
-    for directory in directories:
-        with tempfile.TemporaryDirectory() as scratch:
-            good.append(check(program, pathlib.Path(directory).resolve(), pathlib.Path(scratch)))
-    sys.exit(0 if good and all(good) else "PEFT and rlhf disagree")
+    with tempfile.TemporaryDirectory() as models:
+        models = pathlib.Path(models)
+        for directory in directories or [small(name, models / name) for name in ARCHITECTURES]:
+            with tempfile.TemporaryDirectory() as scratch:
+                good.append(check(program, pathlib.Path(directory).resolve(), pathlib.Path(scratch)))
+    sys.exit(0 if all(good) else "PEFT and rlhf disagree")
 
 
 main()
