@@ -99,9 +99,7 @@ impl Plan {
 
     /// A reward model, so many tokens at a time.
     pub fn scoring(&self, tokens: usize) -> Need {
-        self.need(tokens, |plan, tokens| {
-            [plan.learner(), vec![("activations", plan.activations(tokens))]].concat()
-        })
+        self.need(tokens, |plan, tokens| [plan.learner(), vec![("activations", plan.activations(tokens))]].concat())
     }
 
     /// A policy of this plan, its reference and average, a value network and the reward model. `longest`: tokens of a

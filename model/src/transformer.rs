@@ -185,7 +185,10 @@ impl Transformer {
         let norm = names.norm("norm", config);
         let head = names.head(config, head);
         let config = config.clone();
-        (Transformer { config, checkpointing: false, lora: None, embedding, positions, blocks, norm, head }, names.builder)
+        (
+            Transformer { config, checkpointing: false, lora: None, embedding, positions, blocks, norm, head },
+            names.builder,
+        )
     }
 
     /// What the model knows at each token, after the last norm.  tokens [N] → [N, C]

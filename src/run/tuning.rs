@@ -57,7 +57,8 @@ impl Tuning {
         let on = bases.open(dir, device).map_err(library_failure)?;
         let modules = lora::modules(&on.model, &self.targets)
             .map_err(|e| Failure::usage(format!("lora_targets = {:?}: {e}", self.targets)))?;
-        let (net, params) = lora::attach(&on, self.rank, self.alpha, &modules, on.model.head_kind(), rng.stream("lora"));
+        let (net, params) =
+            lora::attach(&on, self.rank, self.alpha, &modules, on.model.head_kind(), rng.stream("lora"));
         Ok(self.apply(net, params.to(device)))
     }
 

@@ -58,7 +58,8 @@ fn with_tokenizer(dir: &Path) -> Result<PathBuf> {
 }
 
 pub fn codec(dir: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
-    let template = Template::of_model(&with_tokenizer(dir)?).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
+    let template =
+        Template::of_model(&with_tokenizer(dir)?).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
     Codec::new(tokenizer, config.context, template, &config.eos).map_err(library_failure)
 }
 

@@ -3,10 +3,12 @@
 use super::options::{self, Options};
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::memory::{self, Need, Plan};
 use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft, Shape, Tokenizer};
 use crate::rows::{self, data_failure};
-use crate::memory::{self, Need, Plan};
-use crate::run::{Model, Reporter, Tuning, configs, drop_checkpoints, environment_of, library_failure, text, train_failure};
+use crate::run::{
+    Model, Reporter, Tuning, configs, drop_checkpoints, environment_of, library_failure, text, train_failure,
+};
 use crate::runlog::RunLog;
 use crate::stop;
 use crate::verbs::loading::{self, Opened};
