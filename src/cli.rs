@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, Result};
 use crate::hub;
-use crate::verbs::{bench, chat, convert, devices, generate, inspect, recipes, reward, run, score, stage};
+use crate::verbs::{bench, chat, convert, devices, generate, inspect, merge, recipes, reward, run, score, stage};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -71,6 +71,8 @@ pub enum Verb {
     Score(score::ScoreArgs),
     /// Reward of every completion; on preference data the accuracy with its interval
     Reward(reward::RewardArgs),
+    /// An adapter and the model that it stands on, as one model
+    Merge(merge::MergeArgs),
     /// What is in a model directory or a data file
     Inspect(inspect::InspectArgs),
     /// From one kind of model file to another: Hugging Face directories, GGUF, the width of the numbers
@@ -117,6 +119,7 @@ fn obey(cli: &Cli, matches: &ArgMatches) -> Result {
         Some(Verb::Chat(args)) => chat::run(args, common),
         Some(Verb::Score(args)) => score::run(args, common),
         Some(Verb::Reward(args)) => reward::run(args, common),
+        Some(Verb::Merge(args)) => merge::run(args, common),
         Some(Verb::Inspect(args)) => inspect::run(args, common),
         Some(Verb::Convert(args)) => convert::run(args, common),
         Some(Verb::Devices) => devices::run(common),

@@ -3,6 +3,7 @@
 mod cli;
 mod error;
 mod hub;
+mod memory;
 mod plot;
 mod progress;
 mod recipe;

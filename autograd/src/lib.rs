@@ -1,7 +1,8 @@
 //! Remembers the way back: values that know their gradients, parameters, optimizers.
 //!
 //! Read in this order: [`tape`] (what a `Var` is, how an op gets onto the tape and off again),
-//! [`params`] (one flat buffer of named windows, and gradients of the same layout), [`ops`] (forward and
+//! [`params`] (one flat buffer of named windows, and gradients of the same layout; [`base`] for what does not learn;
+//! [`weights`] for both as a forward pass sees them), [`ops`] (forward and
 //! backward of each op in one function), [`optim`] (AdamW over the flat buffer), [`check`] (finite
 //! differences against the tape).
 //!
@@ -32,14 +33,18 @@
 //! assert!(last < 1e-3);
 //! ```
 
+pub mod base;
 pub mod check;
 pub mod ops;
 pub mod optim;
 pub mod params;
 pub mod schedule;
 pub mod tape;
+pub mod weights;
 
+pub use base::{Adapter, Base};
 pub use optim::{AdamW, AdamWConfig, NonFinite};
-pub use params::{Grads, Init, ParamId, Params, ParamsBuilder, Weights};
+pub use params::{Grads, Init, ParamId, Params, ParamsBuilder};
 pub use schedule::Schedule;
 pub use tape::{Var, checkpoint, record};
+pub use weights::Weights;

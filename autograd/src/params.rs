@@ -6,19 +6,23 @@
 //! ```
 //! So AdamW and gradient clipping are one pass over one array, accumulating micro-batches costs nothing
 //! extra, and `policy.clone()` is free until the first step writes.
-use crate::ops;
+//!
+//! Parameters may stand on a frozen [`Base`]: its arrays keep their ids, the windows of what learns come after them.
+use crate::base::{Adapter, Base, Frozen, Numbers};
 use crate::tape::{Product, Tape, Var};
-use kernels::{Bf16, Device, Precision, Rng, Tensor, pack_bf16};
-use std::ops::Index;
+use crate::weights::Weights;
+use kernels::{Device, Form, Precision, Rng, Tensor, pack_bf16};
+use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// Windows start at multiples of this many elements: 256 bytes, what WebGPU asks of a buffer binding.
 const ALIGN: usize = 64;
 
-/// Which parameter of its [`Params`].
+/// Which parameter of its [`Params`], or which array of the base that they stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ParamId(usize);
+pub struct ParamId(pub(crate) usize);
 
 /// What a parameter is before training.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,18 +48,68 @@ impl Window {
 
 #[derive(Debug)]
 struct Layout {
+    /// Id of the first window: those before it are of the base.
+    first: usize,
     windows: Vec<Window>,
+    adapters: Vec<Adapter>,
     /// The first so many elements of the buffer decay.
     decayed: usize,
     total: usize,
 }
 
+impl Layout {
+    #[track_caller]
+    fn window(&self, id: ParamId) -> &Window {
+        assert!(id.0 >= self.first, "a parameter of the frozen base is asked for as one that learns");
+        &self.windows[id.0 - self.first]
+    }
+}
+
 #[derive(Default)]
 pub struct ParamsBuilder {
     wanted: Vec<(Window, Init, bool, Rng)>,
+    base: Arc<Base>,
+    adapters: Vec<Adapter>,
 }
 
 impl ParamsBuilder {
+    /// What learns upon a frozen base.
+    pub fn upon(base: &Arc<Base>) -> ParamsBuilder {
+        ParamsBuilder { base: base.clone(), ..ParamsBuilder::default() }
+    }
+
+    /// An adapter of rank `rank` for these rows of a matrix of the base. B is zero, so that nothing changes before it
+    /// learns; A is as spread as PEFT's, whose uniform numbers within ±1/√I have this deviation.
+    #[track_caller]
+    pub fn adapter(
+        &mut self,
+        name: &str,
+        weight: ParamId,
+        rows: Range<usize>,
+        rank: usize,
+        scale: f32,
+        rng: Rng,
+    ) -> Adapter {
+        let inputs = self.base.arrays[weight.0].shape[1];
+        let std = 1.0 / (3.0 * inputs as f32).sqrt();
+        let a = self.add(format!("{name}.lora_A"), &[rank, inputs], Init::Normal(std), true, rng);
+        let b = self.add(format!("{name}.lora_B"), &[rows.len(), rank], Init::Zeros, true, rng);
+        let adapter = Adapter { weight, rows, a, b, scale };
+        self.adapters.push(adapter.clone());
+        adapter
+    }
+
+    pub fn shapes(&self) -> HashMap<ParamId, Vec<usize>> {
+        let first = self.base.arrays.len();
+        self.wanted.iter().enumerate().map(|(i, (w, ..))| (ParamId(first + i), w.shape.clone())).collect()
+    }
+
+    /// The same parameters as ones that never learn, to be [`set`](Base::set) one after the other.
+    pub fn freeze(self) -> Base {
+        let frozen = |w: Window| Frozen { name: w.name, shape: w.shape, numbers: Numbers::Missing };
+        Base { arrays: self.wanted.into_iter().map(|(window, ..)| frozen(window)).collect() }
+    }
+
     /// A new parameter. `decay`: does weight decay pull on it (matrices: yes; gains and biases: no)?
     /// Its numbers depend on `rng` and its name only, not on the order of the calls.
     #[track_caller]
@@ -64,7 +118,7 @@ impl ParamsBuilder {
         assert!(self.wanted.iter().all(|(w, ..)| w.name != name), "there are two parameters called {name}");
         let rng = rng.stream(&name);
         self.wanted.push((Window { name, shape: shape.to_vec(), offset: 0 }, init, decay, rng));
-        ParamId(self.wanted.len() - 1)
+        ParamId(self.base.arrays.len() + self.wanted.len() - 1)
     }
 
     pub fn shape(&self, id: ParamId) -> &[usize] {
@@ -97,8 +151,10 @@ impl ParamsBuilder {
             }
         }
         let windows = self.wanted.into_iter().map(|(window, ..)| window).collect();
-        let layout = Arc::new(Layout { windows, decayed, total: flat.len() });
-        Params { flat: Tensor::from_slice(device, &[layout.total], &flat), layout, precision: Precision::F32 }
+        let (first, adapters, base) = (self.base.arrays.len(), self.adapters, self.base);
+        let layout = Arc::new(Layout { first, windows, adapters, decayed, total: flat.len() });
+        let flat = Tensor::from_slice(device, &[layout.total], &flat);
+        Params { flat, layout, base, precision: Precision::F32 }
     }
 }
 
@@ -107,6 +163,7 @@ impl ParamsBuilder {
 pub struct Params {
     flat: Tensor,
     layout: Arc<Layout>,
+    base: Arc<Base>,
     precision: Precision,
 }
 
@@ -129,14 +186,33 @@ impl Params {
     }
 
     pub fn get(&self, id: ParamId) -> Tensor {
-        window(&self.flat, &self.layout, id)
+        if id.0 < self.layout.first { self.base.get(id) } else { window(&self.flat, &self.layout, id) }
+    }
+
+    /// As `get`, with its adapters added: W + scale·B·A.
+    pub fn merged(&self, id: ParamId) -> Tensor {
+        let mut merged = self.get(id);
+        for Adapter { rows, a, b, scale, .. } in self.adapters(id) {
+            let offset = rows.start * merged.rows_cols().1;
+            kernels::add_at(&mut merged, offset, *scale, &kernels::matmul(Form::NN, &self.get(*b), &self.get(*a)));
+        }
+        merged
+    }
+
+    pub(crate) fn adapters(&self, weight: ParamId) -> impl Iterator<Item = &Adapter> {
+        self.layout.adapters.iter().filter(move |adapter| adapter.weight == weight)
+    }
+
+    /// What these stand on; empty where everything learns.
+    pub fn base(&self) -> &Arc<Base> {
+        &self.base
     }
 
     /// Put other numbers into one window. On a GPU this moves the whole buffer: build on the CPU, then
     /// move once with `to`.
     #[track_caller]
     pub fn set(&mut self, id: ParamId, numbers: &[f32]) {
-        let at = &self.layout.windows[id.0];
+        let at = self.layout.window(id);
         assert_eq!(numbers.len(), at.len(), "{} {:?} given {} numbers", at.name, at.shape, numbers.len());
         let device = self.device();
         let mut flat = std::mem::replace(&mut self.flat, Tensor::scalar(0.0)).to(&Device::Cpu);
@@ -152,23 +228,24 @@ impl Params {
     }
 
     pub fn by_name(&self, name: &str) -> Option<ParamId> {
-        self.layout.windows.iter().position(|w| w.name == name).map(ParamId)
+        self.layout.windows.iter().position(|w| w.name == name).map(|i| ParamId(self.layout.first + i))
     }
 
     pub fn name(&self, id: ParamId) -> &str {
-        &self.layout.windows[id.0].name
+        &self.layout.window(id).name
     }
 
     pub fn shape(&self, id: ParamId) -> &[usize] {
-        &self.layout.windows[id.0].shape
+        &self.layout.window(id).shape
     }
 
-    /// Every parameter in the order it was added.
+    /// Every parameter that learns, in the order it was added.
     pub fn iter(&self) -> impl Iterator<Item = (ParamId, &str, &[usize])> {
-        self.layout.windows.iter().enumerate().map(|(i, w)| (ParamId(i), w.name.as_str(), w.shape.as_slice()))
+        let first = self.layout.first;
+        self.layout.windows.iter().enumerate().map(move |(i, w)| (ParamId(first + i), &w.name[..], &w.shape[..]))
     }
 
-    /// Number of parameters, gaps not counted.
+    /// Number of parameters that learn, gaps not counted.
     pub fn count(&self) -> usize {
         self.layout.windows.iter().map(Window::len).sum()
     }
@@ -183,7 +260,11 @@ impl Params {
     }
 
     pub fn to(&self, device: &Device) -> Params {
-        Params { flat: self.flat.to(device), ..self.clone() }
+        if self.device() == *device {
+            return self.clone();
+        }
+        let base = if self.base.is_on(device) { self.base.clone() } else { Arc::new(self.base.to(device)) };
+        Params { flat: self.flat.to(device), base, ..self.clone() }
     }
 
     /// Linear layers multiply so from now on, here and in what is cloned from here.
@@ -202,9 +283,7 @@ impl Params {
 
     /// Weights that no tape sees: for inference, references, reward models.
     pub fn frozen(&self) -> Weights {
-        let vars = self.iter().map(|(id, ..)| Var::from(self.get(id))).collect();
-        let watched = vec![false; self.layout.windows.len()].into();
-        Weights { vars, watched, stored: Vec::new(), params: self.clone() }
+        self.weights(vec![false; self.layout.windows.len()].into(), |_, value| Var::from(value))
     }
 
     /// As `frozen`, for many passes over few tokens, which take the time that reading the weights takes: in bf16
@@ -212,18 +291,31 @@ impl Params {
     pub fn decoding(&self) -> Weights {
         let mut weights = self.frozen();
         if self.precision == Precision::Bf16 && self.device() == Device::Cpu {
-            let matrix = |var: &Var| (var.shape().len() == 2).then(|| pack_bf16(var.value()));
-            weights.stored = weights.vars.iter().map(matrix).collect();
+            for (var, stored) in weights.vars.iter().zip(&mut weights.stored) {
+                let matrix = var.as_ref().filter(|var| var.shape().len() == 2);
+                *stored = stored.take().or_else(|| matrix.map(|var| pack_bf16(var.value())));
+            }
         }
         weights
     }
 
     pub(crate) fn watch(&self, tape: &Tape, watched: Rc<[bool]>) -> Weights {
-        let var = |(id, ..): (ParamId, &str, &[usize])| match watched[id.0] {
-            true => tape.param(id, self.get(id)),
-            false => Var::from(self.get(id)),
-        };
-        Weights { vars: self.iter().map(var).collect(), watched, stored: Vec::new(), params: self.clone() }
+        let first = self.layout.first;
+        self.weights(watched.clone(), |id, value| match watched[id.0 - first] {
+            true => tape.param(id, value),
+            false => Var::from(value),
+        })
+    }
+
+    fn weights(&self, watched: Rc<[bool]>, var: impl Fn(ParamId, Tensor) -> Var) -> Weights {
+        let base = self.base.arrays.iter().map(|array| match &array.numbers {
+            Numbers::Matrix(stored) => (None, Some(stored.clone())),
+            Numbers::Vector(array) => (Some(Var::from(array.clone())), None),
+            Numbers::Missing => (None, None),
+        });
+        let own = self.iter().map(|(id, ..)| (Some(var(id, self.get(id))), None));
+        let (vars, stored) = base.chain(own).unzip();
+        Weights { vars, watched, stored, params: self.clone() }
     }
 
     /// Run `f` on these parameters, watched, and add the gradients of the loss [1] it returns to `grads`.
@@ -264,50 +356,6 @@ impl Params {
     }
 }
 
-/// The parameters as one forward pass sees them: through a tape, or not.
-pub struct Weights {
-    vars: Vec<Var>,
-    watched: Rc<[bool]>,
-    /// Matrices in bf16, of weights for decoding.
-    stored: Vec<Option<Bf16>>,
-    params: Params,
-}
-
-impl Index<ParamId> for Weights {
-    type Output = Var;
-    fn index(&self, id: ParamId) -> &Var {
-        &self.vars[id.0]
-    }
-}
-
-impl Weights {
-    /// y = x Wᵀ + b, multiplied as [`Params::multiply_in`] said.  x [N, I], weight [O, I], bias [O] → [N, O]
-    #[track_caller]
-    pub fn linear(&self, x: &Var, weight: ParamId, bias: Option<ParamId>) -> Var {
-        let (precision, bias) = (self.params.precision, bias.map(|b| &self[b]));
-        match self.stored.get(weight.0) {
-            Some(Some(stored)) => ops::linear_stored(precision, x, stored, bias),
-            _ => ops::linear_in(precision, x, &self[weight], bias),
-        }
-    }
-
-    pub fn device(&self) -> Device {
-        self.params.device()
-    }
-
-    pub(crate) fn params(&self) -> &Params {
-        &self.params
-    }
-
-    pub(crate) fn watched(&self) -> &Rc<[bool]> {
-        &self.watched
-    }
-
-    pub(crate) fn any_watched(&self) -> Option<&Var> {
-        self.vars.iter().find(|v| v.is_tracked())
-    }
-}
-
 /// Gradients, laid out as their parameters. They accumulate until `zero`.
 #[derive(Clone)]
 pub struct Grads {
@@ -329,12 +377,12 @@ impl Grads {
     }
 
     pub(crate) fn add(&mut self, id: ParamId, gradient: &Tensor) {
-        kernels::add_at(&mut self.flat, self.layout.windows[id.0].offset, 1.0, gradient);
+        kernels::add_at(&mut self.flat, self.layout.window(id).offset, 1.0, gradient);
     }
 
     pub(crate) fn add_product(&mut self, id: ParamId, product: &Product) {
         let Product { precision, form, a, b } = product;
-        let offset = self.layout.windows[id.0].offset;
+        let offset = self.layout.window(id).offset;
         kernels::matmul_add_at(&mut self.flat, offset, *precision, *form, a, b);
     }
 
@@ -355,7 +403,7 @@ impl Grads {
 }
 
 fn window(flat: &Tensor, layout: &Layout, id: ParamId) -> Tensor {
-    let at = &layout.windows[id.0];
+    let at = layout.window(id);
     flat.window(at.offset, &at.shape)
 }
 

@@ -39,7 +39,7 @@ pub use bf16::{Bf16, pack_bf16, unpack_bf16};
 pub use columns::{columns, set_columns};
 pub use device::{Device, DeviceError};
 pub use elementwise::{Binary, Unary, add_at, axpy, lerp, map, scale_in_place, zip};
-pub use embed::{embed, embed_back};
+pub use embed::{embed, embed_back, embed_stored};
 pub use float::Float;
 pub use ids::{Heads, Ids, Segments};
 pub use logprob::{entropy, logprob, logprob_back};

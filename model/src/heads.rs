@@ -69,6 +69,9 @@ impl Transformer {
 
     /// The same body under a fresh score head: how a reward model starts.
     pub fn as_score(&self, params: &Params, rng: Rng) -> (Transformer, Params) {
+        if let Some(lora) = &self.lora {
+            return crate::lora::as_score(self, lora, params, rng);
+        }
         let (model, builder) = Transformer::lay_out(&self.config, HeadKind::Score, None);
         let device = params.device();
         let from = params.to(&Device::Cpu);
@@ -83,6 +86,6 @@ impl Transformer {
             let fresh = kernels::normal(rng.stream("score"), &from.device(), &[c], fresh_score(c));
             to.set(score.weight, fresh.data());
         }
-        (model, to.to(&device))
+        (Transformer { checkpointing: self.checkpointing, ..model }, to.multiply_in(params.precision()).to(&device))
     }
 }

@@ -14,11 +14,12 @@ use crate::config::{Config, HeadKind};
 use crate::dtype::Dtype;
 use crate::error::{At, ModelError, Result};
 use crate::files::{beside, remove_leftovers, rename, was_interrupted, write_atomic, write_beside};
+use crate::lora::{self, Bases};
 use crate::safetensors;
 use crate::source::{Source, read_json};
 use crate::transformer::Transformer;
 use crate::windows::{Window, hf_windows};
-use autograd::Params;
+use autograd::{Base, Params};
 use kernels::Device;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -46,27 +47,47 @@ impl Loaded {
 }
 
 /// Read a model: a GGUF file, or a directory with config.json, generation_config.json if there, and the weights
-/// in one file or in shards with their index. The numbers go from the mapped files to their places one tensor at
-/// a time.
+/// in one file or in shards with their index; or an adapter directory, and the model that it stands on. The numbers
+/// go from the mapped files to their places one tensor at a time.
 pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
+    load_sharing(path, device, &mut Bases::default())
+}
+
+/// As `load`; adapters of one frozen model share it.
+pub fn load_sharing(path: &Path, device: &Device, bases: &mut Bases) -> Result<Loaded> {
+    if lora::is_adapter(path) {
+        return lora::load(path, device, bases);
+    }
     let source = Source::open(path)?;
     let (model, builder) = source.lay_out()?;
     let mut params = builder.build(&Device::Cpu);
     source.weights.fill(&model, &mut params)?;
     if let Some(bias) = model.score_bias() {
-        let number = source.json.get(BIAS).map_or(Some(0.0), Value::as_f64).ok_or_else(|| {
-            ModelError::file(&path.join("config.json"), format!("`{BIAS}`: expected a number"), "Mend or remove it.")
-        })?;
-        params.set(bias, &[number as f32]);
+        params.set(bias, &[source.score_bias(path)?]);
     }
     Ok(Loaded { transformer: model, params: params.to(device) })
+}
+
+/// A model that does not learn, in bf16. No more of it than one matrix is ever held in f32.
+pub(crate) fn load_base(path: &Path, device: &Device) -> Result<(Transformer, Base)> {
+    let source = Source::open(path)?;
+    let (model, builder) = source.lay_out()?;
+    let (shapes, mut base) = (builder.shapes(), builder.freeze());
+    source.weights.each(&model, |id| shapes[&id].clone(), |id, numbers| base.set(id, numbers, device))?;
+    if let Some(bias) = model.score_bias() {
+        base.set(bias, vec![source.score_bias(path)?], device);
+    }
+    Ok((model, base))
 }
 
 /// Write a model directory. Each file appears whole or not at all, config.json last: a directory without it
 /// is not yet a model. A directory that holds a model of another kind or size is not overwritten.
 ///
-/// `tokenizer` is the text of tokenizer.json.
+/// `tokenizer` is the text of tokenizer.json. Of a model with adapters only these are written.
 pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<&str>) -> Result<()> {
+    if let Some(lora) = &model.lora {
+        return lora::save(dir, model, lora, params, tokenizer);
+    }
     refuse_other_model(dir, model)?;
     fs::create_dir_all(dir).at("create", dir)?;
     remove_leftovers(dir)?;
@@ -100,7 +121,12 @@ pub(crate) fn generation_config(config: &Config) -> Value {
 }
 
 fn write_weights(path: &Path, model: &Transformer, params: &Params) -> Result<()> {
-    let windows: HashMap<String, Window> = hf_windows(model).into_iter().map(|w| (w.hf_name.clone(), w)).collect();
+    write_windows(path, hf_windows(model), params)
+}
+
+/// These windows of the parameters as theirs.
+pub(crate) fn write_windows(path: &Path, windows: Vec<Window>, params: &Params) -> Result<()> {
+    let windows: HashMap<String, Window> = windows.into_iter().map(|w| (w.hf_name.clone(), w)).collect();
     let shape = |(name, w): (&String, &Window)| (name.clone(), w.hf_shape(params.shape(w.param)));
     let shapes: Vec<_> = windows.iter().map(shape).collect();
     safetensors::write_as(path, Dtype::F32, &shapes, |name| {

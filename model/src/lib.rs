@@ -5,7 +5,7 @@
 //! for each out; reads as the papers do), [`heads`] (rows to logits, or to one score), [`hf`] (Hugging Face
 //! directories in and out) and [`windows`] (whose tensor is which), [`source`] (any model on the disk), [`gguf`]
 //! (llama.cpp's files), [`mod@convert`] (from one into the other), [`mod@generate`] (the same blocks over a cache),
-//! [`score`] (log-probabilities of given text), [`checkpoint`] (a training run that survives a power cut),
+//! [`score`] (log-probabilities of given text), [`lora`] (adapters upon a frozen model), [`checkpoint`] (a training run that survives a power cut),
 //! [`tokenizer`] (text to tokens and back).
 #![deny(unsafe_code)]
 
@@ -20,6 +20,7 @@ pub mod generate;
 pub mod gguf;
 pub mod heads;
 pub mod hf;
+pub mod lora;
 pub mod safetensors;
 pub mod score;
 pub mod source;
@@ -38,7 +39,8 @@ pub use convert::convert;
 pub use dtype::Dtype;
 pub use error::{ModelError, Result};
 pub use generate::{GenerateConfig, Generated, generate};
-pub use hf::{Loaded, load, save};
+pub use hf::{Loaded, load, load_sharing, save};
+pub use lora::Bases;
 pub use source::{ChatTemplate, chat_template, dtypes, read_config};
 pub use tokenizer::{Tokenizer, TokenizerError};
 pub use transformer::{Dropout, Transformer};

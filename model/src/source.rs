@@ -6,10 +6,12 @@ use crate::error::{ModelError, Result};
 use crate::files::read_text;
 use crate::gguf::{self, Value as Said, is_gguf};
 use crate::heads::Head;
+use crate::hf::BIAS;
+use crate::lora;
 use crate::safetensors;
 use crate::transformer::Transformer;
 use crate::windows::{Window, hf_windows, lm_head};
-use autograd::{Params, ParamsBuilder};
+use autograd::{ParamId, Params, ParamsBuilder};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,9 @@ pub(crate) const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 
 /// What the configuration of a model says.
 pub fn read_config(path: &Path) -> Result<Config> {
+    if lora::is_adapter(path) {
+        return read_config(&lora::base_of(path)?);
+    }
     match is_gguf(path) {
         true => Ok(Source::open(path)?.config),
         false => load_config(path, &read_json(&path.join("config.json"))?),
@@ -122,6 +127,14 @@ impl Source {
         let head = self.weights.head(&self.json);
         self.weights.check_size(&self.config, head)?;
         Ok(Transformer::lay_out(&self.config, head, None))
+    }
+
+    /// What is added to every score.
+    pub(crate) fn score_bias(&self, path: &Path) -> Result<f32> {
+        let number = self.json.get(BIAS).map_or(Some(0.0), Value::as_f64);
+        number.map(|number| number as f32).ok_or_else(|| {
+            ModelError::file(&path.join("config.json"), format!("`{BIAS}`: expected a number"), "Mend or remove it.")
+        })
     }
 
     /// The network without its numbers, and the names and shapes of its tensors, all of which are there.
@@ -247,14 +260,38 @@ impl Weights {
         let mut used = BTreeSet::new();
         for window in hf_windows(model) {
             let shape = window.hf_shape(params.shape(window.param));
-            let (archive, spelt) = self.find(&window, &shape)?;
-            used.insert(spelt.to_string());
-            let size: usize = shape.iter().product();
-            let place = &mut params.data_mut(window.param)[size / window.rows.len() * window.rows.start..][..size];
-            archive.read_into(spelt, place)?;
-            window.make_ours(&shape, place);
+            used.insert(self.read_window(&window, &shape, params.data_mut(window.param))?);
         }
         self.refuse_others(&used, model)
+    }
+
+    /// Every parameter by itself, of the shape that is asked for.
+    pub(crate) fn each(
+        &self,
+        model: &Transformer,
+        shape: impl Fn(ParamId) -> Vec<usize>,
+        mut take: impl FnMut(ParamId, Vec<f32>),
+    ) -> Result<()> {
+        let (windows, mut used) = (hf_windows(model), BTreeSet::new());
+        for windows in windows.chunk_by(|a, b| a.param == b.param) {
+            let shape = shape(windows[0].param);
+            let mut numbers = vec![0.0; shape.iter().product()];
+            for window in windows {
+                used.insert(self.read_window(window, &window.hf_shape(&shape), &mut numbers)?);
+            }
+            take(windows[0].param, numbers);
+        }
+        self.refuse_others(&used, model)
+    }
+
+    /// A window of the parameter whose numbers are `ours`. Returns the name under which it was found.
+    fn read_window(&self, window: &Window, shape: &[usize], ours: &mut [f32]) -> Result<String> {
+        let (archive, spelt) = self.find(window, shape)?;
+        let size: usize = shape.iter().product();
+        let place = &mut ours[size / window.rows.len() * window.rows.start..][..size];
+        archive.read_into(spelt, place)?;
+        window.make_ours(shape, place);
+        Ok(spelt.to_string())
     }
 
     /// The tensor of a window, which must have this shape.

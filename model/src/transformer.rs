@@ -19,6 +19,7 @@
 //! watched. Queries, keys and values are one matrix; so are gate and up.
 use crate::config::{Activation, Config, HeadKind, NormKind, Rope};
 use crate::heads::Head;
+use crate::lora::Lora;
 use autograd::{Init, ParamId, Params, ParamsBuilder, Var, Weights, checkpoint, ops};
 use kernels::{Device, Heads, Ids, Rng, Segments, Tensor, rope_table};
 use std::sync::{Arc, Mutex};
@@ -31,6 +32,8 @@ pub struct Transformer {
     pub config: Config,
     /// Keep only the input of each block, and run the block again on the way back.
     pub checkpointing: bool,
+    /// Adapters that learn in place of the model; they act inside of `Weights::linear`.
+    pub lora: Option<Lora>,
     pub(crate) embedding: ParamId,
     pub(crate) positions: Positions,
     pub(crate) blocks: Vec<Block>,
@@ -182,7 +185,10 @@ impl Transformer {
         let norm = names.norm("norm", config);
         let head = names.head(config, head);
         let config = config.clone();
-        (Transformer { config, checkpointing: false, embedding, positions, blocks, norm, head }, names.builder)
+        (
+            Transformer { config, checkpointing: false, lora: None, embedding, positions, blocks, norm, head },
+            names.builder,
+        )
     }
 
     /// What the model knows at each token, after the last norm.  tokens [N] → [N, C]
@@ -230,9 +236,9 @@ impl Transformer {
     }
 
     fn embed(&self, w: &Weights, tokens: &Ids, place: &Place) -> Var {
-        let x = ops::embed(&w[self.embedding], tokens);
+        let x = w.embed(self.embedding, tokens);
         match self.positions {
-            Positions::Learned(table) => &x + &ops::embed(&w[table], &place.positions),
+            Positions::Learned(table) => &x + &w.embed(table, &place.positions),
             Positions::Rotary(..) => x,
         }
     }
@@ -266,8 +272,8 @@ impl Transformer {
 
 /// Gives names and first numbers to parameters.
 pub(crate) struct Names {
-    builder: ParamsBuilder,
-    rng: Option<Rng>,
+    pub(crate) builder: ParamsBuilder,
+    pub(crate) rng: Option<Rng>,
 }
 
 impl Names {

@@ -2,15 +2,18 @@
 
 use super::Recipe;
 use super::sections::Shape;
+use crate::error::Result;
+use crate::memory::{Need, Plan};
+use crate::run::{Tuning, config};
 
 /// What `rlhf recipes check` prints.
-#[derive(Debug)]
 pub struct Estimate {
     /// (size, parameters)
     pub parameters: Vec<(String, f64)>,
     /// (stage, floating-point operations)
     pub flops: Vec<(String, f64)>,
-    pub memory_bytes: f64,
+    /// Of the stage that takes the most.
+    pub memory: Need,
 }
 
 impl Estimate {
@@ -28,7 +31,7 @@ fn parameters(shape: &Shape, vocab: usize) -> f64 {
 
 /// Training costs 6 operations a parameter and token, reading 2 (Kaplan et al. 2020). The prompts' share of
 /// an episode is taken to be as long as the longest answer.
-pub fn estimate(recipe: &Recipe) -> Estimate {
+pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
     let vocab = recipe.tokenizer.vocab;
     let size_of = |size: &str| parameters(&recipe.model[size], vocab);
     let demonstrations = recipe.world.demonstrations as f64;
@@ -57,21 +60,24 @@ pub fn estimate(recipe: &Recipe) -> Estimate {
         let mixed = 6.0 * n * ppo.ptx_ratio * ppo.episodes as f64 * context;
         flops.push((format!("{size}.ppo_ptx"), tokens * iteration + mixed));
     }
-    let largest = recipe.sizes().last().map_or(0.0, |s| size_of(s));
-    Estimate {
-        parameters: recipe.sizes().iter().map(|s| (s.to_string(), size_of(s))).collect(),
-        flops,
-        memory_bytes: memory(recipe, largest, rm),
-    }
+    let parameters = recipe.sizes().iter().map(|s| (s.to_string(), size_of(s))).collect();
+    Ok(Estimate { parameters, flops, memory: memory(recipe)? })
 }
 
-/// PPO holds the most: policy, its average and value with gradient and two moments, reference, reward; and a
-/// step's activations, about 34 floats a channel, layer and token (Korthikanti et al. 2022), and its logits.
-fn memory(recipe: &Recipe, policy: f64, rm: f64) -> f64 {
-    let weights = 4.0 * (policy * 6.0 + rm * 5.0);
-    let tokens = (recipe.ppo.minibatch * 2 * recipe.ppo.max_new).max(recipe.pretrain.token_budget) as f64;
-    let widest = recipe.model.values().map(|s| s.layers * s.channels).max().unwrap_or(0) as f64;
-    weights + 4.0 * tokens * (34.0 * widest + 3.0 * recipe.tokenizer.vocab as f64)
+/// Pretraining of the largest size, the reward model, or PPO of the largest size.
+fn memory(recipe: &Recipe) -> Result<Need> {
+    let shape = |size: &str| &recipe.model[size];
+    let config = |size: &str| config(shape(size), recipe.tokenizer.vocab);
+    let (largest, rm) = (recipe.sizes().last().copied().unwrap_or(recipe.rm_size()), recipe.rm_size());
+    let (pretrain, ppo) = (&recipe.pretrain, &recipe.ppo);
+    let tokens = pretrain.token_budget.min(pretrain.batch * shape(largest).context);
+    let [policy, value] = [largest, rm].map(|size| Plan::of(config(size), &Tuning::from(ppo)));
+    let needs = [
+        Plan::of(config(largest), &Tuning::from(pretrain))?.training(tokens),
+        Plan::of(config(rm), &Tuning::from(&recipe.rm))?.scoring(recipe.rm.token_budget),
+        policy?.ppo(&value?, false, ppo, shape(largest).context.min(shape(rm).context)),
+    ];
+    Ok(needs.into_iter().max_by(|a, b| a.total().total_cmp(&b.total())).expect("three of them"))
 }
 
 #[cfg(test)]
@@ -80,12 +86,12 @@ mod tests {
 
     #[test]
     fn every_stage_is_counted() {
-        let estimate = estimate(&Recipe::load("mini", &[]).unwrap());
+        let estimate = estimate(&Recipe::load("mini", &[]).unwrap()).unwrap();
         let names: Vec<&str> = estimate.flops.iter().map(|(n, _)| n.as_str()).collect();
         assert!(names.starts_with(&["S.base", "S.sft", "S.init", "L.base"]), "{names:?}");
         assert!(estimate.flops.iter().all(|(_, f)| *f > 0.0));
         assert!(estimate.parameters[1].1 >= 10.0 * estimate.parameters[0].1, "L is at least ten times S");
-        assert!(estimate.memory_bytes > 1e6);
+        assert!(estimate.memory.total() > 1e6);
     }
 
     #[test]

@@ -12,6 +12,23 @@ pub fn defaults<A: Args>() -> A {
     A::from_arg_matches(&matches).expect("every key of a section has a default or is optional")
 }
 
+/// How products multiply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    F32,
+    Bf16,
+}
+
+impl From<Precision> for kernels::Precision {
+    fn from(precision: Precision) -> kernels::Precision {
+        match precision {
+            Precision::F32 => kernels::Precision::F32,
+            Precision::Bf16 => kernels::Precision::Bf16,
+        }
+    }
+}
+
 /// Where the text comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,6 +150,12 @@ pub struct Pretrain {
     /// Tokens a micro-batch: memory depends on it, results do not
     #[arg(long, default_value_t = 8192)]
     pub token_budget: usize,
+    /// Keep only each block's input and run it again on the way back: less memory, a third more time
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub checkpointing: bool,
+    /// How products multiply; bf16 rounds their operands, sums are f32
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
     /// A checkpoint every so many steps
     #[arg(long, default_value_t = 100)]
     pub save_every: usize,
@@ -171,6 +194,21 @@ pub struct Sft {
     /// Tokens a micro-batch: memory depends on it, results do not
     #[arg(long, default_value_t = 8192)]
     pub token_budget: usize,
+    /// Rank of LoRA adapters, which learn in place of the model, frozen in bf16; 0 = all of the model learns
+    #[arg(long, default_value_t = 0)]
+    pub lora_rank: usize,
+    /// Adapters are scaled by this / lora_rank
+    #[arg(long, default_value_t = 32.0)]
+    pub lora_alpha: f64,
+    /// Linear layers that get an adapter, by PEFT's names such as q_proj,v_proj; or all-linear
+    #[arg(long, default_value = "all-linear")]
+    pub lora_targets: String,
+    /// Keep only each block's input and run it again on the way back: less memory, a third more time
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub checkpointing: bool,
+    /// How products multiply; bf16 rounds their operands, sums are f32
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
     /// A checkpoint every so many steps
     #[arg(long, default_value_t = 100)]
     pub save_every: usize,
@@ -223,6 +261,21 @@ pub struct Rm {
     /// Tokens a micro-batch: memory depends on it, results do not
     #[arg(long, default_value_t = 8192)]
     pub token_budget: usize,
+    /// Rank of LoRA adapters, which learn in place of the model, frozen in bf16; 0 = all of the model learns
+    #[arg(long, default_value_t = 0)]
+    pub lora_rank: usize,
+    /// Adapters are scaled by this / lora_rank
+    #[arg(long, default_value_t = 32.0)]
+    pub lora_alpha: f64,
+    /// Linear layers that get an adapter, by PEFT's names such as q_proj,v_proj; or all-linear
+    #[arg(long, default_value = "all-linear")]
+    pub lora_targets: String,
+    /// Keep only each block's input and run it again on the way back: less memory, a third more time
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub checkpointing: bool,
+    /// How products multiply; bf16 rounds their operands, sums are f32
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
     /// A checkpoint every so many steps
     #[arg(long, default_value_t = 50)]
     pub save_every: usize,
@@ -308,6 +361,21 @@ pub struct Ppo {
     /// Tokens a micro-batch: memory depends on it, results do not
     #[arg(long, default_value_t = 8192)]
     pub token_budget: usize,
+    /// Rank of LoRA adapters, which learn in place of the model, frozen in bf16; 0 = all of the model learns
+    #[arg(long, default_value_t = 0)]
+    pub lora_rank: usize,
+    /// Adapters are scaled by this / lora_rank
+    #[arg(long, default_value_t = 32.0)]
+    pub lora_alpha: f64,
+    /// Linear layers that get an adapter, by PEFT's names such as q_proj,v_proj; or all-linear
+    #[arg(long, default_value = "all-linear")]
+    pub lora_targets: String,
+    /// Keep only each block's input and run it again on the way back: less memory, a third more time
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub checkpointing: bool,
+    /// How products multiply; bf16 rounds their operands, sums are f32
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
     /// A checkpoint every so many iterations
     #[arg(long, default_value_t = 10)]
     pub save_every: usize,

@@ -12,13 +12,15 @@ mod models;
 mod rank;
 mod runner;
 mod stages;
+mod tuning;
 
 pub mod configs;
 pub mod text;
 pub use folder::write_environment as environment_of;
-pub use models::{Model, drop_checkpoints, library_failure};
+pub use models::{Model, config, drop_checkpoints, library_failure};
 pub use runner::{Reporter, train_failure};
 pub use text::TextRanking;
+pub use tuning::Tuning;
 
 use crate::error::{Failure, Result};
 use crate::recipe::Recipe;

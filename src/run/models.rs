@@ -17,7 +17,9 @@ pub struct Model {
 impl Model {
     /// A language model with fresh numbers.
     pub fn new(shape: &Shape, codec: &Codec, rng: Rng, device: &Device) -> Model {
-        let (net, params) = Transformer::new(&config(shape, codec), HeadKind::Lm, rng, device);
+        let (bos, eos, pad) = (Some(codec.eos), vec![codec.eos], Some(codec.eos));
+        let config = Config { bos, eos, pad, ..config(shape, codec.tokenizer.vocab_size()) };
+        let (net, params) = Transformer::new(&config, HeadKind::Lm, rng, device);
         Model { net, params }
     }
 
@@ -40,16 +42,16 @@ impl Model {
     }
 }
 
-fn config(shape: &Shape, codec: &Codec) -> Config {
+/// What a recipe's size makes, with such a vocabulary.
+pub fn config(shape: &Shape, vocab: usize) -> Config {
     let Shape { layers, channels, heads, context, .. } = *shape;
-    let vocab = codec.tokenizer.vocab_size();
     let kv = if shape.kv_heads == 0 { heads } else { shape.kv_heads };
     let like = match shape.arch.as_str() {
         "llama" => Config::llama(vocab, context, layers, channels, heads, kv),
         _ => Config::gpt2(vocab, context, layers, channels, heads),
     };
     let hidden = if shape.hidden == 0 { like.hidden } else { shape.hidden };
-    Config { hidden, bos: Some(codec.eos), eos: vec![codec.eos], pad: Some(codec.eos), ..like }
+    Config { hidden, ..like }
 }
 
 /// Checkpoints are for resuming; a finished stage needs none.

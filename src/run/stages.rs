@@ -5,11 +5,11 @@ use super::models::{Model, library_failure};
 use super::rank::Rankings;
 use super::runner::{Pipeline, train_failure};
 use super::text;
-use super::{configs, stage_rng, too_little};
+use super::{Tuning, configs, stage_rng, too_little};
 use crate::error::{Failure, Result};
 use crate::recipe::sections::Sft;
 use kernels::Rng;
-use model::Tokenizer;
+use model::{Bases, Tokenizer};
 use rlhf_core::data::{Codec, Example};
 use rlhf_core::ppo::{self, Ppo};
 use rlhf_core::rollout::Episode;
@@ -45,8 +45,9 @@ pub fn base(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size:
     pipeline.stage(&name, |p, dir| {
         let rng = stage_rng(p.recipe, &name);
         let windows = training_windows(p, codec, materials)?;
-        let start = Model::new(&p.recipe.model[size], codec, rng.stream("init"), &p.device);
         let section = &p.recipe.pretrain;
+        let start = Model::new(&p.recipe.model[size], codec, rng.stream("init"), &p.device);
+        let start = Tuning::from(section).apply(start.net, start.params);
         let config = configs::pretrain(section, size, windows.len());
         let mut run = p.reporter.training(&name, dir, section.save_every);
         let params =
@@ -78,7 +79,8 @@ fn tune(p: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str, kind
     let name = format!("{size}.{kind}");
     p.stage(&name, |p, dir| {
         let rng = stage_rng(p.recipe, &name);
-        let base = Model::load(&p.stage_dir(&format!("{size}.base")), &p.device)?;
+        let from = p.stage_dir(&format!("{size}.base"));
+        let base = Tuning::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
         let demonstrations = text::demonstrations(codec, &materials.demonstrations);
         tell_cuts(p, codec, "demonstrations");
         let windows = if section.pretrain_mix > 0.0 { training_windows(p, codec, materials)? } else { Vec::new() };
@@ -94,7 +96,8 @@ pub fn reward_model(pipeline: &mut Pipeline, codec: &Codec, materials: &Material
     pipeline.stage("rm", |p, dir| {
         let section = &p.recipe.rm;
         let rng = stage_rng(p.recipe, "rm");
-        let start = Model::load(&p.stage_dir(&format!("{}.{}", p.recipe.rm_size(), section.from)), &p.device)?;
+        let from = p.stage_dir(&format!("{}.{}", p.recipe.rm_size(), section.from));
+        let start = Tuning::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
         let start = start.as_score(rng.stream("head"));
         let training: Vec<_> = rankings.train.iter().map(|r| r.encode(codec)).collect();
         tell_cuts(p, codec, "rankings");
@@ -118,8 +121,9 @@ pub fn ppo(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: 
     pipeline.stage(&name, |p, dir| {
         let section = &p.recipe.ppo;
         let config = configs::ppo(section, size, if ptx { section.ptx_coef } else { 0.0 });
-        let start = Model::load(&p.stage_dir(&format!("{size}.init")), &p.device)?;
-        let judge = Model::load(&p.stage_dir("rm"), &p.device)?;
+        let (tuning, mut bases) = (Tuning::from(section), Bases::default());
+        let mut load = |from: &str| tuning.load(&p.stage_dir(from), stage_rng(p.recipe, &name), &p.device, &mut bases);
+        let (start, judge) = (load(&format!("{size}.init"))?, load("rm")?);
         let prompts: Vec<Vec<u32>> =
             materials.ppo_prompts.iter().map(|t| codec.prompt(&t.text, config.max_new)).collect();
         tell_cuts(p, codec, "prompts");

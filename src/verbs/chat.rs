@@ -22,6 +22,9 @@ pub struct ChatArgs {
     /// A model: a directory, a .gguf file, or org/name on the hub
     #[arg(long)]
     model: PathBuf,
+    /// How products multiply: f32, or bf16, which reads half the bytes
+    #[arg(long, default_value = "f32", value_parser = crate::cli::precision, value_name = "f32|bf16")]
+    precision: kernels::Precision,
     /// Longest answer in tokens
     #[arg(long, default_value_t = 128)]
     max_new: usize,
@@ -42,6 +45,7 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
     let sampling = Sampling { temperature: args.temperature, top_k: 0, top_p: args.top_p };
     let config = GenerateConfig { max_new, sampling, eos: codec.ends.clone(), batch: 1 };
     let rng = Rng::new(common.seed()).stream("chat");
+    let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
     let mut said: Vec<Message> = Vec::new();
     let person = std::io::stdin().is_terminal();
     for turn in 0u64.. {
@@ -68,7 +72,6 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
         }
         let mut stream = codec.tokenizer.stream(true);
         let mut answer = String::new();
-        let weights = opened.loaded.params.frozen();
         let eos = config.eos.clone();
         generate(&opened.loaded.transformer, &weights, &[prompt], &config, rng.fold(turn), None, |_, id| {
             if !eos.contains(&id) {

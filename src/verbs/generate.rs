@@ -25,6 +25,9 @@ pub struct GenerateArgs {
     /// A tokenizer file, for a model directory that has none
     #[arg(long)]
     tokenizer: Option<PathBuf>,
+    /// How products multiply: f32, or bf16, which reads half the bytes
+    #[arg(long, default_value = "f32", value_parser = crate::cli::precision, value_name = "f32|bf16")]
+    precision: kernels::Precision,
     /// Text to go on from
     #[arg(long, conflicts_with_all = ["prompts", "ids"], required_unless_present_any = ["prompts", "ids"])]
     prompt: Option<String>,
@@ -66,7 +69,7 @@ pub fn run(args: &GenerateArgs, common: &Common) -> Result {
     let sampling = Sampling { temperature, top_k: args.top_k, top_p: args.top_p };
     let config = GenerateConfig { max_new: args.max_new, sampling, eos, batch: 64 };
     let rng = Rng::new(common.seed()).stream("generate");
-    let weights = opened.loaded.params.frozen();
+    let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
     let made = generate(&opened.loaded.transformer, &weights, &repeated, &config, rng, None, |_, _| ())
         .map_err(library_failure)?;
     if common.json {

@@ -80,12 +80,13 @@ fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
 fn model_files(dir: &Path, common: &Common) -> Result {
     let loaded = model::load(dir, &Device::Cpu).map_err(library_failure)?;
     let config = loaded.config();
-    let parameters: usize = loaded.params.iter().map(|(_, _, shape)| shape.iter().product::<usize>()).sum();
+    let (learning, frozen) = (loaded.params.count(), loaded.params.base().count());
+    let parameters = learning + frozen;
     let arch = config.arch.name();
     let head = if loaded.head() == HeadKind::Lm { "language model" } else { "reward model (one score a token)" };
     let dtypes = model::dtypes(dir).map_err(library_failure)?;
     let vocabulary = loading::tokenizer(dir)?.map(|t| t.vocab_size());
-    let (weights, training) = (4 * parameters, 16 * parameters);
+    let (weights, training) = (2 * frozen + 4 * learning, 2 * frozen + 16 * learning);
     if common.json {
         println!(
             "{}",
@@ -102,6 +103,9 @@ fn model_files(dir: &Path, common: &Common) -> Result {
     println!("{}", dir.display());
     println!("  {arch}, {head}");
     println!("  parameters   {parameters} ({:.2} million)", parameters as f64 / 1e6);
+    if let Some(lora) = &loaded.transformer.lora {
+        println!("  adapter      {learning} of them, rank {}, upon {}", lora.rank, lora.base.display());
+    }
     println!("  layers       {} of {} channels, MLP {}", config.layers, config.channels, config.hidden);
     println!("  heads        {} of size {}, {} for keys and values", config.heads.q, config.heads.dim, config.heads.kv);
     println!("  vocabulary   {}, tied output: {}", config.vocab, if config.tied { "yes" } else { "no" });

@@ -5,7 +5,7 @@ use crate::error::{Failure, Result};
 use crate::hub;
 use crate::run::library_failure;
 use kernels::Device;
-use model::{Config, HeadKind, Loaded, Tokenizer};
+use model::{Config, HeadKind, Loaded, Tokenizer, lora};
 use rlhf_core::data::{Codec, Template};
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,12 @@ pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
 pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Device) -> Result<Opened> {
     let path = hub::find(dir)?;
     let loaded = model::load(&path, device).map_err(library_failure)?;
+    read(path, file, head, loaded)
+}
+
+/// The same of a model that has been loaded from `path`.
+pub fn read(path: PathBuf, file: Option<&Path>, head: HeadKind, loaded: Loaded) -> Result<Opened> {
+    let dir = &path;
     if loaded.head() != head {
         let (is, wanted) = match head {
             HeadKind::Lm => ("a reward model", "a language model; to score text with it use rlhf reward"),
@@ -46,13 +52,21 @@ pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Devic
     Ok(Opened { path, loaded, tokenizer })
 }
 
-/// The tokenizer of a model; `None` when there is none.
+/// The tokenizer of a model, or of that which an adapter stands on; `None` when there is none.
 pub fn tokenizer(path: &Path) -> Result<Option<Tokenizer>> {
-    Tokenizer::of_model(path).map_err(library_failure)
+    Tokenizer::of_model(&with_tokenizer(path)?).map_err(library_failure)
+}
+
+fn with_tokenizer(path: &Path) -> Result<PathBuf> {
+    match lora::is_adapter(path) && Tokenizer::find(path).is_none() {
+        true => lora::base_of(path).map_err(library_failure),
+        false => Ok(path.to_path_buf()),
+    }
 }
 
 pub fn codec(path: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
-    let template = Template::of_model(path).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
+    let template =
+        Template::of_model(&with_tokenizer(path)?).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
     Codec::new(tokenizer, config.context, template, &config.eos).map_err(library_failure)
 }
 

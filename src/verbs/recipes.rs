@@ -2,6 +2,7 @@
 
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::memory;
 use crate::progress::clock;
 use crate::recipe::{self, EMBEDDED, Recipe, estimate};
 use clap::{Args, Subcommand};
@@ -73,14 +74,14 @@ fn cp(name: &str, file: &PathBuf) -> Result {
 }
 
 fn check(recipe: &Recipe, common: &Common) -> Result {
-    let estimate = estimate(recipe);
+    let estimate = estimate(recipe)?;
     let rate = multiply_rate();
     // Small matrices, attention and the parts between products run at about half of a large product's rate.
     let seconds = estimate.total_flops() / (0.5 * rate);
     if common.json {
         let stages: serde_json::Map<_, _> = estimate.flops.iter().map(|(n, f)| (n.clone(), json!(f))).collect();
         let sizes: serde_json::Map<_, _> = estimate.parameters.iter().map(|(n, p)| (n.clone(), json!(p))).collect();
-        let memory = estimate.memory_bytes;
+        let memory = estimate.memory.total();
         println!(
             "{}",
             json!({"recipe": recipe.name, "parameters": sizes, "flops": stages, "memory_bytes": memory, "seconds": seconds})
@@ -94,13 +95,9 @@ fn check(recipe: &Recipe, common: &Common) -> Result {
     for (stage, flops) in &estimate.flops {
         println!("  {stage:<12} {:>9.2} TFLOP  about {}", flops / 1e12, clock(flops / (0.5 * rate)));
     }
-    println!(
-        "Memory about {:.2} GiB; time about {} on this CPU ({:.0} GFLOP/s).",
-        estimate.memory_bytes / f64::from(1 << 30),
-        clock(seconds),
-        rate / 1e9
-    );
-    Ok(())
+    println!("Time about {} on this CPU ({:.0} GFLOP/s).", clock(seconds), rate / 1e9);
+    println!("Of the largest stage, {}.", estimate.memory);
+    memory::check(&estimate.memory, &Device::Cpu)
 }
 
 /// Floating-point operations a second of a 512³ product on the CPU: the best of three.

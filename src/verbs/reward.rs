@@ -19,6 +19,9 @@ pub struct RewardArgs {
     /// A reward model's directory
     #[arg(long)]
     model: PathBuf,
+    /// How products multiply: f32, or bf16, which reads half the bytes
+    #[arg(long, default_value = "f32", value_parser = crate::cli::precision, value_name = "f32|bf16")]
+    precision: kernels::Precision,
     /// Demonstrations, pairs or rankings
     #[arg(long, num_args = 1.., required = true)]
     data: Vec<PathBuf>,
@@ -28,7 +31,8 @@ pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let device = common.open_device()?;
     let opened = loading::open(&args.model, HeadKind::Score, &device)?;
     let codec = opened.codec()?;
-    let (net, params) = (&opened.loaded.transformer, &opened.loaded.params);
+    let params = &opened.loaded.params.clone().multiply_in(args.precision);
+    let net = &opened.loaded.transformer;
     let rows = rows::scorable(&args.data)?;
     let read = codec.rankings(&rows).map_err(rows::data_failure)?;
     if let Some(report) = codec.cut_report() {

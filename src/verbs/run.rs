@@ -2,8 +2,9 @@
 
 use crate::cli::Common;
 use crate::error::Result;
+use crate::memory;
 use crate::progress::clock;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, estimate};
 use crate::report;
 use crate::{run as pipeline, stop};
 use clap::Args;
@@ -25,6 +26,9 @@ pub struct RunArgs {
     /// Override a value of the recipe, such as --set sft.epochs=3
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// How products multiply while training: the key `precision` of every stage
+    #[arg(long, value_parser = crate::cli::precision, value_name = "f32|bf16")]
+    pub precision: Option<kernels::Precision>,
     /// Go on with the run in the folder; finished stages are not done again
     #[arg(long)]
     pub resume: bool,
@@ -34,13 +38,18 @@ pub fn run(args: &RunArgs, common: &Common) -> Result {
     let which = args.recipe.as_deref().unwrap_or("mini");
     let mut sets = args.set.clone();
     sets.extend(common.seed.map(|seed| format!("seed={seed}")));
+    let stages = ["pretrain", "sft", "init", "rm", "ppo"];
+    sets.extend(args.precision.iter().flat_map(|p| stages.map(|stage| format!("{stage}.precision={}", p.name()))));
     let recipe = Recipe::load(which, &sets)?;
     let dir = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.name));
+    let (device, need) = (common.open_device()?, estimate(&recipe)?.memory);
+    common.progress().say(&format!("of the largest stage, {need}"));
+    memory::check(&need, &device)?;
     let request = pipeline::Request {
         recipe: &recipe,
         dir: &dir,
         resume: args.resume,
-        device: common.open_device()?,
+        device,
         threads: common.threads(),
         quiet: common.quiet,
         verbose: common.verbose,

@@ -19,6 +19,9 @@ pub struct ScoreArgs {
     /// A model: a directory, a .gguf file, or org/name on the hub
     #[arg(long)]
     model: PathBuf,
+    /// How products multiply: f32, or bf16, which reads half the bytes
+    #[arg(long, default_value = "f32", value_parser = crate::cli::precision, value_name = "f32|bf16")]
+    precision: kernels::Precision,
     /// Data files of any kind; a row is read as it would be trained: a prompt with its answer and end, or each of its answers
     #[arg(long, num_args = 1.., conflicts_with = "ids_file", required_unless_present = "ids_file")]
     data: Vec<PathBuf>,
@@ -42,7 +45,8 @@ pub fn run(args: &ScoreArgs, common: &Common) -> Result {
     };
     sequences.iter_mut().for_each(|s| s.truncate(config.context));
     let long: Vec<Vec<u32>> = sequences.iter().filter(|s| s.len() > 1).cloned().collect();
-    let mut logp = lm::logprobs(&opened.loaded.transformer, &opened.loaded.params, &long, 4096).into_iter();
+    let params = opened.loaded.params.clone().multiply_in(args.precision);
+    let mut logp = lm::logprobs(&opened.loaded.transformer, &params, &long, 4096).into_iter();
     let lines: Vec<Value> = sequences.iter().map(|s| line(s, if s.len() > 1 { logp.next() } else { None })).collect();
     if common.json && args.ids_file.is_none() {
         println!("{}", json!({ "rows": lines, "perplexity": perplexity(&lines) }));

@@ -3,20 +3,25 @@
 use super::options::{self, Options};
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::hub;
+use crate::memory::{self, Need, Plan};
 use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft, Shape, Tokenizer};
 use crate::rows::{self, data_failure};
-use crate::run::{Model, Reporter, configs, drop_checkpoints, environment_of, text, train_failure};
+use crate::run::{
+    Model, Reporter, Tuning, configs, drop_checkpoints, environment_of, library_failure, text, train_failure,
+};
 use crate::runlog::RunLog;
 use crate::stop;
-use crate::verbs::loading;
+use crate::verbs::loading::{self, Opened};
 use clap::{ArgMatches, Args};
 use kernels::{Device, Rng};
-use model::HeadKind;
-use rlhf_core::data::{Codec, Example, Template};
+use model::{Bases, HeadKind, Loaded, lora};
+use rlhf_core::data::{Codec, Example, Ranking, Template};
 use rlhf_core::rollout::Episode;
 use rlhf_core::train::Run;
 use rlhf_core::{ppo as ppo_loop, pretrain as pretrain_loop, rm as rm_loop, sft as sft_loop};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Files in and out, of every stage.
 #[derive(Args, Debug, Clone)]
@@ -149,13 +154,34 @@ impl Stage {
         Ok(Started { stage: self, reporter })
     }
 
-    fn model(&mut self, files: &Files) -> Result<Option<(Model, Codec)>> {
+    fn model(&mut self, files: &Files, how: &Tuning, bases: &mut Bases) -> Result<Option<(Model, Codec)>> {
         let Some(dir) = self.options.path("model", files.model.as_ref()) else { return Ok(None) };
-        language_model(&dir, files.tokenizer.as_deref(), &self.device).map(Some)
+        let (model, opened) = self.load(&dir, files.tokenizer.as_deref(), HeadKind::Lm, how, bases)?;
+        let codec = opened.codec()?;
+        Ok(Some((model, codec)))
     }
 
-    fn required_model(&mut self, files: &Files) -> Result<(Model, Codec)> {
-        self.model(files)?.ok_or_else(|| needs(self.name, "--model DIR, the model to start from"))
+    fn required_model(&mut self, files: &Files, how: &Tuning, bases: &mut Bases) -> Result<(Model, Codec)> {
+        self.model(files, how, bases)?.ok_or_else(|| needs(self.name, "--model DIR, the model to start from"))
+    }
+
+    /// A model that will be trained, once its size is known to fit the machine.
+    fn load(
+        &self,
+        dir: &Path,
+        tokenizer: Option<&Path>,
+        head: HeadKind,
+        how: &Tuning,
+        bases: &mut Bases,
+    ) -> Result<(Model, Opened)> {
+        let path = hub::find(dir)?;
+        let config = model::read_config(&path).map_err(library_failure)?;
+        let plan = Plan::of(config, how)?;
+        let plan = if lora::is_adapter(&path) { plan.adapter() } else { plan };
+        memory::check(&plan.weights_only(), &self.device)?;
+        let Model { net, params } = how.load(&path, self.rng, &self.device, bases)?;
+        let loaded = Loaded { transformer: net.clone(), params: params.clone() };
+        Ok((Model { net, params }, loading::read(path, tokenizer, head, loaded)?))
     }
 
     fn windows(&self, codec: &Codec, files: &[PathBuf]) -> Result<Vec<Example>> {
@@ -180,6 +206,12 @@ impl Started {
         Ok(())
     }
 
+    /// Says what memory the stage will take at most, and refuses what the machine does not have.
+    fn fits(&self, need: &Need) -> Result {
+        self.reporter.say(&need.to_string());
+        memory::check(need, &self.stage.device)
+    }
+
     /// Says what of the data did not fit into the context.
     fn tell_cuts(&self, codec: &Codec) {
         if let Some(report) = codec.cut_report() {
@@ -190,6 +222,16 @@ impl Started {
 
 fn needs(stage: &str, what: &str) -> Failure {
     Failure::usage(format!("rlhf {stage} needs {what}. See rlhf {stage} --help."))
+}
+
+fn lengths(examples: &[Example]) -> impl Iterator<Item = usize> {
+    examples.iter().map(|e| e.tokens.len())
+}
+
+/// The most tokens that go through a model at a time: of one item at least, of a step at most.
+fn micro_batch(budget: usize, batch: usize, lengths: impl Iterator<Item = usize>) -> usize {
+    let longest = lengths.max().unwrap_or(0);
+    budget.min(batch * longest).max(longest)
 }
 
 /// A folder that is new, or has nothing in it but what a failed start left; with `--resume`, one with checkpoints.
@@ -203,7 +245,7 @@ fn check_folder(out: &Path, resume: bool) -> Result {
         let hint = "go on with what is in it by --resume, or choose another folder with --out";
         return Err(Failure::usage(format!("{} is not empty; {hint}", out.display())));
     }
-    if out.join("config.json").exists() {
+    if out.join("config.json").exists() || lora::is_adapter(out) {
         return Err(Failure::usage(format!(
             "{} holds a finished model; choose another folder with --out",
             out.display()
@@ -212,32 +254,30 @@ fn check_folder(out: &Path, resume: bool) -> Result {
     Ok(())
 }
 
-fn language_model(dir: &Path, tokenizer: Option<&Path>, device: &Device) -> Result<(Model, Codec)> {
-    let opened = loading::open_with(dir, tokenizer, HeadKind::Lm, device)?;
-    let codec = opened.codec()?;
-    Ok((Model { net: opened.loaded.transformer, params: opened.loaded.params }, codec))
-}
-
 pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known = [options::keys::<Pretrain>(), options::keys::<Shape>(), options::keys::<Tokenizer>()].concat();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut stage = Stage::open("pretrain", &args.files, flags, common, &known)?;
     let section: Pretrain = stage.options.section()?;
+    let how = Tuning::from(&section);
     let texts = rows::texts(&stage.data)?;
-    let (start, codec) = match stage.model(&args.files)? {
+    let (start, codec) = match stage.model(&args.files, &how, &mut Bases::default())? {
         Some(found) => found,
         None => {
             let (shape, tokenizer): (Shape, Tokenizer) = (stage.options.section()?, stage.options.section()?);
             shape.check().map_err(Failure::usage)?;
             let codec = text::own(text::learn(&texts, &tokenizer), shape.context, Template::dialogue())?;
-            (Model::new(&shape, &codec, stage.rng.stream("init"), &stage.device), codec)
+            let fresh = Model::new(&shape, &codec, stage.rng.stream("init"), &stage.device);
+            (how.apply(fresh.net, fresh.params), codec)
         }
     };
     let windows = codec.windows(&texts, stage.rng.stream("windows"));
     if windows.is_empty() {
         return Err(Failure::data(format!("{}: no text in it", stage.data[0].display())));
     }
+    let plan = Plan::of_model(&start, &how);
     let (rng, stage) = (stage.rng, stage.start(common)?);
+    stage.fits(&plan.training(micro_batch(section.token_budget, section.batch, lengths(&windows))))?;
     let config = configs::pretrain(&section, "", windows.len());
     let result =
         pretrain_loop::train(&start.net, start.params, &windows, &config, rng, &mut stage.training(section.save_every));
@@ -250,12 +290,15 @@ pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut stage = Stage::open("sft", &args.files, flags, common, &known)?;
     let section: Sft = stage.options.section()?;
-    let (start, codec) = stage.required_model(&args.files)?;
+    let how = Tuning::from(&section);
+    let (start, codec) = stage.required_model(&args.files, &how, &mut Bases::default())?;
     let demonstrations = rows::demonstrations(&stage.data, &codec)?;
     let text = stage.options.paths("text", &args.text);
     let windows = if section.pretrain_mix > 0.0 { stage.windows(&codec, &text)? } else { Vec::new() };
     let (rng, stage) = (stage.rng, stage.start(common)?);
     stage.tell_cuts(&codec);
+    let tokens = micro_batch(section.token_budget, section.batch, lengths(&demonstrations).chain(lengths(&windows)));
+    stage.fits(&Plan::of_model(&start, &how).training(tokens))?;
     let config = configs::sft(&section, "");
     let mut run = stage.training(section.save_every);
     let result = sft_loop::train(&start.net, start.params, &demonstrations, &windows, &config, rng, &mut run);
@@ -268,7 +311,8 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut stage = Stage::open("rm", &args.files, flags, common, &known)?;
     let section: Rm = stage.options.section()?;
-    let (start, codec) = stage.required_model(&args.files)?;
+    let how = Tuning::from(&section);
+    let (start, codec) = stage.required_model(&args.files, &how, &mut Bases::default())?;
     let (train, heldout) = rows::split(&stage.data, args.holdout, stage.rng.stream("holdout"))?;
     let train = codec.rankings(&train).map_err(data_failure)?;
     let heldout = if heldout.is_empty() { Vec::new() } else { codec.rankings(&heldout).map_err(data_failure)? };
@@ -280,6 +324,9 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
     let (rng, stage) = (stage.rng, stage.start(common)?);
     let start = start.as_score(rng.stream("head"));
     stage.tell_cuts(&codec);
+    let answers = |r: &Ranking| r.completions.iter().map(|c| r.prompt.len() + c.len()).sum::<usize>();
+    let tokens = micro_batch(section.token_budget, section.batch, train.iter().map(answers));
+    stage.fits(&Plan::of_model(&start, &how).scoring(tokens))?;
     let mut run = stage.training(section.save_every);
     let result = rm_loop::train(&start.net, start.params, &train, &configs::rm(&section), rng, &mut run);
     let mut params = stage.train(result)?;
@@ -307,12 +354,13 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut stage = Stage::open("ppo", &args.files, flags, common, &known)?;
     let section: Ppo = stage.options.section()?;
-    let (start, codec) = stage.required_model(&args.files)?;
+    let (how, mut bases) = (Tuning::from(&section), Bases::default());
+    let (start, codec) = stage.required_model(&args.files, &how, &mut bases)?;
     let reward = stage.options.path("reward", args.reward.as_ref());
     let reward = reward.ok_or_else(|| needs("ppo", "--reward DIR, a reward model made by rlhf rm"))?;
-    let judge = loading::open(&reward, HeadKind::Score, &stage.device)?.loaded;
-    if judge.config().vocab != codec.tokenizer.vocab_size() {
-        let (ours, theirs) = (codec.tokenizer.vocab_size(), judge.config().vocab);
+    let judge = stage.load(&reward, None, HeadKind::Score, &how, &mut bases)?.0;
+    if judge.net.config.vocab != codec.tokenizer.vocab_size() {
+        let (ours, theirs) = (codec.tokenizer.vocab_size(), judge.net.config.vocab);
         let hint = "policy and reward model must share one tokenizer";
         return Err(Failure::usage(format!(
             "{}: its vocabulary has {theirs} tokens, the policy's {ours}; {hint}",
@@ -324,16 +372,20 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let prompts = codec.prompts(&rows::load(&stage.data)?, section.max_new).map_err(data_failure)?;
     let (rng, stage) = (stage.rng, stage.start(common)?);
     stage.tell_cuts(&codec);
+    let longest = section.max_new + prompts.iter().map(Vec::len).max().unwrap_or(0);
+    let value = Plan::of_model(&judge, &how);
+    let shared = Arc::ptr_eq(start.params.base(), judge.params.base());
+    stage.fits(&Plan::of_model(&start, &how).ppo(&value, shared, &section, longest))?;
     let config = configs::ppo(&section, "", section.ptx_coef);
     let score = |episodes: &[Episode]| {
         let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
-        rm_loop::score(&judge.transformer, &judge.params, &sequences, config.token_budget)
+        rm_loop::score(&judge.net, &judge.params, &sequences, config.token_budget)
     };
     let players = ppo_loop::Ppo {
         policy: &start.net,
         policy_params: start.params.clone(),
         reference: (&start.net, &start.params),
-        value: &judge.transformer,
+        value: &judge.net,
         value_params: judge.params.clone(),
         reward: &score,
         eos: &codec.ends,
@@ -342,7 +394,7 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let outcome = stage.train(result)?;
     let value = stage.stage.out.join("value");
     std::fs::create_dir_all(&value).map_err(|e| Failure::write(&value, e))?;
-    Model { net: judge.transformer.clone(), params: outcome.value }.save(&value, &codec)?;
+    Model { net: judge.net.clone(), params: outcome.value }.save(&value, &codec)?;
     let params = if config.ema > 0.0 { outcome.ema } else { outcome.policy };
     stage.finish(&Model { params, net: start.net }, &codec)
 }

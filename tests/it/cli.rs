@@ -7,27 +7,27 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-fn rlhf(args: &[&str]) -> Output {
+pub fn rlhf(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rlhf"));
     command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1").output().expect("the binary starts")
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A folder that lasts as long as the test program.
-fn scratch() -> &'static Path {
+pub fn scratch() -> &'static Path {
     static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
     DIR.get_or_init(|| tempfile::tempdir().unwrap()).path()
 }
 
 /// A run of recipe mini's smoke profile, made once: its models are what the other tests try.
-fn smoke() -> &'static Path {
+pub fn smoke() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
         let dir = scratch().join("smoke");
@@ -38,12 +38,12 @@ fn smoke() -> &'static Path {
     })
 }
 
-fn path(parts: &[&str]) -> String {
+pub fn path(parts: &[&str]) -> String {
     parts.iter().fold(smoke().to_path_buf(), |p, part| p.join(part)).to_str().unwrap().to_string()
 }
 
 /// Writes a file for a test and gives its path.
-fn file(name: &str, content: impl AsRef<[u8]>) -> String {
+pub fn file(name: &str, content: impl AsRef<[u8]>) -> String {
     let path = scratch().join(name);
     fs::write(&path, content).unwrap();
     path.to_str().unwrap().to_string()
@@ -51,7 +51,7 @@ fn file(name: &str, content: impl AsRef<[u8]>) -> String {
 
 /// The command fails with this code and one paragraph that has all of these words.
 #[track_caller]
-fn refuses(args: &[&str], code: i32, words: &[&str]) {
+pub fn refuses(args: &[&str], code: i32, words: &[&str]) {
     let output = rlhf(args);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(code), "{args:?} said: {text}");
@@ -67,8 +67,8 @@ fn refuses(args: &[&str], code: i32, words: &[&str]) {
 fn every_verb_has_help_with_an_example() {
     let help = stdout(&rlhf(&["--help"]));
     let verbs = [
-        "run", "recipes", "pretrain", "sft", "rm", "ppo", "generate", "chat", "score", "reward", "inspect", "convert",
-        "devices", "bench",
+        "run", "recipes", "pretrain", "sft", "rm", "ppo", "generate", "chat", "score", "reward", "merge", "inspect",
+        "convert", "devices", "bench",
     ];
     for verb in verbs {
         assert!(help.contains(&format!("\n  {verb} ")), "--help lacks {verb}");

@@ -87,6 +87,10 @@ fn layer_rows() -> Vec<Row> {
         let of_stored = move |v: &[Var]| ops::linear_stored(Precision::F32, &v[0], &stored, Some(&v[1]));
         rows.push(row("linear_stored", vec![x, b], of_stored));
     }
+    for (n, c, w) in [(1, 1, 1), (3, 7, 2), (4, 33, 30)] {
+        let inputs = vec![normal("y", &[n, c]), normal("x", &[n, w])];
+        rows.push(row("add_columns", inputs, move |v| ops::add_columns(&v[0], c - w, 0.7, &v[1])));
+    }
     for (n, c) in [(1, 5), (3, 8), (4, 33)] {
         let (x, w, b) = (normal("x", &[n, c]), normal("w", &[c]), normal("b", &[c]));
         let norm = |v: &[Var]| ops::layer_norm(&v[0], &v[1], &v[2], 1e-5);

@@ -8,6 +8,7 @@ mod golden; // whole models against PyTorch: logits, gradients, AdamW steps, gre
 mod gpu; // a GPU for the tests that want one
 mod gpu_model; // whole models on a GPU
 mod gradcheck; // every op against finite differences
+mod lora; // adapters: SFT, reward model and PPO upon one frozen model, in the library and by the binary
 mod losses; // rewards, GAE, PPO and ranking losses with their gradients: by hand and against PyTorch
 mod model_files; // real models through GGUF against transformers; SmolLM2 where RLHF_SMOLLM2 names it
 mod parity; // every kernel: plain loop in f64, CPU, GPU

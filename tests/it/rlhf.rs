@@ -19,20 +19,20 @@ use rlhf_core::{
 };
 use std::{cell::RefCell, rc::Rc};
 
-const EOS: u32 = 0;
-const VOCAB: usize = 12;
+pub const EOS: u32 = 0;
+pub const VOCAB: usize = 12;
 const LETTER: u32 = 5;
 
-fn prompts(n: u32) -> Vec<Vec<u32>> {
+pub fn prompts(n: u32) -> Vec<Vec<u32>> {
     (0..n).map(|i| (0..1 + i % 4).map(|j| 1 + (i * 7 + j * 3) % (VOCAB as u32 - 1)).collect()).collect()
 }
 
-fn demonstrations(n: u32) -> Vec<Example> {
+pub fn demonstrations(n: u32) -> Vec<Example> {
     let answer = |prompt: &Vec<u32>| -> Vec<u32> { prompt.iter().rev().copied().chain([EOS]).collect() };
     prompts(n).iter().map(|prompt| Example::answer(prompt, &answer(prompt))).collect()
 }
 
-fn rankings(n: u32) -> Vec<Ranking> {
+pub fn rankings(n: u32) -> Vec<Ranking> {
     let completions =
         |i: u32| (0..3 + i % 4).map(|k| vec![1 + (i + k) % 11, 1 + (k * k) % 11, EOS]).collect::<Vec<_>>();
     let rank = |c: &Vec<u32>| -(c[0] as f32 + c[1] as f32); // larger ids are better, some tie
@@ -88,7 +88,7 @@ fn rollout_config() -> RolloutConfig {
     }
 }
 
-fn ppo_config() -> PpoConfig {
+pub fn ppo_config() -> PpoConfig {
     PpoConfig {
         episodes: 24 * 4,
         batch: 24,
@@ -103,20 +103,20 @@ fn ppo_config() -> PpoConfig {
     }
 }
 
-fn count_letter(episodes: &[Episode]) -> Vec<f32> {
+pub fn count_letter(episodes: &[Episode]) -> Vec<f32> {
     episodes.iter().map(|e| e.response.iter().filter(|&&t| t == LETTER).count() as f32).collect()
 }
 
 /// A run that keeps what it was told.
-type Told = Rc<RefCell<Vec<Vec<(&'static str, f64)>>>>;
+pub type Told = Rc<RefCell<Vec<Vec<(&'static str, f64)>>>>;
 
-fn listening() -> (Run, Told) {
+pub fn listening() -> (Run, Told) {
     let told = Told::default();
     let ear = told.clone();
     (Run { on_step: Box::new(move |step| ear.borrow_mut().push(step.metrics.clone())), ..Run::quiet() }, told)
 }
 
-fn named(metrics: &[(&'static str, f64)], name: &str) -> f64 {
+pub fn named(metrics: &[(&'static str, f64)], name: &str) -> f64 {
     metrics.iter().find(|m| m.0 == name).unwrap_or_else(|| panic!("{name} was not logged")).1
 }
 
@@ -342,7 +342,7 @@ fn train_ppo(t: &Tiny, config: &PpoConfig, run: &mut Run) -> Result<PpoOutcome, 
 }
 
 /// Runs to the end at once; then again, stopped after `stop_at` steps and resumed. Gives the bits of both.
-fn interrupted(stop_at: usize, train: impl Fn(&mut Run) -> Result<Vec<f32>, TrainError>) -> [Vec<u32>; 2] {
+pub fn interrupted(stop_at: usize, train: impl Fn(&mut Run) -> Result<Vec<f32>, TrainError>) -> [Vec<u32>; 2] {
     let bits = |x: Vec<f32>| x.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
     let whole = bits(train(&mut Run::quiet()).unwrap());
     let dir = tempfile::tempdir().unwrap();

@@ -8,6 +8,12 @@ pub fn embed(w: &[f32], c: usize, ids: &[u32], y: &mut [f32]) {
     par::rows(ids.len(), par::grain(c), [(y, c)], |range, [y]| super::plain::embed(w, c, &ids[range], y));
 }
 
+pub fn embed_stored(words: &[u32], c: usize, ids: &[u32], y: &mut [f32]) {
+    par::rows(ids.len(), par::grain(c), [(y, c)], |range, [y]| {
+        super::plain::embed_stored(words, c, &ids[range], y);
+    });
+}
+
 pub fn embed_back(dy: &[f32], c: usize, ids: &[u32], dw: &mut [f32]) {
     let rows = dw.len() / c.max(1);
     // The uses of row r are uses[ends[r - 1]..ends[r]].
@@ -45,6 +51,16 @@ mod tests {
     use super::super::plain;
     use super::*;
     use crate::cpu::test::{close, noise, wide};
+
+    #[test]
+    fn stored_rows_are_those_of_the_unpacked_table() {
+        for (rows, c) in [(1, 1), (7, 5), (6, 64)] {
+            let stored = crate::pack_bf16(&crate::Tensor::new(&[rows, c], noise(rows * c, 1)));
+            let ids = crate::Ids::new((0..40).map(|i| (i * i % rows) as u32).collect::<Vec<_>>());
+            let want = crate::embed(&crate::unpack_bf16(&stored), &ids).to_vec();
+            assert_eq!(crate::embed_stored(&stored, &ids).to_vec(), want);
+        }
+    }
 
     #[test]
     fn there_and_back() {

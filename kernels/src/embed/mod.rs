@@ -3,7 +3,7 @@ mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
 
-use crate::{Device, Ids, Tensor, cpu::pool};
+use crate::{Bf16, Device, Ids, Tensor, cpu::pool, unpack_bf16};
 
 /// y[n] = w[ids[n]].  w [V, C], ids [N] → [N, C]
 #[track_caller]
@@ -19,6 +19,23 @@ pub fn embed(w: &Tensor, ids: &Ids) -> Tensor {
             Tensor::new(&[ids.len(), c], y)
         }
         Device::Gpu(g) => gpu::embed(&g, w, ids),
+    }
+}
+
+/// As [`embed`], of a table stored in bf16.
+#[track_caller]
+pub fn embed_stored(w: &Bf16, ids: &Ids) -> Tensor {
+    let [v, c] = [w.shape()[0], w.shape()[1]];
+    if let Some(&id) = ids.host().iter().max() {
+        assert!((id as usize) < v, "embed: row {id} of a table with {v} rows");
+    }
+    match w.host() {
+        Some(words) => {
+            let mut y = pool::take(ids.len() * c);
+            cpu::embed_stored(words, c, ids.host(), &mut y);
+            Tensor::new(&[ids.len(), c], y)
+        }
+        None => embed(&unpack_bf16(w), ids),
     }
 }
 

@@ -7,6 +7,16 @@ pub fn embed<F: Float>(w: &[F], c: usize, ids: &[u32], y: &mut [F]) {
     }
 }
 
+/// Of a table in bf16, two numbers to a word.
+pub fn embed_stored(words: &[u32], c: usize, ids: &[u32], y: &mut [f32]) {
+    for (y, &id) in y.chunks_mut(c).zip(ids) {
+        for (j, y) in y.iter_mut().enumerate() {
+            let i = id as usize * c + j;
+            *y = f32::from_bits((words[i / 2] >> (16 * (i % 2))) << 16);
+        }
+    }
+}
+
 pub fn embed_back<F: Float>(dy: &[F], c: usize, ids: &[u32], dw: &mut [F]) {
     dw.fill(F::of(0.0));
     for (dy, &id) in dy.chunks(c).zip(ids) {

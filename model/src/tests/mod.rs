@@ -6,6 +6,7 @@
 //! archives    safetensors: hostile headers, mutations, and the crate as a second opinion
 //! gguf        the same for GGUF; directories become files and directories again
 //! generation  independent of the batch, ends, streams, errors
+//! lora        merged = unmerged, gradients, round trips, refusals
 //! checkpoints killed, flipped, truncated
 mod archives;
 mod checkpoints;
@@ -13,6 +14,7 @@ mod directories;
 mod forward;
 mod generation;
 mod gguf;
+mod lora;
 mod memory;
 
 use crate::{Activation, Arch, Biases, Config, HeadKind, Rope, Scaling, Transformer};

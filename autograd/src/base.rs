@@ -1,0 +1,84 @@
+//! What does not learn: matrices in bf16, vectors in f32, shared by all [`Params`](crate::Params) that stand on it; and
+//! the adapters that are added to its matrices (LoRA: Hu et al. 2021).
+use crate::params::ParamId;
+use kernels::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
+use std::ops::Range;
+
+/// Arrays by the ids that they had as parameters. Nothing of them is in gradients or optimizers.
+#[derive(Default)]
+pub struct Base {
+    pub(crate) arrays: Vec<Frozen>,
+}
+
+pub(crate) struct Frozen {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub numbers: Numbers,
+}
+
+#[derive(Clone)]
+pub(crate) enum Numbers {
+    Matrix(Bf16),
+    Vector(Tensor),
+    Missing,
+}
+
+impl Base {
+    /// Matrices are rounded to bf16; nothing else of `numbers` is kept.
+    #[track_caller]
+    pub fn set(&mut self, id: ParamId, numbers: Vec<f32>, device: &Device) {
+        let at = &mut self.arrays[id.0];
+        let array = Tensor::new(&at.shape, numbers).to(device);
+        at.numbers = match at.shape.len() {
+            2 => Numbers::Matrix(pack_bf16(&array)),
+            _ => Numbers::Vector(array),
+        };
+    }
+
+    /// In f32.
+    #[track_caller]
+    pub fn get(&self, id: ParamId) -> Tensor {
+        match &self.arrays[id.0].numbers {
+            Numbers::Matrix(stored) => unpack_bf16(stored),
+            Numbers::Vector(array) => array.clone(),
+            Numbers::Missing => panic!("{} of the base was never set", self.arrays[id.0].name),
+        }
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<ParamId> {
+        self.arrays.iter().position(|a| a.name == name).map(ParamId)
+    }
+
+    /// Number of parameters.
+    pub fn count(&self) -> usize {
+        self.arrays.iter().map(|a| a.shape.iter().product::<usize>()).sum()
+    }
+
+    pub(crate) fn is_on(&self, device: &Device) -> bool {
+        self.arrays.iter().all(|a| !matches!(&a.numbers, Numbers::Vector(v) if v.device() != *device))
+    }
+
+    pub(crate) fn to(&self, device: &Device) -> Base {
+        let moved = |a: &Frozen| {
+            let numbers = match &a.numbers {
+                Numbers::Matrix(stored) => Numbers::Matrix(pack_bf16(&unpack_bf16(stored).to(device))),
+                Numbers::Vector(array) => Numbers::Vector(array.to(device)),
+                Numbers::Missing => Numbers::Missing,
+            };
+            Frozen { name: a.name.clone(), shape: a.shape.clone(), numbers }
+        };
+        Base { arrays: self.arrays.iter().map(moved).collect() }
+    }
+}
+
+/// Rows `rows` of a frozen matrix W are used as W + scale·B·A.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    pub weight: ParamId,
+    pub rows: Range<usize>,
+    /// [r, I]
+    pub a: ParamId,
+    /// [rows, r]
+    pub b: ParamId,
+    pub scale: f32,
+}

@@ -1,0 +1,175 @@
+//! Adapters: what they compute, their gradients, their files.
+use super::{all, close, gpt2, llama, shaken, texts};
+use crate::lora::{Bases, Foundation, attach, count, is_adapter, merge, modules};
+use crate::{Config, HeadKind, Transformer, load, load_sharing, save};
+use autograd::{Params, Weights, ops};
+use kernels::{Device, Ids, Rng, Segments, Tensor};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+fn foundation(dir: &Path, config: &Config, head: HeadKind) -> Foundation {
+    let (model, params) = shaken(config, head);
+    save(dir, &model, &params, None).unwrap();
+    Bases::default().open(dir, &Device::Cpu).unwrap()
+}
+
+/// Adapters whose B is no longer zero.
+fn adapted(on: &Foundation, targets: &str, head: HeadKind) -> (Transformer, Params) {
+    let modules = modules(&on.model, targets).unwrap();
+    let (model, mut params) = attach(on, 3, 6.0, &modules, head, Rng::new(1));
+    let n = params.flat().len();
+    let noise = kernels::normal(Rng::new(2), &Device::Cpu, &[n], 0.1);
+    kernels::axpy(params.flat_mut(), 1.0, &noise);
+    (model, params)
+}
+
+fn answers(model: &Transformer, w: &Weights) -> Vec<f32> {
+    let sequences = texts(&[7, 1, 12], model.config.vocab);
+    let seg = Segments::from_lengths(&[7, 1, 12]);
+    let hidden = model.hidden(w, &Ids::new(sequences.concat()), &seg, None);
+    match model.head_kind() {
+        HeadKind::Lm => model.logits(w, &hidden).value().to_vec(),
+        HeadKind::Score => model.score(w, &hidden).value().to_vec(),
+    }
+}
+
+#[test]
+fn merged_is_unmerged_and_files_keep_every_bit() {
+    for config in all() {
+        for head in [HeadKind::Lm, HeadKind::Score] {
+            let dir = tempfile::tempdir().unwrap();
+            let on = foundation(&dir.path().join("base"), &config, HeadKind::Lm);
+            let (model, params) = adapted(&on, "all-linear", head);
+            let unmerged = answers(&model, &params.frozen());
+            let (whole, merged) = merge(&model, &params);
+            close(&answers(&whole, &merged.frozen()), &unmerged, 1e-4);
+
+            let saved = dir.path().join("adapter");
+            save(&saved, &model, &params, None).unwrap();
+            let loaded = load(&saved, &Device::Cpu).unwrap();
+            assert_eq!(loaded.params.flat().to_vec(), params.flat().to_vec());
+            assert_eq!(answers(&loaded.transformer, &loaded.params.frozen()), unmerged);
+        }
+    }
+}
+
+#[test]
+fn fresh_adapters_change_nothing_and_are_all_that_learns() {
+    let dir = tempfile::tempdir().unwrap();
+    let on = foundation(dir.path(), &llama(), HeadKind::Lm);
+    let targets = modules(&on.model, "q_proj,down_proj").unwrap();
+    let (model, params) = attach(&on, 2, 4.0, &targets, HeadKind::Lm, Rng::new(1));
+    let none = attach(&on, 2, 4.0, &[], HeadKind::Lm, Rng::new(1));
+    assert_eq!(answers(&model, &params.frozen()), answers(&none.0, &none.1.frozen()));
+    // q: 32 → 32, down: F → 32, in two layers
+    let expected = 2 * 2 * (32 + 32 + llama().hidden + 32);
+    assert_eq!((params.count(), count(&llama(), 2, "q_proj,down_proj").unwrap()), (expected, expected));
+    assert_eq!(params.base().count(), llama().parameters(HeadKind::Lm).unwrap());
+}
+
+#[test]
+fn an_adapter_of_queries_leaves_keys_and_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let on = foundation(dir.path(), &llama(), HeadKind::Lm);
+    let (model, params) = adapted(&on, "q_proj", HeadKind::Lm);
+    let qkv = model.blocks[0].qkv.weight;
+    let (base, merged) = (on.base.get(qkv).to_vec(), params.merged(qkv).to_vec());
+    let q = 32 * 32;
+    assert!(base[..q].iter().zip(&merged[..q]).all(|(a, b)| a != b));
+    assert_eq!(base[q..], merged[q..]);
+}
+
+/// The slope along random directions, with and without checkpointing.
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    for config in [gpt2(), llama()] {
+        let dir = tempfile::tempdir().unwrap();
+        let on = foundation(dir.path(), &config, HeadKind::Lm);
+        for checkpointing in [false, true] {
+            let (mut model, params) = adapted(&on, "all-linear", HeadKind::Score);
+            model.checkpointing = checkpointing;
+            let loss = |w: &Weights| {
+                let seg = Segments::from_lengths(&[9]);
+                let hidden = model.hidden(w, &Ids::new(texts(&[9], config.vocab).concat()), &seg, None);
+                ops::sum(&ops::square(&model.score(w, &hidden)))
+            };
+            let mut grads = params.grads();
+            params.backprop(&mut grads, |w| (loss(w), ()));
+            let moved = |direction: &Tensor, by: f32| {
+                let mut moved = params.clone();
+                kernels::axpy(moved.flat_mut(), by, direction);
+                loss(&moved.frozen()).item() as f64
+            };
+            for seed in 0..4 {
+                let direction = kernels::normal(Rng::new(seed), &Device::Cpu, &[params.flat().len()], 1.0);
+                let by_tape = kernels::dot(grads.flat(), &direction).item() as f64;
+                let h = 1e-3;
+                let slope = (moved(&direction, h) - moved(&direction, -h)) / (2.0 * h as f64);
+                assert!((slope - by_tape).abs() < 0.01 * (1.0 + grads.norm() as f64), "{slope} is not {by_tape}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_score_head_goes_with_its_adapter() {
+    let dir = tempfile::tempdir().unwrap();
+    let on = foundation(&dir.path().join("base"), &gpt2(), HeadKind::Score);
+    let (scored, plain) = attach(&on, 2, 2.0, &[], HeadKind::Score, Rng::new(1));
+    let whole = load(&dir.path().join("base"), &Device::Cpu).unwrap();
+    close(&answers(&scored, &plain.frozen()), &answers(&whole.transformer, &whole.params.frozen()), 0.3);
+
+    let on = foundation(&dir.path().join("lm"), &gpt2(), HeadKind::Lm);
+    let (model, params) = adapted(&on, "c_attn,c_fc", HeadKind::Lm);
+    let (scored, mut values) = model.as_score(&params, Rng::new(5));
+    values.set(scored.score_bias().unwrap(), &[0.25]);
+    assert_eq!(
+        scored.hidden(&values.frozen(), &Ids::new(vec![1, 2]), &Segments::from_lengths(&[2]), None).value().to_vec(),
+        model.hidden(&params.frozen(), &Ids::new(vec![1, 2]), &Segments::from_lengths(&[2]), None).value().to_vec()
+    );
+    assert!(Arc::ptr_eq(values.base(), params.base()));
+    let [policy, reward] = ["policy", "reward"].map(|name| dir.path().join(name));
+    save(&policy, &model, &params, None).unwrap();
+    save(&reward, &scored, &values, None).unwrap();
+    let mut bases = Bases::default();
+    let [policy, reward] = [policy, reward].map(|dir| load_sharing(&dir, &Device::Cpu, &mut bases).unwrap());
+    assert!(Arc::ptr_eq(policy.params.base(), reward.params.base()));
+    assert_eq!(answers(&reward.transformer, &reward.params.frozen()), answers(&scored, &values.frozen()));
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let on = foundation(&dir.path().join("base"), &llama(), HeadKind::Lm);
+    let error = modules(&on.model, "q_proj,c_attn").unwrap_err().to_string();
+    assert!(error.contains("`c_attn`") && error.contains("gate_proj"), "{error}");
+
+    let adapter = dir.path().join("adapter");
+    let (model, params) = adapted(&on, "all-linear", HeadKind::Lm);
+    save(&adapter, &model, &params, None).unwrap();
+    assert!(is_adapter(&adapter) && !is_adapter(&dir.path().join("base")));
+    let path = adapter.join("adapter_config.json");
+    let good: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let changes = [
+        ("peft_type", json!("IA3")),
+        ("use_dora", json!(true)),
+        ("use_rslora", json!(true)),
+        ("bias", json!("all")),
+        ("rank_pattern", json!({"q_proj": 4})),
+        ("modules_to_save", json!(["embed_tokens"])),
+        ("init_lora_weights", json!("pissa")),
+        ("base_model_name_or_path", json!("nobody/nothing")),
+    ];
+    for (key, value) in changes {
+        let mut json = good.clone();
+        json[key] = value;
+        fs::write(&path, json.to_string()).unwrap();
+        let error = load(&adapter, &Device::Cpu).err().expect(key).to_string();
+        assert!(error.contains(key), "{error}");
+    }
+    fs::write(&path, json!({"r": 4, "lora_alpha": 6, "base_model_name_or_path": on.dir}).to_string()).unwrap();
+    let error = load(&adapter, &Device::Cpu).err().unwrap().to_string();
+    assert!(error.contains("lora_A.weight` has shape") && error.contains("another model"), "{error}");
+}

@@ -1,0 +1,69 @@
+//! How a stage trains a model that is there: all of it, or adapters upon it; in which precision; with which memory.
+
+use super::models::{Model, library_failure};
+use crate::error::{Failure, Result};
+use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft};
+use autograd::Params;
+use kernels::{Device, Precision, Rng};
+use model::{Bases, Transformer, lora};
+use std::path::Path;
+
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// 0: all of the model learns.
+    pub rank: usize,
+    pub alpha: f64,
+    pub targets: String,
+    pub checkpointing: bool,
+    pub precision: Precision,
+}
+
+impl From<&Pretrain> for Tuning {
+    fn from(section: &Pretrain) -> Tuning {
+        let (checkpointing, precision) = (section.checkpointing, section.precision.into());
+        Tuning { rank: 0, alpha: 0.0, targets: String::new(), checkpointing, precision }
+    }
+}
+
+macro_rules! tuned {
+    ($($section:ty),*) => {$(
+        impl From<&$section> for Tuning {
+            fn from(section: &$section) -> Tuning {
+                Tuning {
+                    rank: section.lora_rank,
+                    alpha: section.lora_alpha,
+                    targets: section.lora_targets.clone(),
+                    checkpointing: section.checkpointing,
+                    precision: section.precision.into(),
+                }
+            }
+        }
+    )*};
+}
+tuned!(Sft, Rm, Ppo);
+
+impl Tuning {
+    /// The model of a directory, about to be trained. An adapter that is there already goes on.
+    pub fn load(&self, dir: &Path, rng: Rng, device: &Device, bases: &mut Bases) -> Result<Model> {
+        if self.rank == 0 || lora::is_adapter(dir) {
+            let loaded = model::load_sharing(dir, device, bases).map_err(library_failure)?;
+            let there = loaded.transformer.lora.as_ref().map_or(0, |lora| lora.rank);
+            if self.rank > 0 && self.rank != there {
+                let hint = "leave lora_rank at 0 to go on with it, or merge it first with rlhf merge";
+                return Err(Failure::usage(format!("{} is an adapter of rank {there}; {hint}", dir.display())));
+            }
+            return Ok(self.apply(loaded.transformer, loaded.params));
+        }
+        let on = bases.open(dir, device).map_err(library_failure)?;
+        let modules = lora::modules(&on.model, &self.targets)
+            .map_err(|e| Failure::usage(format!("lora_targets = {:?}: {e}", self.targets)))?;
+        let (net, params) =
+            lora::attach(&on, self.rank, self.alpha, &modules, on.model.head_kind(), rng.stream("lora"));
+        Ok(self.apply(net, params.to(device)))
+    }
+
+    pub fn apply(&self, mut net: Transformer, params: Params) -> Model {
+        net.checkpointing = self.checkpointing;
+        Model { net, params: params.multiply_in(self.precision) }
+    }
+}

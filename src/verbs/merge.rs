@@ -1,0 +1,44 @@
+//! `rlhf merge`: an adapter and the model that it stands on, as one model.
+
+use super::loading;
+use crate::cli::Common;
+use crate::error::{Failure, Result};
+use crate::run::{Model, library_failure};
+use clap::Args;
+use kernels::Device;
+use model::lora;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rlhf merge --model adapter --out whole          a model directory that needs neither adapter nor base")]
+pub struct MergeArgs {
+    /// An adapter's directory
+    #[arg(long)]
+    model: PathBuf,
+    /// The folder to write
+    #[arg(long)]
+    out: PathBuf,
+}
+
+pub fn run(args: &MergeArgs, common: &Common) -> Result {
+    if !lora::is_adapter(&args.model) {
+        let dir = args.model.display();
+        return Err(Failure::usage(format!("{dir} has no adapter_config.json: it is no adapter to merge")));
+    }
+    if args.out.exists() && std::fs::read_dir(&args.out).is_ok_and(|mut files| files.next().is_some()) {
+        let out = args.out.display();
+        return Err(Failure::usage(format!("{out} is not empty; choose another folder with --out")));
+    }
+    let loaded = model::load(&args.model, &Device::Cpu).map_err(library_failure)?;
+    let (net, params) = lora::merge(&loaded.transformer, &loaded.params);
+    let head = loaded.head();
+    let opened = loading::read(args.model.clone(), None, head, loaded)?;
+    std::fs::create_dir_all(&args.out).map_err(|e| Failure::write(&args.out, e))?;
+    match opened.tokenizer {
+        Some(_) => Model { net, params }.save(&args.out, &opened.codec()?)?,
+        None => model::save(&args.out, &net, &params, None).map_err(library_failure)?,
+    }
+    common.progress().say(&format!("merged into {}", args.out.display()));
+    Ok(())
+}
