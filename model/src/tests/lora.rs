@@ -49,7 +49,9 @@ fn merged_is_unmerged_and_files_keep_every_bit() {
             let saved = dir.path().join("adapter");
             save(&saved, &model, &params, None).unwrap();
             let loaded = load(&saved, &Device::Cpu).unwrap();
-            assert_eq!(loaded.params.flat().to_vec(), params.flat().to_vec());
+            for (id, name, _) in params.iter() {
+                assert!(loaded.params.get(id).to_vec() == params.get(id).to_vec(), "{:?} {head:?} {name}", config.arch);
+            }
             assert_eq!(answers(&loaded.transformer, &loaded.params.frozen()), unmerged);
         }
     }
