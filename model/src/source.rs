@@ -33,8 +33,11 @@ pub fn read_config(path: &Path) -> Result<Config> {
     }
 }
 
-/// How many tensors of a model are stored as what.
+/// How many tensors of a model, or of that which an adapter stands on, are stored as what.
 pub fn dtypes(path: &Path) -> Result<BTreeMap<String, usize>> {
+    if lora::is_adapter(path) {
+        return dtypes(&lora::base_of(path)?);
+    }
     let weights = Source::open(path)?.weights;
     let mut count = BTreeMap::new();
     for dtype in weights.found.values().filter_map(|(archive, name)| weights.archives[*archive].dtype(name)) {

@@ -23,6 +23,7 @@ pub use text::TextRanking;
 pub use tuning::Tuning;
 
 use crate::error::{Failure, Result};
+use crate::memory::Need;
 use crate::recipe::Recipe;
 use crate::report;
 use crate::results::Results;
@@ -39,6 +40,8 @@ pub struct Request<'a> {
     pub dir: &'a Path,
     pub resume: bool,
     pub device: Device,
+    /// What the largest stage takes at most.
+    pub memory: Need,
     pub threads: usize,
     pub quiet: bool,
     pub verbose: bool,
@@ -51,6 +54,7 @@ pub fn run(request: &Request) -> Result<Results> {
     folder::open(request.dir, recipe, request.resume)?;
     folder::write_environment(request.dir, &request.device.name(), request.threads)?;
     let mut pipeline = Pipeline::new(request)?;
+    pipeline.reporter.say(&format!("largest stage: {}", request.memory));
     let materials = Materials::gather(recipe, Rng::new(recipe.seed).stream("materials"))?;
     let codec = stages::tokenizer(&mut pipeline, &materials)?;
     for size in recipe.sizes() {

@@ -43,13 +43,13 @@ pub fn run(args: &RunArgs, common: &Common) -> Result {
     let recipe = Recipe::load(which, &sets)?;
     let dir = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.name));
     let (device, need) = (common.open_device()?, estimate(&recipe)?.memory);
-    common.progress().say(&format!("of the largest stage, {need}"));
     memory::check(&need, &device)?;
     let request = pipeline::Request {
         recipe: &recipe,
         dir: &dir,
         resume: args.resume,
         device,
+        memory: need,
         threads: common.threads(),
         quiet: common.quiet,
         verbose: common.verbose,

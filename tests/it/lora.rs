@@ -60,7 +60,7 @@ fn sft_learns_with_adapters_alone_and_resumes_bit_for_bit() {
 #[test]
 fn reward_model_learns_with_adapters_and_a_head() {
     let Adapted { value: (model, params), .. } = adapted(22);
-    let config = RmConfig { epochs: 10.0, batch: 24, lr: 1e-2, ..RmConfig::default() };
+    let config = RmConfig { epochs: 20.0, batch: 24, lr: 1e-2, ..RmConfig::default() };
     let data = rankings(48);
     let trained = rm::train(&model, params, &data, &config, Rng::new(1), &mut Run::quiet()).unwrap();
     let accuracy = rm::accuracy(&model, &trained, &data, 1000).rate;
