@@ -77,7 +77,7 @@ def check(name, binary, tokenizer, config, template):
         if error:
             return f"REFUSED {name}: {error[:300]}"
         accepted = sum(ours(binary, folder, [c])[1] is None for c in refused)
-        turns = [len([m for m in c if m["role"] == "assistant"]) for c in good]
+        turns = [len(answers_of(c)) for c in good]
         if len(found) == len(good):
             how = "whole"
             for conversation, sequence, (ids, mask) in zip(good, found, expected):
@@ -90,7 +90,7 @@ def check(name, binary, tokenizer, config, template):
         elif len(found) == sum(turns):
             how, sequences = "turn by turn", iter(found)
             for conversation in good:
-                for at in [i for i, m in enumerate(conversation) if m["role"] == "assistant"]:
+                for at in answers_of(conversation):
                     sequence = next(sequences)["ids"]
                     ids = theirs.apply_chat_template(conversation[: at + 1], tokenize=True, return_dict=True)["input_ids"]
                     if ids[: len(sequence)] != sequence and ids != sequence[:-1]:
@@ -104,6 +104,11 @@ def check(name, binary, tokenizer, config, template):
                 f"{len(refused) - accepted} of {len(refused)} refused by both")
 
 
+def answers_of(conversation):
+    """What the assistant says before anyone else answers nothing, and is trained only where the template marks it."""
+    return [i for i, m in enumerate(conversation) if i > 0 and m["role"] == "assistant"]
+
+
 def unlike_answers(theirs, conversation, sequence):
     """Without generation tags: the runs of trained tokens are the answers with their end of turn."""
     runs, before = [], False
@@ -113,7 +118,7 @@ def unlike_answers(theirs, conversation, sequence):
         if trained:
             runs[-1].append(id)
         before = trained
-    texts, answers = [theirs.decode(run) for run in runs], [m["content"].strip() for m in conversation if m["role"] == "assistant"]
+    texts, answers = [theirs.decode(run) for run in runs], [conversation[i]["content"].strip() for i in answers_of(conversation)]
     special = set(theirs.all_special_ids)
     same = len(texts) == len(answers) and all(a in t and r[-1] in special for a, t, r in zip(answers, texts, runs))
     return [] if same else [("answers", conversation, texts, answers)]

@@ -88,7 +88,9 @@ impl Inspection {
             None => {
                 let template = Template::dialogue();
                 let texts = file.rows.iter().map(|row| plain_sample(row, &template)).collect::<Result<Vec<_>, _>>()?;
-                let length = |sample: &Sample| sample.iter().map(|(text, _)| text.chars().count()).sum();
+                let count = |(text, _): &(String, bool)| text.chars().count();
+                let answer = |sample: &Sample| sample[1..].iter().filter(|(_, trained)| *trained).map(count).max();
+                let length = |sample: &Sample| count(&sample[0]) + answer(sample).unwrap_or(0);
                 inspection.lengths = Lengths::of(texts.iter().map(length).collect(), "characters");
                 inspection.samples = texts.into_iter().take(samples).collect();
             }
@@ -367,7 +369,7 @@ mod tests {
         let ties =
             Row::Ranked { prompt: "q".into(), completions: vec!["é".into(), "b".into()], ranks: vec![1.0, 1.0] };
         let text = Inspection::new(&file(vec![ties]), None, 1).unwrap().render(false);
-        assert!(text.contains("3 characters: min 3"), "{text}");
+        assert!(text.contains("2 characters: min 2"), "{text}");
         assert!(text.contains("1 of 1 rankings have only ties"), "{text}");
         assert!(text.contains("q\n[rank 1]⟦é⟧\n[rank 1]⟦b⟧"), "{text}");
     }
