@@ -1,6 +1,6 @@
 //! `rlhf bench --device gpu`: every kernel on every rung of its ladder, and what a training step asks of the GPU.
 
-use super::steps::{Figures, report, train as timed_train, training};
+use super::steps::{Figures, report, train_figures, training};
 use super::{Roofs, kernels};
 use crate::cli::Common;
 use crate::error::Result;
@@ -123,13 +123,14 @@ fn median(gpu: &Gpu, run: &mut dyn FnMut()) -> f64 {
 /// A training step: its speed, and what it asks of the GPU.
 pub fn train(size: &str, gpu: &Arc<Gpu>, profile: bool, common: &Common) -> Result {
     let device = Device::Gpu(gpu.clone());
-    let mut figures = timed_train(size, &device)?;
-    let (_, mut step) = training(size, &device)?;
+    let (tokens, mut step) = training(size, &device)?;
     step();
     step();
     let before = gpu.counts();
     step();
-    count(&mut figures, before, gpu.counts());
+    let after = gpu.counts();
+    let mut figures = train_figures(size, &device, tokens, &mut step);
+    count(&mut figures, before, after);
     let timings = if profile { gpu.profile(step) } else { None };
     if let (true, None) = (profile, &timings) {
         eprintln!("{} has no timestamps: no profile", gpu.name());

@@ -100,10 +100,14 @@ fn figures(name: &str, size: &str, device: &Device, seconds: [f64; 3]) -> Figure
 /// Forward, backward and AdamW on a full batch of random tokens.
 pub fn train(size: &str, device: &Device) -> Result<Figures> {
     let (tokens, step) = training(size, device)?;
+    Ok(train_figures(size, device, tokens, step))
+}
+
+pub fn train_figures(size: &str, device: &Device, tokens: usize, step: impl FnMut()) -> Figures {
     let seconds = timed(7, 60.0, step);
     let mut out = figures("train", size, device, seconds);
     out.insert("tokens_per_second".into(), json!(tokens as f64 / seconds[0]));
-    Ok(out)
+    out
 }
 
 /// Tokens of a training step, and what makes one.
