@@ -177,7 +177,7 @@ pub fn windows(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
 
 /// The rows of an [n, width] array in windows that one binding can cover and that start where a window may.
 pub fn row_windows(g: &Gpu, n: usize, width: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-    windows(n, (g.max_binding / width.max(1) & !(ALIGN - 1)).max(ALIGN))
+    windows(n, ((g.max_binding / width.max(1)) & !(ALIGN - 1)).max(ALIGN))
 }
 
 /// Every shader with every header the tests know, as (name, source): what naga can check without a GPU.

@@ -150,7 +150,7 @@ struct Part {
 /// Parts whose operands one binding of `most` words can cover: mostly one. Cut where a window of a GPU buffer
 /// may start, at multiples of 64 rows.
 fn parts(most: usize, form: Form, Size { m, n, k }: Size) -> Vec<Part> {
-    let fit = |widths: &[usize]| (most / widths.iter().max().expect("one").max(&1) & !63).max(64);
+    let fit = |widths: &[usize]| ((most / widths.iter().max().expect("one").max(&1)) & !63).max(64);
     // rows of c; where a is read along k, of a; where b is, of b; else k are the rows of the operands
     let (m_step, n_step, k_step) = match form {
         Form::NT => (fit(&[n, k]), fit(&[k]), k),
