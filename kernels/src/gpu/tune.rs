@@ -52,9 +52,10 @@ pub type Choice = (&'static str, Class, &'static str);
 /// Differences from the base rung, relative to its largest number, that rounding explains.
 const WITHIN: f32 = 1e-4;
 const WITHIN_HALF: f32 = 2e-2;
-/// A rung is run so often, unless its first run took this much longer than the best.
+/// A rung is run so often, unless its first run took this much longer than the best, or all took so many seconds.
 const RUNS: usize = 5;
 const HOPELESS: f64 = 1.5;
+const ENOUGH: f64 = 0.3;
 
 pub struct Tuner {
     on: bool,
@@ -256,7 +257,7 @@ impl Gpu {
             seconds
         };
         let mut times = vec![once()];
-        while times.len() < RUNS && times[0] < HOPELESS * best {
+        while times.len() < RUNS && times[0] < HOPELESS * best && times.iter().sum::<f64>() < ENOUGH {
             times.push(once());
         }
         times.sort_by(f64::total_cmp);

@@ -39,11 +39,10 @@ fn gpu() -> Option<Arc<Gpu>> {
     }
 }
 
-#[test]
-fn every_rung_matches_the_plain_loops() {
-    let Some(gpu) = gpu() else { return };
+/// Runs the cases of every ladder on each of its rungs, prints a line for each, and fails if one is wrong.
+/// The rungs that no case ran on: the adapter cannot, or none of the shapes fits.
+fn climb(gpu: &Arc<Gpu>, cases: &[Case]) -> Vec<String> {
     let device = Device::Gpu(gpu.clone());
-    let cases: Vec<Case> = all().into_iter().chain(real()).collect();
     let (mut failures, mut total, mut idle) = (Vec::new(), 0, Vec::new());
     for &(ladder, rungs) in LADDERS {
         for &rung in rungs {
@@ -53,12 +52,11 @@ fn every_rung_matches_the_plain_loops() {
                 gpu.force(ladder, Some(rung));
                 let got = (case.run)(&device);
                 if !gpu.choices().iter().any(|&(kernel, _, name)| kernel == ladder && name == rung) {
-                    continue; // a shape, or an adapter, that this rung is not for
+                    continue;
                 }
                 let (error, within) = (error(&got, &case.want), if rounds { 5e-3 } else { case.within });
                 if error > within || error.is_nan() {
-                    failures
-                        .push(format!("{ladder} {rung:?} {} {}: {error:.1e} > {within:.0e}", case.kernel, case.shapes));
+                    failures.push(format!("{ladder} {rung:?} {}: {error:.1e} > {within:.0e}", case.shapes));
                 }
                 (ran, worst) = (ran + 1, worst.max(error));
             }
@@ -70,10 +68,42 @@ fn every_rung_matches_the_plain_loops() {
             }
         }
     }
-    println!("{total} cases on {}; rungs that it cannot run: {idle:?}", gpu.name());
+    println!("{total} cases on {}; rungs that none ran on: {idle:?}", gpu.name());
     assert!(failures.is_empty(), "on {}:\n{}", gpu.name(), failures.join("\n"));
+    idle
+}
+
+#[test]
+fn every_rung_matches_the_plain_loops() {
+    let Some(gpu) = gpu() else { return };
+    let idle = climb(&gpu, &all().into_iter().chain(real()).collect::<Vec<_>>());
     let wants = ["half", "matrix", "subgroups", "shared by"]; // features
     assert!(idle.iter().all(|rung| wants.iter().any(|word| rung.contains(word))), "no case runs some of {idle:?}");
+}
+
+/// Small shapes, for slow eyes: tests/gpu/legs runs this on SwiftShader, and under a layer that reports data races.
+#[test]
+#[ignore = "every_rung_matches_the_plain_loops does more"]
+fn small_shapes_of_every_rung() {
+    let Some(gpu) = gpu() else { return };
+    let heads = kernels::Heads { q: 2, kv: 1, dim: 16 };
+    let cases = [
+        linear::product(Form::NT, Size { m: 20, n: 36, k: 40 }),
+        linear::product(Form::TN, Size { m: 36, n: 20, k: 40 }),
+        linear::product(Form::NN, Size { m: 20, n: 20, k: 520 }),
+        linear::product(Form::NT, Size { m: 3, n: 20, k: 40 }),
+        super::attention::attention(&[3, 70], heads, None),
+        super::attention::cached(&[2, 300], heads, None),
+        rows::layer_norm(5, 70),
+        rows::rms_norm(5, 70),
+        linear::adamw(768),
+    ];
+    climb(&gpu, &cases.into_iter().chain(rows::logprob(3, 300)).collect::<Vec<_>>());
+    let others = [rows::sample(2, 300, kernels::Sampling { temperature: 1.0, top_k: 9, top_p: 0.9 })];
+    for case in others.into_iter().chain(linear::sums(1000)) {
+        let error = error(&(case.run)(&Device::Gpu(gpu.clone())), &case.want);
+        assert!(error <= case.within, "{} {}: {error:.1e}", case.kernel, case.shapes);
+    }
 }
 
 /// Bindings of 2 MiB: tables, products, logits and flat buffers all go in parts.
@@ -102,39 +132,4 @@ fn arrays_beyond_a_binding_go_in_parts() {
     }
     println!("{} cases with bindings of 2 MiB", cases.len());
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-/// Small shapes of every rung, for a validation layer to watch (tests/gpu/legs race). It prints what it finds.
-#[test]
-#[ignore = "of use only under a validation layer: tests/gpu/legs race"]
-fn kernels_watched_for_races() {
-    let Some(gpu) = gpu() else { return };
-    let device = Device::Gpu(gpu.clone());
-    let heads = kernels::Heads { q: 2, kv: 1, dim: 16 };
-    let cases = [
-        linear::product(Form::NT, Size { m: 20, n: 36, k: 40 }),
-        linear::product(Form::TN, Size { m: 36, n: 20, k: 40 }),
-        linear::product(Form::NN, Size { m: 20, n: 20, k: 520 }),
-        linear::product(Form::NT, Size { m: 3, n: 20, k: 40 }),
-        super::attention::attention(&[3, 70], heads, None),
-        super::attention::cached(&[2, 300], heads, None),
-        rows::layer_norm(5, 70),
-        rows::rms_norm(5, 70),
-        rows::sample(2, 300, kernels::Sampling { temperature: 1.0, top_k: 9, top_p: 0.9 }),
-    ];
-    let cases: Vec<Case> = cases.into_iter().chain(rows::logprob(3, 300)).chain(linear::sums(1000)).collect();
-    let mut ran = 0;
-    for case in &cases {
-        for &(ladder, rungs) in LADDERS.iter().filter(|(ladder, _)| calls(ladder, case)) {
-            for rung in rungs {
-                gpu.force(ladder, Some(rung));
-                (case.run)(&device);
-                ran += 1;
-            }
-            gpu.force(ladder, None);
-        }
-        (case.run)(&device);
-        ran += 1;
-    }
-    println!("{ran} cases on {}", gpu.name());
 }
