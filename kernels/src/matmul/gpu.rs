@@ -189,7 +189,8 @@ fn tiled(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
     let add = x.add || ks.start > 0;
     let c = rows(c, ms, n);
     let (tiles_n, tiles_m) = (ns.len().div_ceil(plan.tile), ms.len().div_ceil(plan.tile));
-    let per = if plan.split { per_part(ks.len(), tiles_m * tiles_n) } else { ks.len().max(1) };
+    let room = g.max_binding_words() / c.len().max(1);
+    let per = if plan.split { per_part(ks.len(), tiles_m * tiles_n, room) } else { ks.len().max(1) };
     let z = ks.len().div_ceil(per).max(1);
     let groups = [tiles_n as u32, tiles_m as u32, z as u32];
     let sizes = |c_0: usize, c_m: usize, flags: [bool; 2]| {
@@ -210,9 +211,10 @@ fn tiled(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
     g.run(&SUM_PARTS, flat_groups(c.len()), &params, &[read(&scratch), read(&bias_or(&scratch)), write(&c)]);
 }
 
-/// k that each of the workgroups of one tile sums up: enough of them to fill a GPU, each with work enough.
-fn per_part(k: usize, tiles: usize) -> usize {
-    let parts = (256 / tiles.max(1)).min(k / 128).clamp(1, 32);
+/// k that each of the workgroups of one tile sums up: enough of them to fill a GPU, each with work enough, and at
+/// most `room` of them.
+fn per_part(k: usize, tiles: usize, room: usize) -> usize {
+    let parts = (256 / tiles.max(1)).min(k / 128).min(room).clamp(1, 32);
     k.div_ceil(parts).next_multiple_of(16)
 }
 
@@ -255,7 +257,7 @@ fn choose(g: &Arc<Gpu>, x: &Product) -> usize {
     let fits = |rung: usize| {
         let plan = plan_on(g, rung, form);
         let tiles = m.div_ceil(plan.tile) * n.div_ceil(plan.tile);
-        let splits = || whole && tiles <= 64 && k >= 512 && m * n * 32 <= g.max_binding_words();
+        let splits = || whole && tiles <= 64 && k >= 512;
         (!RUNGS[rung].starts_with("vec4") && !RUNGS[rung].starts_with("half") || fours) && (!plan.split || splits())
     };
     let shaders = |rung: usize| {
