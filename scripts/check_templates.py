@@ -119,7 +119,7 @@ def unlike_answers(theirs, conversation, sequence):
             runs[-1].append(id)
         before = trained
     texts, answers = [theirs.decode(run) for run in runs], [conversation[i]["content"].strip() for i in answers_of(conversation)]
-    special = set(theirs.all_special_ids)
+    special = {id for id, token in theirs.added_tokens_decoder.items() if token.special}
     same = len(texts) == len(answers) and all(a in t and r[-1] in special for a, t, r in zip(answers, texts, runs))
     return [] if same else [("answers", conversation, texts, answers)]
 
