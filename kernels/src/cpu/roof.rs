@@ -79,12 +79,12 @@ mod x86 {
     }
 }
 
-/// f32 operations a second on all threads: the best of a few attempts.
+/// f32 operations a second on all threads.
 pub fn flops() -> f64 {
     let threads = crew::threads();
     let lanes = multiply_add(1, 0.5, 0.5);
     let work = || par::map(threads, 1, |_| multiply_add(black_box(ROUNDS), black_box(0.5), black_box(0.5)));
-    2.0 * (CHAINS * lanes * ROUNDS * threads) as f64 / fastest(7, work)
+    2.0 * (CHAINS * lanes * ROUNDS * threads) as f64 / sustained(work)
 }
 
 /// As [`flops`] for pairs of bf16; where the processor has no instruction for them, they are multiplied as f32.
@@ -94,7 +94,7 @@ pub fn bf16_flops() -> f64 {
         let threads = crew::threads();
         // SAFETY: found on this machine.
         let work = || par::map(threads, 1, |_| unsafe { x86::avx512_bf16(black_box(ROUNDS)) });
-        return 4.0 * (CHAINS * 16 * ROUNDS * threads) as f64 / fastest(7, work);
+        return 4.0 * (CHAINS * 16 * ROUNDS * threads) as f64 / sustained(work);
     }
     flops()
 }
@@ -109,17 +109,21 @@ pub fn copy_bytes() -> f64 {
         par::rows(LEN, PIECE, [(&mut to, 1)], |range, [to]| to.copy_from_slice(&from[range]));
         black_box(to[LEN - 1])
     };
-    (2 * 4 * LEN) as f64 / fastest(7, copy)
+    (2 * 4 * LEN) as f64 / sustained(copy)
 }
 
-/// Seconds of the fastest of several attempts: a roof is what the machine can do when nobody disturbs it.
-fn fastest<T>(attempts: usize, mut work: impl FnMut() -> T) -> f64 {
-    let time = |_| {
+/// Median seconds of many calls, as kernels are timed. The first third is left out: it takes the system some tens of
+/// milliseconds to give every thread a core of its own.
+fn sustained<T>(mut work: impl FnMut() -> T) -> f64 {
+    let (begin, mut times) = (Instant::now(), Vec::new());
+    while begin.elapsed().as_secs_f64() < 0.3 || times.len() < 3 {
         let start = Instant::now();
         black_box(work());
-        start.elapsed().as_secs_f64()
-    };
-    (0..attempts).map(time).fold(f64::INFINITY, f64::min)
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.drain(..times.len() / 3);
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }
 
 #[cfg(test)]

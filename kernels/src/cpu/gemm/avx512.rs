@@ -9,11 +9,11 @@ pub struct Avx512Bf16;
 
 /// A tile for one multiply-add instruction. (A macro, since a closure would not be compiled with the features.)
 macro_rules! tile {
-    ($tile:ty, $features:literal, $multiply_add:expr) => {
+    ($tile:ty, $depth:literal, $features:literal, $multiply_add:expr) => {
         impl Tile for $tile {
             const MR: usize = 6;
             const NR: usize = 64;
-            const KC: usize = 128;
+            const KC: usize = $depth;
             const MASKED: bool = true;
 
             unsafe fn run(t: TileArgs) {
@@ -91,13 +91,13 @@ macro_rules! tile {
 
 mod numbers {
     use super::*;
-    tile!(Avx512, "avx512f", _mm512_fmadd_ps);
+    tile!(Avx512, 1024, "avx512f", _mm512_fmadd_ps);
 }
 
 mod pairs {
     use super::*;
 
-    tile!(Avx512Bf16, "avx512f,avx512bf16", multiply_add);
+    tile!(Avx512Bf16, 256, "avx512f,avx512bf16", multiply_add);
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bf16")]

@@ -28,7 +28,7 @@ fn rounded(x: &[f32]) -> Pooled {
 
 #[cfg(target_arch = "x86_64")]
 mod pairs {
-    use super::super::{Matrix, Out, PANEL, Pack, Panel, Product, Start, avx512::Avx512Bf16, transpose};
+    use super::super::{Matrix, Out, PANEL, Pack, Product, Start, avx512::Avx512Bf16, transpose};
     use super::{Block, par, pool};
     use crate::cpu::simd::{Level, level};
     use std::arch::x86_64::*;
@@ -66,8 +66,11 @@ mod pairs {
         pool::give(words);
     }
 
+    /// So many words of each row of B are turned at a time: they stay in the first-level cache.
+    const SOME: usize = 64;
+
     thread_local! {
-        static ROWS_OF_THREAD: RefCell<Box<Panel>> = RefCell::new(Box::new(Panel([0.0; PANEL])));
+        static ROWS_OF_THREAD: RefCell<[f32; 64 * SOME]> = const { RefCell::new([0.0; 64 * SOME]) };
     }
 
     /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`; columns and rows beyond the last are zero.
@@ -81,18 +84,18 @@ mod pairs {
             return;
         }
         assert_eq!(b.row, 1, "an operand has one dense axis");
-        if ps.is_empty() {
-            return;
-        }
         if js.len() < width {
             panel[..ps.len() * width].fill(0.0);
         }
-        let (from, to) = (2 * ps.start, k.min(2 * ps.end));
         ROWS_OF_THREAD.with_borrow_mut(|rows| {
-            for (j, row) in js.clone().zip(rows.0.chunks_exact_mut(ps.len())) {
-                along(&b.data[j * b.col + from..j * b.col + to], row);
+            for (some, panel) in ps.clone().step_by(SOME).zip(panel.chunks_mut(SOME * width)) {
+                let count = SOME.min(ps.end - some);
+                let (from, to) = (2 * some, k.min(2 * (some + count)));
+                for (j, row) in js.clone().zip(rows.chunks_exact_mut(count)) {
+                    along(&b.data[j * b.col + from..j * b.col + to], row);
+                }
+                transpose(&rows[..], count, js.len(), count, panel, width);
             }
-            transpose(&rows.0, ps.len(), js.len(), ps.len(), panel, width);
         })
     }
 

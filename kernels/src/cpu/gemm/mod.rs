@@ -1,9 +1,10 @@
 //! The matrix product: C = A B, C += A B or C = A B + bias.
 //!
-//! C is cut in strips of `NR` columns. A strip walks K in blocks; for each block it packs `KC × NR` numbers of B,
-//! which then stay in the first-level cache while the rows of A pass by, `MR` at a time. A tile of `MR × NR` sums
-//! lives in registers. A is read where it lies: a tile needs one number of each of its rows at a time, whatever
-//! the stride, so all three forms (NN, NT, TN) are the same loop and only the packing differs.
+//! C is cut in strips of `NR` columns. K is walked in blocks; for each block a strip packs `KC × NR` numbers of B, which
+//! stay in the second-level cache while the rows of A pass by, `MR` at a time. A tile of `MR × NR` sums lives in
+//! registers. A is read where it lies, a number of each of the tile's rows at a time; only where its columns are dense
+//! and its rows are not (the gradient of a weight) is a block of it gathered first, for several strips. So all three
+//! forms (NN, NT, TN) are the same loop.
 //!
 //! Every element of C is one chain of multiply-adds in the order of k, whichever tile it falls in, so neither the
 //! cutting nor the number of threads can be seen in the result. What is already small stays simple: B is not packed
@@ -49,6 +50,11 @@ impl<'a> Matrix<'a> {
 
     pub fn transposed(self) -> Matrix<'a> {
         Matrix { row: self.col, col: self.row, ..self }
+    }
+
+    /// What begins at row i and column j.
+    fn from(self, i: usize, j: usize) -> Matrix<'a> {
+        Matrix { data: &self.data[(i * self.row + j * self.col).min(self.data.len())..], ..self }
     }
 
     fn check(&self, rows: usize, cols: usize) {
@@ -150,14 +156,23 @@ fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: b
 
 /// Products of fewer multiply-adds than this stay on one thread.
 const ONE_THREAD: usize = 1 << 18;
-/// A packed panel of B has at most this many numbers (32 KiB).
-const PANEL: usize = 8192;
+/// A packed panel of B has at most this many numbers (256 KiB, in the second-level cache).
+const PANEL: usize = 1 << 16;
+
+/// Products of all cores are cut in about so many tasks, if they are large enough.
+const TASKS: usize = 32;
 
 #[repr(align(64))]
 struct Panel([f32; PANEL]);
 
+/// What a thread packs into.
+struct Scratch {
+    a: Vec<f32>,
+    b: Box<Panel>,
+}
+
 thread_local! {
-    static PANEL_OF_THREAD: RefCell<Box<Panel>> = RefCell::new(Box::new(Panel([0.0; PANEL])));
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch { a: Vec::new(), b: Box::new(Panel([0.0; PANEL])) });
 }
 
 struct Product<'a> {
@@ -191,93 +206,123 @@ unsafe impl Send for Out {}
 unsafe impl Sync for Out {}
 
 impl Product<'_> {
+    /// Cuts C in blocks of rows and groups of strips: a task for each, none of which can be seen in the result.
     fn run<T: Tile>(&self) {
         let strips = self.n.div_ceil(T::NR);
+        let turned = self.a.col != 1 && strips > 1;
         if !self.spread {
-            return (0..strips).for_each(|s| self.strip::<T>(s, 0..self.m));
+            return self.block::<T>(0..self.m, 0..strips, turned);
         }
-        // Cut the rows too, in blocks tall enough to pay for packing the strip's part of B again.
-        let tiles = self.m.div_ceil(T::MR);
-        let blocks = (32 / strips).clamp(1, (self.m / 128).max(1));
-        let tall = tiles.div_ceil(blocks) * T::MR;
-        let blocks = self.m.div_ceil(tall);
-        par::tasks(blocks * strips, |task| {
-            let top = task / strips * tall;
-            self.strip::<T>(task % strips, top..(top + tall).min(self.m));
+        // B is packed for every block, A gathered for every group.
+        let (most, least) = if turned { (256, 96) } else { (512, 6 * T::MR) };
+        let blocks = self.m.div_ceil(most).max((TASKS / strips).min(self.m.div_ceil(least)));
+        let groups = (TASKS / blocks).clamp(strips.div_ceil(12), strips);
+        let tall = self.m.div_ceil(T::MR).div_ceil(blocks) * T::MR;
+        let wide = strips.div_ceil(groups);
+        let (blocks, groups) = (self.m.div_ceil(tall), strips.div_ceil(wide));
+        par::tasks(blocks * groups, |task| {
+            let (top, first) = (task / groups * tall, task % groups * wide);
+            self.block::<T>(top..(top + tall).min(self.m), first..(first + wide).min(strips), turned);
         });
     }
 
-    /// One strip of columns of C, some of its rows.
-    fn strip<T: Tile>(&self, strip: usize, rows: Range<usize>) {
-        assert!(T::KC * T::NR <= PANEL);
-        let left = strip * T::NR;
-        let cols = T::NR.min(self.n - left);
+    /// Some rows of some strips of columns.
+    fn block<T: Tile>(&self, rows: Range<usize>, strips: Range<usize>, turned: bool) {
         // Equal blocks of k; an empty product still has to write its start.
-        let blocks = self.k.div_ceil(T::KC).max(1);
+        let blocks = self.k.div_ceil(if turned { T::KC / 2 } else { T::KC }).max(1);
         let deep = self.k.div_ceil(blocks);
-        // B's rows are read where they lie when they already are a panel, or when packing would hardly pay; and when
-        // a whole tile may be read there.
-        let panel_like = self.b.row <= T::NR || rows.len() <= 8 * T::MR;
-        let width = if T::MASKED { cols } else { T::NR };
-        let in_place = self.k > 0 && (self.k - 1) * self.b.row + left + width <= self.b.data.len();
-        let packed = !(matches!(self.pack, Pack::Numbers) && self.b.col == 1 && panel_like && in_place);
-        PANEL_OF_THREAD.with_borrow_mut(|panel| {
-            for block in 0..blocks {
-                let top = block * deep;
-                let depth = deep.min(self.k - top);
-                let (b, b_row) = if packed {
-                    let (ks, js) = (top..top + depth, left..left + cols);
-                    match self.pack {
-                        Pack::Numbers => pack(&self.b, ks, js, T::NR, &mut panel.0),
-                        #[cfg(target_arch = "x86_64")]
-                        Pack::Pairs { k } => bf16::pack(&self.b, k, ks, js, T::NR, &mut panel.0),
-                    }
-                    (panel.0.as_ptr(), T::NR)
-                } else {
-                    (self.b.data[top * self.b.row + left..].as_ptr(), self.b.row)
+        SCRATCH.with_borrow_mut(|Scratch { a: gathered, b: panel }| {
+            for top in (0..blocks).map(|block| block * deep) {
+                let ks = top..self.k.min(top + deep);
+                let a = match turned {
+                    true => gather(&self.a, rows.clone(), ks.clone(), gathered),
+                    false => self.a.from(rows.start, top),
                 };
-                for i in rows.clone().step_by(T::MR) {
-                    // SAFETY: `gemm` checked that the operands are as large as m, n and k say; tasks own
-                    // distinct parts of C.
-                    unsafe { self.tile::<T>(i..rows.end.min(i + T::MR), left..left + cols, top, depth, b, b_row) }
+                for strip in strips.clone() {
+                    self.strip::<T>(strip, rows.clone(), ks.clone(), a, &mut panel.0);
                 }
             }
         });
     }
 
-    unsafe fn tile<T: Tile>(
-        &self,
-        rows: Range<usize>,
-        cols: Range<usize>,
-        top: usize,
-        depth: usize,
-        b: *const f32,
-        b_row: usize,
-    ) {
-        unsafe {
-            let c = self.c.0.add(rows.start * self.c_row + cols.start);
-            let (start, start_row) = match self.start {
-                _ if top > 0 => (c as *const f32, self.c_row),
-                Start::Old => (c as *const f32, self.c_row),
-                Start::Zero => (std::ptr::null(), 0),
-                Start::Bias(bias) => (bias.as_ptr().add(cols.start), 0),
-            };
-            T::run(TileArgs {
-                rows: rows.len(),
-                cols: cols.len(),
-                depth,
-                a: self.a.data.as_ptr().wrapping_add(rows.start * self.a.row + top * self.a.col),
-                a_row: self.a.row,
-                a_col: self.a.col,
-                b,
-                b_row,
-                start,
-                start_row,
-                c,
-                c_row: self.c_row,
-            });
+    /// One strip of columns of C, some of its rows, some k.
+    fn strip<T: Tile>(&self, strip: usize, rows: Range<usize>, ks: Range<usize>, a: Matrix, panel: &mut [f32; PANEL]) {
+        const { assert!(T::KC * T::NR <= PANEL) };
+        let left = strip * T::NR;
+        let cols = T::NR.min(self.n - left);
+        // B's rows are read where they lie when they already are a panel, or when packing would hardly pay; and when
+        // a whole tile may be read there.
+        let panel_like = self.b.row <= T::NR || rows.len() <= 8 * T::MR;
+        let width = if T::MASKED { cols } else { T::NR };
+        let in_place = self.k > 0 && (self.k - 1) * self.b.row + left + width <= self.b.data.len();
+        let (b, b_row) = if matches!(self.pack, Pack::Numbers) && self.b.col == 1 && panel_like && in_place {
+            (self.b.data[ks.start * self.b.row + left..].as_ptr(), self.b.row)
+        } else {
+            let js = left..left + cols;
+            match self.pack {
+                Pack::Numbers => pack(&self.b, ks.clone(), js, T::NR, panel),
+                #[cfg(target_arch = "x86_64")]
+                Pack::Pairs { k } => bf16::pack(&self.b, k, ks.clone(), js, T::NR, panel),
+            }
+            (panel.as_ptr(), T::NR)
+        };
+        for i in rows.clone().step_by(T::MR) {
+            // SAFETY: `gemm` checked that the operands are as large as m, n and k say; tasks own distinct parts of C.
+            unsafe {
+                let c = self.c.0.add(i * self.c_row + left);
+                let (start, start_row) = match self.start {
+                    _ if ks.start > 0 => (c as *const f32, self.c_row),
+                    Start::Old => (c as *const f32, self.c_row),
+                    Start::Zero => (std::ptr::null(), 0),
+                    Start::Bias(bias) => (bias.as_ptr().add(left), 0),
+                };
+                T::run(TileArgs {
+                    rows: T::MR.min(rows.end - i),
+                    cols,
+                    depth: ks.len(),
+                    a: a.data.as_ptr().wrapping_add((i - rows.start) * a.row),
+                    a_row: a.row,
+                    a_col: a.col,
+                    b,
+                    b_row,
+                    start,
+                    start_row,
+                    c,
+                    c_row: self.c_row,
+                });
+            }
         }
     }
+}
+
+/// Brings rows of A together whose columns are dense. Where they lie, every k is far from the next: in a page, or at a
+/// place in the cache, of its own.
+fn gather<'a>(a: &Matrix, rows: Range<usize>, ks: Range<usize>, out: &'a mut Vec<f32>) -> Matrix<'a> {
+    assert_eq!(a.row, 1, "an operand has one dense axis");
+    let line = |k: usize| &a.data[k * a.col + rows.start..k * a.col + rows.end];
+    let width = (rows.len().div_ceil(16) | 1) * 16; // an odd number of cache lines, so that they spread over the sets
+    out.resize(out.len().max(ks.len() * width), 0.0);
+    for (k, out) in ks.clone().zip(out.chunks_exact_mut(width)) {
+        prefetch(line(k).as_ptr().wrapping_add(AHEAD * a.col), rows.len());
+        out[..rows.len()].copy_from_slice(line(k));
+    }
+    Matrix::new(out, width).transposed()
+}
+
+/// How many rows ahead memory is asked for what packing will read: every row is far from the last, so the processor
+/// does not guess.
+const AHEAD: usize = 8;
+
+/// Asks for the cache lines of numbers that will be read, wherever they are.
+fn prefetch(x: *const f32, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..len).step_by(16) {
+        use std::arch::x86_64::*;
+        // SAFETY: a hint, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.wrapping_add(line) as *const i8) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (x, len);
 }
 
 /// Copies B(k, j) to `panel[k * width + j]`; columns beyond the last are zero.
@@ -285,7 +330,9 @@ fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mu
     if b.col == 1 {
         for (k, row) in ks.zip(panel.chunks_exact_mut(width)) {
             let (row, pad) = row.split_at_mut(js.len());
-            row.copy_from_slice(&b.data[k * b.row + js.start..][..row.len()]);
+            let from = &b.data[k * b.row + js.start..][..row.len()];
+            prefetch(from.as_ptr().wrapping_add(AHEAD * b.row), from.len());
+            row.copy_from_slice(from);
             pad.fill(0.0);
         }
     } else {
@@ -304,7 +351,7 @@ mod tests {
     use super::super::test::noise;
     use super::*;
 
-    const SHAPES: [[usize; 3]; 18] = [
+    const SHAPES: [[usize; 3]; 19] = [
         [1, 1, 1],
         [1, 5, 3],
         [5, 1, 7],
@@ -323,6 +370,7 @@ mod tests {
         [16, 700, 33],
         [128, 70, 300],
         [256, 64, 512],
+        [200, 140, 1100],
     ];
 
     /// Every form, start and precision against plain loops in f64.
