@@ -97,7 +97,7 @@ mod numbers {
 mod pairs {
     use super::*;
 
-    tile!(Avx512Bf16, 256, "avx512f,avx512bf16", multiply_add);
+    tile!(Avx512Bf16, 512, "avx512f,avx512bf16", multiply_add);
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bf16")]

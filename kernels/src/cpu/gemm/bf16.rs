@@ -1,14 +1,14 @@
 //! The product in bf16: both operands rounded, their products summed in f32.
 //!
-//! Where the processor multiplies pairs (AVX-512 BF16), A is packed into words of two neighbouring k beforehand, B into
-//! panels of such words as a strip goes along, and the tile is the one of f32. Elsewhere both are rounded and multiplied
+//! Where the processor multiplies pairs (AVX-512 BF16), A is gathered into words of two neighbouring k, B packed
+//! into panels of such words as a strip goes along, and the tile is the one of f32. Elsewhere both are rounded and multiplied
 //! as f32: the product of two numbers of 8 bits is exact there, so only the order of the sums differs.
 
 use super::{Block, Matrix, Start};
 use crate::cpu::par;
 use crate::cpu::pool::{self, Pooled};
 #[cfg(target_arch = "x86_64")]
-pub(super) use pairs::pack;
+pub(super) use pairs::{gather, pack};
 
 pub(super) fn product(k: usize, a: Matrix, b: Matrix, start: Start, c: Block, spread: bool) {
     #[cfg(target_arch = "x86_64")]
@@ -28,8 +28,10 @@ fn rounded(x: &[f32]) -> Pooled {
 
 #[cfg(target_arch = "x86_64")]
 mod pairs {
-    use super::super::{Matrix, Out, PANEL, Pack, Product, Start, avx512::Avx512Bf16, transpose};
-    use super::{Block, par, pool};
+    use super::super::{
+        AHEAD, Matrix, Out, PANEL, Pack, Product, Start, avx512::Avx512Bf16, near, prefetch, transpose,
+    };
+    use super::Block;
     use crate::cpu::simd::{Level, level};
     use std::arch::x86_64::*;
     use std::cell::RefCell;
@@ -47,23 +49,27 @@ mod pairs {
         if m == 0 || n == 0 {
             return;
         }
-        let depth = k.div_ceil(2);
-        let mut words = pool::take(m * depth);
-        // A's rows stay rows where they are dense; where its columns are, pairs of columns become rows of words.
-        let (count, width) = if a.col == 1 { (m, depth) } else { (depth, m) };
-        let grain = if spread { par::grain(width) } else { count.max(1) };
-        par::rows(count, grain, [(&mut words, width)], |range, [out]| {
-            for (r, out) in range.zip(out.chunks_exact_mut(width.max(1))) {
-                match a.col {
-                    1 => along(&a.data[r * a.row..][..k], out),
-                    _ => across(&a, 2 * r, k, 0..m, out),
-                }
-            }
-        });
-        let a = if a.col == 1 { Matrix::new(&words, depth) } else { Matrix::new(&words, m).transposed() };
         let (c, c_row) = c.raw();
-        Product { m, n, k: depth, a, b, pack: Pack::Pairs { k }, start, c: Out(c), c_row, spread }.run::<Avx512Bf16>();
-        pool::give(words);
+        let pack = Pack::Pairs { k };
+        Product { m, n, k: k.div_ceil(2), a, b, pack, start, c: Out(c), c_row, spread }.run::<Avx512Bf16>();
+    }
+
+    /// Words of rows of A. Rows stay rows where they are dense; where its columns are, pairs of them become lines of words.
+    pub fn gather<'a>(a: &Matrix, k: usize, rows: Range<usize>, ps: Range<usize>, out: &'a mut Vec<f32>) -> Matrix<'a> {
+        if a.col == 1 {
+            let (width, out) = near(rows.len(), ps.len(), out);
+            for (i, out) in rows.zip(out.chunks_exact_mut(width)) {
+                let numbers = &a.data[i * a.row + 2 * ps.start..i * a.row + k.min(2 * ps.end)];
+                prefetch(numbers.as_ptr().wrapping_add(2 * a.row), numbers.len());
+                along(numbers, &mut out[..ps.len()]);
+            }
+            return Matrix::new(out, width);
+        }
+        let (width, out) = near(ps.len(), rows.len(), out);
+        for (p, out) in ps.zip(out.chunks_exact_mut(width)) {
+            across(a, 2 * p, k, rows.clone(), &mut out[..rows.len()]);
+        }
+        Matrix::new(out, width).transposed()
     }
 
     /// So many words of each row of B are turned at a time: they stay in the first-level cache.
@@ -92,7 +98,9 @@ mod pairs {
                 let count = SOME.min(ps.end - some);
                 let (from, to) = (2 * some, k.min(2 * (some + count)));
                 for (j, row) in js.clone().zip(rows.chunks_exact_mut(count)) {
-                    along(&b.data[j * b.col + from..j * b.col + to], row);
+                    let numbers = &b.data[j * b.col + from..j * b.col + to];
+                    prefetch(numbers.as_ptr().wrapping_add(AHEAD * b.col), numbers.len());
+                    along(numbers, row);
                 }
                 transpose(&rows[..], count, js.len(), count, panel, width);
             }
@@ -103,6 +111,9 @@ mod pairs {
     fn across(x: &Matrix, low: usize, k: usize, js: Range<usize>, out: &mut [f32]) {
         let stride = x.row.max(x.col);
         let row = |k: usize| &x.data[k * stride + js.start..k * stride + js.end];
+        for row in [low, low + 1] {
+            prefetch(x.data.as_ptr().wrapping_add((row + 2 * AHEAD) * stride + js.start), js.len());
+        }
         // SAFETY: asked for after `available`; all three are as long as `out`.
         unsafe { zip_rows(row(low), if low + 1 < k { row(low + 1) } else { &[] }, out) }
     }

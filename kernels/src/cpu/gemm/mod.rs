@@ -11,9 +11,10 @@
 //! where it would hardly pay, and a few rows times Wᵀ (decoding) are turned so that every weight is read once.
 //!
 //! The design follows Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the
-//! packing of A left out.
+//! packing of A left out where it can be. Every thread gathers and packs for itself: what another core has written is
+//! slow to read, slower than memory when the cores share no cache.
 //!
-//! In bf16 both operands are rounded while they are packed, A beforehand, and the products summed in f32.
+//! In bf16 both operands are rounded while they are gathered and packed, and the products summed in f32.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -26,6 +27,7 @@ mod neon;
 mod portable;
 mod transpose;
 
+use super::crew;
 use super::par::{self, Block};
 use super::simd::{Level, level};
 use crate::matmul::Precision;
@@ -159,8 +161,10 @@ const ONE_THREAD: usize = 1 << 18;
 /// A packed panel of B has at most this many numbers (256 KiB, in the second-level cache).
 const PANEL: usize = 1 << 16;
 
-/// Products of all cores are cut in about so many tasks, if they are large enough.
-const TASKS: usize = 32;
+/// Packing B costs about so much more than gathering A.
+const TALLER: usize = 2;
+/// At most so many numbers of A are gathered at a time (512 KiB, in the second-level cache).
+const GATHERED: usize = 1 << 17;
 
 #[repr(align(64))]
 struct Panel([f32; PANEL]);
@@ -189,11 +193,12 @@ struct Product<'a> {
     spread: bool,
 }
 
-/// How a panel of B is made.
+/// What the tiles multiply.
 #[derive(Clone, Copy)]
 enum Pack {
     Numbers,
-    /// Words of two numbers in bf16, of which the last may lack the second: B has `k` rows, the product half as many.
+    /// Words of two numbers in bf16, of which the last may lack the second: the operands have `k` numbers where the
+    /// product has half as many.
     #[cfg(target_arch = "x86_64")]
     Pairs {
         k: usize,
@@ -209,34 +214,44 @@ impl Product<'_> {
     /// Cuts C in blocks of rows and groups of strips: a task for each, none of which can be seen in the result.
     fn run<T: Tile>(&self) {
         let strips = self.n.div_ceil(T::NR);
-        let turned = self.a.col != 1 && strips > 1;
+        let gathered = !matches!(self.pack, Pack::Numbers) || (self.a.col != 1 && strips > 1);
         if !self.spread {
-            return self.block::<T>(0..self.m, 0..strips, turned);
+            let tall = if gathered { GATHERED / (T::KC / 2) } else { self.m };
+            return (0..self.m).step_by(tall).for_each(|top| {
+                self.block::<T>(top..self.m.min(top + tall), 0..strips, gathered);
+            });
         }
-        // B is packed for every block, A gathered for every group.
-        let (most, least) = if turned { (256, 96) } else { (512, 6 * T::MR) };
-        let blocks = self.m.div_ceil(most).max((TASKS / strips).min(self.m.div_ceil(least)));
-        let groups = (TASKS / blocks).clamp(strips.div_ceil(12), strips);
-        let tall = self.m.div_ceil(T::MR).div_ceil(blocks) * T::MR;
-        let wide = strips.div_ceil(groups);
+        // B is packed for every block of rows, A gathered for every group of strips: such tasks are about square.
+        let tasks = if gathered { 4 } else { 8 } * crew::threads();
+        let share = self.m * self.n / tasks;
+        let tall = match gathered {
+            true => (TALLER * share).isqrt().clamp(6 * T::MR, GATHERED / (T::KC / 2)),
+            false => 512.min(self.m.div_ceil((tasks / strips).max(1)).max(6 * T::MR)),
+        };
+        let wide = (share / tall / T::NR).clamp(1, 12);
+        // Equal ones.
+        let tall = self.m.div_ceil(self.m.div_ceil(tall)).next_multiple_of(T::MR);
+        let wide = strips.div_ceil(strips.div_ceil(wide));
         let (blocks, groups) = (self.m.div_ceil(tall), strips.div_ceil(wide));
         par::tasks(blocks * groups, |task| {
             let (top, first) = (task / groups * tall, task % groups * wide);
-            self.block::<T>(top..(top + tall).min(self.m), first..(first + wide).min(strips), turned);
+            self.block::<T>(top..(top + tall).min(self.m), first..(first + wide).min(strips), gathered);
         });
     }
 
     /// Some rows of some strips of columns.
-    fn block<T: Tile>(&self, rows: Range<usize>, strips: Range<usize>, turned: bool) {
+    fn block<T: Tile>(&self, rows: Range<usize>, strips: Range<usize>, gathered: bool) {
         // Equal blocks of k; an empty product still has to write its start.
-        let blocks = self.k.div_ceil(if turned { T::KC / 2 } else { T::KC }).max(1);
+        let blocks = self.k.div_ceil(if gathered { T::KC / 2 } else { T::KC }).max(1);
         let deep = self.k.div_ceil(blocks);
-        SCRATCH.with_borrow_mut(|Scratch { a: gathered, b: panel }| {
+        SCRATCH.with_borrow_mut(|Scratch { a: near, b: panel }| {
             for top in (0..blocks).map(|block| block * deep) {
                 let ks = top..self.k.min(top + deep);
-                let a = match turned {
-                    true => gather(&self.a, rows.clone(), ks.clone(), gathered),
-                    false => self.a.from(rows.start, top),
+                let a = match self.pack {
+                    Pack::Numbers if gathered => gather(&self.a, rows.clone(), ks.clone(), near),
+                    Pack::Numbers => self.a.from(rows.start, top),
+                    #[cfg(target_arch = "x86_64")]
+                    Pack::Pairs { k } => bf16::gather(&self.a, k, rows.clone(), ks.clone(), near),
                 };
                 for strip in strips.clone() {
                     self.strip::<T>(strip, rows.clone(), ks.clone(), a, &mut panel.0);
@@ -295,13 +310,20 @@ impl Product<'_> {
     }
 }
 
+/// Room for `count` lines of `len` numbers, and how far they are apart: an odd number of cache lines, so that they spread
+/// over the sets.
+fn near(count: usize, len: usize, out: &mut Vec<f32>) -> (usize, &mut [f32]) {
+    let width = (len.div_ceil(16) | 1) * 16;
+    out.resize(out.len().max(count * width), 0.0);
+    (width, &mut out[..count * width])
+}
+
 /// Brings rows of A together whose columns are dense. Where they lie, every k is far from the next: in a page, or at a
 /// place in the cache, of its own.
 fn gather<'a>(a: &Matrix, rows: Range<usize>, ks: Range<usize>, out: &'a mut Vec<f32>) -> Matrix<'a> {
     assert_eq!(a.row, 1, "an operand has one dense axis");
     let line = |k: usize| &a.data[k * a.col + rows.start..k * a.col + rows.end];
-    let width = (rows.len().div_ceil(16) | 1) * 16; // an odd number of cache lines, so that they spread over the sets
-    out.resize(out.len().max(ks.len() * width), 0.0);
+    let (width, out) = near(ks.len(), rows.len(), out);
     for (k, out) in ks.clone().zip(out.chunks_exact_mut(width)) {
         prefetch(line(k).as_ptr().wrapping_add(AHEAD * a.col), rows.len());
         out[..rows.len()].copy_from_slice(line(k));
