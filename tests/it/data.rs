@@ -52,9 +52,16 @@ fn rankings_keep_their_order_and_ties() {
     }
     let ties = data::rankings(&panda.rows).unwrap().iter().filter(|(_, _, ranks)| ranks[0] == ranks[1]).count();
     assert!((1..500).contains(&ties), "{ties} ties");
-    for (prompt, completions, _) in data::rankings(&hh.rows).unwrap() {
-        assert!(matches!(prompt, Content::Text(text) if text.ends_with("\n\nAssistant:")));
-        assert_eq!(completions.len(), 2);
+    // hh-rlhf's dialogues are conversations, and as text what they were.
+    let lines = std::fs::read_to_string(shared(ROWS[3]).unwrap()).unwrap();
+    let template = Template::dialogue();
+    for ((prompt, completions, _), line) in data::rankings(&hh.rows).unwrap().iter().zip(lines.lines()) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(matches!(prompt, Content::Messages(_)), "{line}");
+        for (completion, column) in completions.iter().zip(["chosen", "rejected"]) {
+            let (before, after) = template.pair_text(prompt, completion).unwrap();
+            assert_eq!([before.as_str(), &after], [&line["prompt"], &line[column]].map(|text| text.as_str().unwrap()));
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl Format {
     }
 
     pub fn read(&self, row: &Object) -> Result<Vec<Row>, String> {
-        (self.read)(row)
+        Ok((self.read)(row)?.into_iter().map(spoken).collect())
     }
 }
 
@@ -288,6 +288,47 @@ fn asked(row: &Object, input: Option<&Value>) -> Result<Content, String> {
     Ok(Content::Messages(vec![Message { role: Role::User, text }]))
 }
 
+/// Text of the form "\n\nHuman: …\n\nAssistant: …", as hh-rlhf has it, is messages: a model with a template of its own
+/// reads it as a conversation, and the dialogue template writes the same text.
+fn spoken(row: Row) -> Row {
+    let said = |text: &Content| match text {
+        Content::Text(text) => text.strip_prefix(' ').map(|text| answer(text.to_string())),
+        Content::Messages(_) => None,
+    };
+    let messages = |prompt: &Content| match prompt {
+        Content::Text(text) => dialogue(text).map(Content::Messages),
+        Content::Messages(_) => None,
+    };
+    let changed = match &row {
+        Row::Prompt(prompt) => messages(prompt).map(Row::Prompt),
+        Row::Demonstration { prompt, completion } => {
+            messages(prompt).zip(said(completion)).map(|(prompt, completion)| Row::Demonstration { prompt, completion })
+        }
+        Row::Ranked { prompt, completions, ranks } => {
+            let completions = completions.iter().map(said).collect::<Option<Vec<_>>>();
+            let row = |(prompt, completions)| Row::Ranked { prompt, completions, ranks: ranks.clone() };
+            messages(prompt).zip(completions).map(row)
+        }
+        _ => None,
+    };
+    changed.unwrap_or(row)
+}
+
+/// The turns of a dialogue that waits for the assistant.
+fn dialogue(text: &str) -> Option<Vec<Message>> {
+    const TURNS: [(&str, Role); 2] = [("\n\nHuman: ", Role::User), ("\n\nAssistant: ", Role::Assistant)];
+    let mut rest = text.strip_suffix("\n\nAssistant:")?;
+    let mut messages = Vec::new();
+    while !rest.is_empty() {
+        let (marker, role) = TURNS.into_iter().find(|(marker, _)| rest.starts_with(marker))?;
+        rest = &rest[marker.len()..];
+        let end = TURNS.iter().filter_map(|(marker, _)| rest.find(marker)).min().unwrap_or(rest.len());
+        messages.push(Message { role, text: rest[..end].to_string() });
+        rest = &rest[end..];
+    }
+    (!messages.is_empty()).then_some(messages)
+}
+
 fn answer(text: String) -> Content {
     Content::Messages(vec![Message { role: Role::Assistant, text }])
 }
@@ -342,6 +383,20 @@ mod tests {
         assert_eq!(one(json!({"chosen": [user, assistant("b")], "rejected": [user, assistant("c")]})), pair);
         assert!(matches!(one(json!({"messages": [user, assistant("b")]})), Row::Messages(list) if list.len() == 2));
         assert_eq!(one(json!({"prompt": [user]})), Row::Prompt(said(Role::User, "a")));
+    }
+
+    #[test]
+    fn text_with_turns_is_a_conversation() {
+        let row = one(json!({"prompt": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", "completion": " d"}));
+        let Row::Demonstration { prompt: Content::Messages(prompt), completion } = &row else { panic!("{row:?}") };
+        let turns: Vec<_> = prompt.iter().map(|m| (m.role, m.text.as_str())).collect();
+        assert_eq!(turns, [(Role::User, "a"), (Role::Assistant, "b"), (Role::User, "c")]);
+        assert_eq!(*completion, said(Role::Assistant, "d"));
+        let text = |row: &Row| matches!(row, Row::Demonstration { prompt: Content::Text(_), .. });
+        for prompt in ["Human: a\n\nAssistant:", "\n\nHuman: a", "x\n\nHuman: a\n\nAssistant:"] {
+            assert!(text(&one(json!({"prompt": prompt, "completion": " d"}))), "{prompt:?}");
+        }
+        assert!(text(&one(json!({"prompt": "\n\nHuman: a\n\nAssistant:", "completion": "d"}))));
     }
 
     #[test]
