@@ -6,6 +6,7 @@
 use crate::config::{Config, HeadKind};
 use crate::error::{At, ModelError, Result};
 use crate::files::{beside, remove_leftovers, rename, sync_dir, write_atomic};
+use crate::gguf::is_gguf;
 use crate::heads::Head;
 use crate::hf::{self, BIAS, Loaded, write_json};
 use crate::safetensors::Archive;
@@ -271,7 +272,7 @@ pub(crate) fn load(dir: &Path, device: &Device, bases: &mut Bases) -> Result<Loa
     Ok(Loaded { transformer: model, params: params.to(device) })
 }
 
-/// The directory of the model that an adapter stands on.
+/// The model that an adapter stands on.
 pub fn base_of(dir: &Path) -> Result<PathBuf> {
     let path = dir.join(CONFIG);
     let name = read_json(&path)?["base_model_name_or_path"].as_str().unwrap_or_default().to_string();
@@ -280,10 +281,10 @@ pub fn base_of(dir: &Path) -> Result<PathBuf> {
 
 /// As it is called, or seen from the adapter.
 fn base_dir(dir: &Path, path: &Path, name: &str) -> Result<PathBuf> {
-    let there = |d: &PathBuf| d.join("config.json").exists();
+    let there = |d: &PathBuf| is_gguf(d) || d.join("config.json").exists();
     [PathBuf::from(name), dir.join(name)].into_iter().find(there).ok_or_else(|| {
-        let problem = format!("its model `{name}` (base_model_name_or_path) is not a model directory here");
-        ModelError::file(path, problem, "Download it, and write its directory there.")
+        let problem = format!("its model `{name}` (base_model_name_or_path) is no model here");
+        ModelError::file(path, problem, "Download it, and write its path there.")
     })
 }
 
