@@ -25,9 +25,9 @@ def rlhf(program, *arguments):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def frozen(directory):
+def frozen(directory, kind=transformers.AutoModelForCausalLM, **settings):
     """The model as it is stored by us: matrices in bf16."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    model = kind.from_pretrained(directory, dtype=torch.float32, **settings)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:
@@ -46,6 +46,28 @@ def ours(program, directory, ids, scratch):
     file.write_text(json.dumps(ids) + "\n")
     line = json.loads(rlhf(program, "score", "--model", directory, "--ids-file", file))
     return torch.tensor(line["logprobs"][1:])
+
+
+def rewarded(directory, program, base, scratch):
+    """A reward model: our adapter of task SEQ_CLS, read by PEFT, whose score has all but our constant."""
+    pairs = [{"prompt": f"Say {i}.", "chosen": f" It is {i}.", "rejected": " No."} for i in range(8)]
+    data, adapter = scratch / "pairs.jsonl", scratch / "reward"
+    data.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    rlhf(program, "rm", "--model", directory, "--data", data, "--out", adapter, "--lora-rank", 4, "--lr", "1e-2", "--batch", 4, "--holdout", 0)
+    rows = json.loads(rlhf(program, "reward", "--model", adapter, "--data", data, "--json"))["rows"]
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    model = frozen(directory, transformers.AutoModelForSequenceClassification, num_labels=1, pad_token_id=None)
+    model = peft.PeftModel.from_pretrained(model, adapter).eval()
+    tokenizer = tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
+    end = base.config.eos_token_id
+    expected = []
+    for pair in pairs:
+        for answer in [pair["chosen"], pair["rejected"]]:
+            ids = [i for text in [pair["prompt"], answer] for i in tokenizer.encode(text, add_special_tokens=False).ids] + [end]
+            with torch.no_grad():
+                expected.append(model(torch.tensor([ids])).logits.item())
+    found = torch.tensor([reward for row in rows for reward in row["rewards"]])
+    return found - settings["rlhf_reward_bias"], torch.tensor(expected)
 
 
 def compare(what, a, b):
@@ -97,6 +119,7 @@ def check(program, directory, scratch):
     expected = logprobs(model, ids)
     assert (expected - plain).abs().max() > 1e-2, "the adapter does nothing: nothing would be compared"
     good.append(compare("our adapter, read by PEFT", ours(program, adapter, ids, scratch), expected))
+    good.append(compare("our reward model, read by PEFT", *rewarded(directory, program, base, scratch)))
     rlhf(program, "merge", "--model", adapter, "--out", merged)
     whole = transformers.AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32).eval()
     good.append(compare("merged by us, read by transformers", logprobs(whole, ids), expected))
