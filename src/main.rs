@@ -3,6 +3,7 @@
 mod cli;
 mod error;
 mod hub;
+mod loading;
 mod memory;
 mod plot;
 mod progress;

@@ -25,6 +25,9 @@ pub struct Results {
     pub head_to_head: BTreeMap<String, BTreeMap<String, Rate>>,
     /// Nats a token on held-out pretraining text.
     pub loss_on_pretraining_text: ByModel<f64>,
+    /// Nats a token on the answers of held-out demonstrations, where there are some.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub loss_on_demonstrations: ByModel<f64>,
     /// Nats an answer, from the policy that PPO started from.
     pub kl_to_reference: ByModel<f64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -48,9 +51,12 @@ pub struct Results {
     /// Skill on the pretraining domain → model → share solved.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub skills: BTreeMap<String, ByModel<f64>>,
-    /// Against the reward model's score, where no other judge exists: the share of prompts on which it prefers a model to SFT.
+    /// Against the reward model's score, where no other judge exists: the share of prompts on which it prefers a model to
+    /// SFT, or to PPO's start.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub preferred_by_reward_model: ByModel<Rate>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub preferred_against: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -1,7 +1,6 @@
 //! Data files as the verbs and recipes use them.
 
 use crate::error::{Failure, Result};
-use crate::run::TextRanking;
 use rlhf_core::data::{self, Codec, Content, DataError, Example, Part, Row, Template};
 use std::path::{Path, PathBuf};
 
@@ -53,21 +52,6 @@ pub fn split(files: &[PathBuf], holdout: f64, rng: kernels::Rng) -> Result<(Vec<
         true => Ok(data::split(load(files)?, holdout as f32, rng)),
         false => Ok((load(files)?, load(&heldout)?)),
     }
-}
-
-/// Rankings, as text.
-pub fn rankings(rows: &[Row], template: &Template) -> Result<Vec<TextRanking>> {
-    let found = data::rankings(rows).map_err(data_failure)?;
-    let one = |(prompt, completions, ranks): (&Content, &[Content], &[f32])| {
-        let answers = completions.iter().map(|completion| Ok(template.pair_text(prompt, completion)?.1));
-        Ok(TextRanking {
-            prompt: template.prompt_text(prompt)?,
-            completions: answers.collect::<std::result::Result<_, _>>()?,
-            ended: Vec::new(),
-            ranks: ranks.to_vec(),
-        })
-    };
-    found.into_iter().map(|ranking| one(ranking).map_err(data_failure)).collect()
 }
 
 /// Everything with an answer: rankings as they are, demonstrations as rankings of one.

@@ -1,10 +1,11 @@
 //! How much memory and time a recipe wants, from its counts alone.
 
 use super::Recipe;
-use super::sections::Shape;
 use crate::error::Result;
 use crate::memory::{Need, Plan};
-use crate::run::{Tuning, config};
+use crate::run::{Tuning, config_of};
+use model::{Config, HeadKind};
+use std::collections::BTreeMap;
 
 /// What `rlhf recipes check` prints.
 pub struct Estimate {
@@ -22,62 +23,73 @@ impl Estimate {
     }
 }
 
-/// Parameters of a size: per block 4 C² of attention and 8 C² of MLP, and the embedding.
-fn parameters(shape: &Shape, vocab: usize) -> f64 {
-    let (layers, channels) = (shape.layers as f64, shape.channels as f64);
-    let positions = if shape.arch == "gpt2" { shape.context as f64 } else { 0.0 };
-    12.0 * layers * channels * channels + (vocab as f64 + positions) * channels
-}
-
 /// Training costs 6 operations a parameter and token, reading 2 (Kaplan et al. 2020). The prompts' share of
 /// an episode is taken to be as long as the longest answer.
 pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
-    let vocab = recipe.tokenizer.vocab;
-    let size_of = |size: &str| parameters(&recipe.model[size], vocab);
+    let configs: BTreeMap<&str, Config> = recipe
+        .model
+        .iter()
+        .map(|(s, shape)| Ok((s.as_str(), config_of(shape, recipe.tokenizer.vocab)?)))
+        .collect::<Result<_>>()?;
+    let size_of = |size: &str| configs[size].parameters(HeadKind::Lm).map_or(f64::INFINITY, |n| n as f64);
     let demonstrations = recipe.world.demonstrations as f64;
     let row = 2.0 * recipe.eval.max_new as f64;
     let ranked = recipe.world.ranked_prompts as f64 * (recipe.rankings.k_min + recipe.rankings.k_max) as f64 / 2.0;
     let rm = size_of(recipe.rm_size());
     let mut flops = Vec::new();
+    let mut add = |kind: &str, name: String, operations: f64| {
+        if recipe.makes(kind) {
+            flops.push((name, operations));
+        }
+    };
     for size in recipe.sizes() {
         let n = size_of(size);
-        let tokens = (recipe.pretrain.steps.count(size).unwrap_or(0)
-            * recipe.pretrain.batch
-            * recipe.model[size].context) as f64;
-        flops.push((format!("{size}.base"), 6.0 * n * tokens));
-        flops.push((format!("{size}.sft"), 6.0 * n * demonstrations * row * recipe.sft.epochs));
-        flops.push((format!("{size}.init"), 6.0 * n * demonstrations * row * recipe.init.epochs));
+        let sequences = recipe.pretrain.steps.count(size).unwrap_or(0) * recipe.pretrain.batch;
+        add("base", format!("{size}.base"), 6.0 * n * (sequences * configs[size].context) as f64);
+        add("sft", format!("{size}.sft"), 6.0 * n * demonstrations * row * recipe.sft.epochs);
+        add("init", format!("{size}.init"), 6.0 * n * demonstrations * row * recipe.init.epochs);
     }
-    flops.push(("rm".into(), 6.0 * rm * ranked * row * recipe.rm.epochs));
+    add("rm", "rm".into(), 6.0 * rm * ranked * row * recipe.rm.epochs);
     for size in recipe.sizes() {
         let n = size_of(size);
         let ppo = &recipe.ppo;
         let tokens = ppo.episodes as f64 * 2.0 * ppo.max_new as f64;
         // Generation, the reference, the reward and the value read; policy and value train.
         let iteration = 2.0 * (2.0 * n + 2.0 * rm) + 6.0 * (n + rm) * ppo.epochs as f64;
-        flops.push((format!("{size}.ppo"), tokens * iteration));
-        let context = recipe.model[size].context as f64;
-        let mixed = 6.0 * n * ppo.ptx_ratio * ppo.episodes as f64 * context;
-        flops.push((format!("{size}.ppo_ptx"), tokens * iteration + mixed));
+        add("ppo", format!("{size}.ppo"), tokens * iteration);
+        let mixed = 6.0 * n * ppo.ptx_ratio * ppo.episodes as f64 * configs[size].context as f64;
+        add("ppo_ptx", format!("{size}.ppo_ptx"), tokens * iteration + mixed);
     }
     let parameters = recipe.sizes().iter().map(|s| (s.to_string(), size_of(s))).collect();
-    Ok(Estimate { parameters, flops, memory: memory(recipe)? })
+    Ok(Estimate { parameters, flops, memory: memory(recipe, &configs)? })
 }
 
-/// Pretraining of the largest size, the reward model, or PPO of the largest size.
-fn memory(recipe: &Recipe) -> Result<Need> {
-    let shape = |size: &str| &recipe.model[size];
-    let config = |size: &str| config(shape(size), recipe.tokenizer.vocab);
+/// The most that a stage takes, of those that are made, at the largest size.
+fn memory(recipe: &Recipe, configs: &BTreeMap<&str, Config>) -> Result<Need> {
     let (largest, rm) = (recipe.sizes().last().copied().unwrap_or(recipe.rm_size()), recipe.rm_size());
-    let (pretrain, ppo) = (&recipe.pretrain, &recipe.ppo);
-    let tokens = pretrain.token_budget.min(pretrain.batch * shape(largest).context);
-    let [policy, value] = [largest, rm].map(|size| Plan::of(config(size), &Tuning::from(ppo)));
-    let needs = [
-        Plan::of(config(largest), &Tuning::from(pretrain))?.training(tokens),
-        Plan::of(config(rm), &Tuning::from(&recipe.rm))?.scoring(recipe.rm.token_budget),
-        policy?.ppo(&value?, false, ppo, shape(largest).context.min(shape(rm).context)),
-    ];
-    Ok(needs.into_iter().max_by(|a, b| a.total().total_cmp(&b.total())).expect("three of them"))
+    let plan = |size: &str, how: Tuning| Plan::of(configs[size].clone(), &how);
+    let context = configs[largest].context;
+    let Recipe { pretrain, sft, init, ppo, .. } = recipe;
+    let mut needs = Vec::new();
+    if recipe.makes("base") {
+        let tokens = pretrain.token_budget.min(pretrain.batch * context);
+        needs.push(plan(largest, pretrain.into())?.training(tokens));
+    }
+    for (kind, section) in [("sft", sft), ("init", init)] {
+        if recipe.makes(kind) {
+            let tokens = section.token_budget.min(section.batch * context);
+            needs.push(plan(largest, section.into())?.training(tokens));
+        }
+    }
+    if recipe.makes("rm") {
+        needs.push(plan(rm, (&recipe.rm).into())?.scoring(recipe.rm.token_budget));
+    }
+    if recipe.makes("ppo") || recipe.makes("ppo_ptx") {
+        let value = plan(rm, ppo.into())?;
+        needs.push(plan(largest, ppo.into())?.ppo(&value, false, ppo, context.min(configs[rm].context)));
+    }
+    let most = needs.into_iter().max_by(|a, b| a.total().total_cmp(&b.total()));
+    most.map_or_else(|| plan(largest, sft.into()).map(|plan| plan.weights_only()), Ok)
 }
 
 #[cfg(test)]
@@ -92,11 +104,5 @@ mod tests {
         assert!(estimate.flops.iter().all(|(_, f)| *f > 0.0));
         assert!(estimate.parameters[1].1 >= 10.0 * estimate.parameters[0].1, "L is at least ten times S");
         assert!(estimate.memory.total() > 1e6);
-    }
-
-    #[test]
-    fn gpt2_has_124_million() {
-        let shape = Shape { layers: 12, channels: 768, heads: 12, context: 1024, ..Shape::default() };
-        assert!((parameters(&shape, 50257) / 124.4e6 - 1.0).abs() < 0.01);
     }
 }

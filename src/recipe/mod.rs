@@ -19,8 +19,16 @@ use std::path::Path;
 use toml::Table;
 
 /// The recipes inside the program: (name, text). A copy can be edited with `rlhf recipes cp`.
-pub const EMBEDDED: [(&str, &str); 2] =
-    [("mini", include_str!("../../recipes/mini.toml")), ("books", include_str!("../../recipes/books.toml"))];
+pub const EMBEDDED: [(&str, &str); 5] = [
+    ("mini", include_str!("../../recipes/mini.toml")),
+    ("books", include_str!("../../recipes/books.toml")),
+    ("smollm2-sft", include_str!("../../recipes/smollm2-sft.toml")),
+    ("smollm2-rm", include_str!("../../recipes/smollm2-rm.toml")),
+    ("smollm2-ppo", include_str!("../../recipes/smollm2-ppo.toml")),
+];
+
+/// What a run can make, for every size but the reward model.
+const STAGES: [&str; 6] = ["base", "init", "sft", "rm", "ppo", "ppo_ptx"];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +41,8 @@ pub struct Recipe {
     pub quick: bool,
     /// A few steps of every stage on a toy size: see `[profile.smoke]`.
     pub smoke: bool,
+    /// What is made, of base, init, sft, rm, ppo and ppo_ptx; empty = all.
+    pub stages: Vec<String>,
     pub data: Data,
     pub world: World,
     pub tokenizer: Tokenizer,
@@ -58,6 +68,7 @@ impl Default for Recipe {
             seed: 1,
             quick: false,
             smoke: false,
+            stages: Vec::new(),
             data: Data::default(),
             world: World::default(),
             tokenizer: Tokenizer::default(),
@@ -122,6 +133,31 @@ impl Recipe {
         sizes.into_iter().map(|(name, _)| name.as_str()).collect()
     }
 
+    /// Does a run make this stage, of those that have names such as S.sft or rm?
+    pub fn makes(&self, kind: &str) -> bool {
+        let there = match kind {
+            "base" => self.starts_from_models(),
+            "rm" => !self.rm.model.as_os_str().is_empty(),
+            _ => false,
+        };
+        !there && (self.stages.is_empty() || self.stages.iter().any(|s| s == kind))
+    }
+
+    /// Is there a reward model in the end?
+    pub fn has_rm(&self) -> bool {
+        self.makes("rm") || !self.rm.model.as_os_str().is_empty()
+    }
+
+    /// Are the sizes models that are there already?
+    pub fn starts_from_models(&self) -> bool {
+        self.model.values().any(|shape| !shape.from.as_os_str().is_empty())
+    }
+
+    /// The stage that PPO starts from and is held near.
+    pub fn ppo_start(&self) -> &str {
+        if self.makes("init") { "init" } else { "base" }
+    }
+
     /// The size of the reward model: the recipe's, or the largest.
     pub fn rm_size(&self) -> &str {
         match self.rm.size.as_str() {
@@ -153,9 +189,7 @@ impl Recipe {
         if !self.model.contains_key(self.rm_size()) {
             return fail(format!("rm.size = {:?} is not one of the sizes {:?}", self.rm.size, self.sizes()));
         }
-        if !["base", "sft", "init"].contains(&self.rm.from.as_str()) {
-            return fail(format!("rm.from = {:?}; it is one of \"base\", \"sft\", \"init\"", self.rm.from));
-        }
+        self.check_stages()?;
         let Rankings { k_min, k_max, .. } = self.rankings;
         if k_min < 2 || k_max < k_min {
             return fail(format!("rankings.k_min = {k_min}, k_max = {k_max}; at least 2, and not less than k_min"));
@@ -166,7 +200,34 @@ impl Recipe {
                 self.ppo.batch, self.ppo.minibatch
             ));
         }
-        if self.data.source == Source::Files && self.data.text.is_empty() {
+        Ok(())
+    }
+
+    /// Has every stage what it stands on?
+    fn check_stages(&self) -> Result {
+        let fail = |m: String| Err(Failure::usage(m));
+        if let Some(stage) = self.stages.iter().find(|s| !STAGES.contains(&s.as_str())) {
+            return fail(format!("stages has {stage:?}; there are {}", STAGES.join(", ")));
+        }
+        if self.starts_from_models() && self.model.values().any(|shape| shape.from.as_os_str().is_empty()) {
+            return fail("either every size has a `from`, or none".into());
+        }
+        if !self.starts_from_models() && !self.makes("base") {
+            return fail("stages leaves base out, so every size needs a `from`, the model to start with".into());
+        }
+        if !["base", "sft", "init"].contains(&self.rm.from.as_str()) {
+            return fail(format!("rm.from = {:?}; it is one of \"base\", \"sft\", \"init\"", self.rm.from));
+        }
+        if self.makes("rm") && self.rm.from != "base" && !self.makes(&self.rm.from) {
+            return fail(format!("rm.from = {:?} is not one of the stages that are made", self.rm.from));
+        }
+        if (self.makes("ppo") || self.makes("ppo_ptx")) && !self.has_rm() {
+            return fail("PPO needs a reward model: the stage rm, or rm.model, one that is there already".into());
+        }
+        let reads_text = self.makes("base")
+            || self.makes("ppo_ptx")
+            || [("sft", &self.sft), ("init", &self.init)].iter().any(|(s, x)| self.makes(s) && x.pretrain_mix > 0.0);
+        if self.data.source == Source::Files && self.data.text.is_empty() && reads_text {
             return fail("data.source = \"files\" needs data.text, files to pretrain on".into());
         }
         Ok(())
@@ -242,7 +303,7 @@ mod tests {
             assert_eq!(plain.name, name);
             for profile in ["quick", "smoke"] {
                 let changed = Recipe::load(name, &[format!("{profile}=true")]).unwrap();
-                assert_ne!(changed.pretrain, plain.pretrain, "{name} {profile}");
+                assert_ne!(Recipe { quick: false, smoke: false, ..changed }, plain, "{name} {profile}");
             }
         }
     }

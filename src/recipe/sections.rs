@@ -4,12 +4,16 @@
 use super::per_size::PerSize;
 use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The defaults written in the attributes of a section.
 pub fn defaults<A: Args>() -> A {
     let matches = A::augment_args(Command::new("defaults")).get_matches_from(["defaults"]);
     A::from_arg_matches(&matches).expect("every key of a section has a default or is optional")
+}
+
+fn is_none(path: &Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 /// How products multiply.
@@ -101,6 +105,10 @@ pub struct Tokenizer {
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shape {
+    /// A model that is there already, in place of this shape and of pretraining: a directory, a .gguf file, or org/name
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "is_none")]
+    pub from: PathBuf,
     /// gpt2 or llama
     #[arg(long, default_value = "gpt2")]
     pub arch: String,
@@ -232,6 +240,10 @@ pub struct Rankings {
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rm {
+    /// A reward model that is there already, in place of training one
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "is_none")]
+    pub model: PathBuf,
     /// The size of the reward model; empty = the last of the recipe
     #[arg(long, default_value = "")]
     pub size: String,

@@ -56,11 +56,12 @@ pub fn figure_1(run: &Run, judge: &str, rates: &ByModel<Rate>) -> String {
 pub fn win_rates(run: &Run) -> String {
     let Some(win) = &run.results.win_rate else {
         let rates = &run.results.preferred_by_reward_model;
-        let plot = by_size(run, "Preferred to SFT by the reward model", "share of prompts", |m| rates.get(m).map(bar));
+        let title = format!("Preferred to {} by the reward model", run.results.preferred_against);
+        let plot = by_size(run, &title, "share of prompts", |m| rates.get(m).map(bar));
         let plot = BarPlot { mark: Some(0.5), ceiling: Some(1.0), ..plot };
         return section(
             "Does PPO raise the score it is trained on?",
-            "The share of held-out prompts on which the reward model scores an answer above the SFT model's. This judge is \
+            "The share of held-out prompts on which the reward model scores an answer above that of SFT, or of PPO's start. This judge is \
              the one that PPO optimises: a high bar shows that the optimisation works, not that people would agree.",
             if rates.is_empty() { vec![] } else { vec![plot.svg()] },
         );
@@ -162,6 +163,16 @@ fn by_x(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         (g.iter().map(|p| p.0).sum::<f64>() / n, g.iter().map(|p| p.1).sum::<f64>() / n)
     };
     sorted.chunks(group).map(mean).collect()
+}
+
+pub fn demonstrations(run: &Run) -> String {
+    let plot = plain(run, "Loss on held-out answers", "nats a token", &run.results.loss_on_demonstrations);
+    section(
+        "Does SFT learn what was shown?",
+        "The loss on answers of held-out demonstrations: lower is better. SFT should lower it; PPO, which is after \
+         something else, may raise it again.",
+        plot.into_iter().collect(),
+    )
 }
 
 pub fn alignment_tax(run: &Run) -> String {

@@ -25,6 +25,7 @@ pub fn page(run: &Run) -> String {
         header(run, &title),
         figures::win_rates(run),
         tables::models(run),
+        figures::demonstrations(run),
         figures::reward_model(run),
         figures::over_optimisation(run),
         figures::alignment_tax(run),

@@ -22,10 +22,18 @@ fn rows(r: &Results) -> (Vec<&'static str>, Vec<Vec<String>>) {
     let mut heads = vec!["model"];
     if r.win_rate.is_some() {
         heads.extend(["wins (gold)", "wins (labelers)", "gold score", "true", "rude"]);
-    } else {
+    } else if r.reward_model.is_some() {
         heads.extend(["preferred by RM"]);
     }
-    heads.extend(["RM score", "loss on text", "KL", "tokens"]);
+    let optional = [
+        ("RM score", &r.proxy_reward),
+        ("loss on text", &r.loss_on_pretraining_text),
+        ("loss on answers", &r.loss_on_demonstrations),
+        ("KL", &r.kl_to_reference),
+    ];
+    let there: Vec<_> = optional.into_iter().filter(|(_, figures)| !figures.is_empty()).collect();
+    heads.extend(there.iter().map(|(head, _)| *head));
+    heads.push("tokens");
     let rate = |x: Option<&Rate>| x.map_or("–".into(), range);
     let plain = |x: Option<&f64>| x.map_or("–".into(), |v| format!("{v:.2}"));
     let share = |x: Option<&Rate>| x.map_or("–".into(), |v| format!("{:.0} %", 100.0 * v.rate));
@@ -39,14 +47,11 @@ fn rows(r: &Results) -> (Vec<&'static str>, Vec<Vec<String>>) {
                 share(r.truthful.get(m)),
                 share(r.rude.get(m)),
             ]),
-            None => cells.push(rate(r.preferred_by_reward_model.get(m))),
+            None if r.reward_model.is_some() => cells.push(rate(r.preferred_by_reward_model.get(m))),
+            None => {}
         }
-        cells.extend([
-            plain(r.proxy_reward.get(m)),
-            plain(r.loss_on_pretraining_text.get(m)),
-            plain(r.kl_to_reference.get(m)),
-            r.answer_tokens.get(m).map_or("–".into(), |v| format!("{v:.1}")),
-        ]);
+        cells.extend(there.iter().map(|(_, figures)| plain(figures.get(m))));
+        cells.push(r.answer_tokens.get(m).map_or("–".into(), |v| format!("{v:.1}")));
         cells
     };
     (heads, model_names(r).iter().map(row).collect())

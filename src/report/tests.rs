@@ -47,7 +47,9 @@ fn invented_results() -> Results {
         proxy_reward: each(&|v, _| v - 0.5),
         gold_score: each(&|v, _| 3.0 * v),
         skills: BTreeMap::from([("copying_words".into(), each(&|v, _| 1.0 - v))]),
+        loss_on_demonstrations: BTreeMap::new(),
         preferred_by_reward_model: BTreeMap::new(),
+        preferred_against: String::new(),
     }
 }
 

@@ -44,8 +44,11 @@ impl Sampler {
         rng: Rng,
         tick: impl Fn(usize),
     ) -> Result<Vec<Answer>> {
-        let text = |p: &&Prompt| if self.shots { format!("{}{}", p.shots, p.text) } else { p.text.clone() };
-        let asked: Vec<Vec<u32>> = prompts.iter().map(|p| codec.prompt(&text(p), max_new)).collect();
+        let ids = |p: &&Prompt| match self.shots {
+            true => Ok(codec.prompt(&format!("{}{}", p.shots, p.text), max_new)),
+            false => p.ids(codec, max_new),
+        };
+        let asked: Vec<Vec<u32>> = prompts.iter().map(ids).collect::<Result<_>>()?;
         let sampling = Sampling { temperature: temperature as f32, top_k: 0, top_p: 1.0 };
         let mut eos = codec.ends.clone();
         if self.shots {

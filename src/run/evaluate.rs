@@ -6,22 +6,38 @@ use super::materials::{Materials, Prompt};
 use super::models::Model;
 use super::rank::Rankings;
 use super::runner::Pipeline;
-use super::text::TextRanking;
-use super::{stage_rng, stages};
+use super::stage_rng;
 use crate::error::Result;
+use crate::recipe::Recipe;
 use crate::results::{ByModel, Rate, Results, RewardModel, WinRate};
+use crate::rows::data_failure;
 use crate::runlog;
 use kernels::Rng;
-use rlhf_core::data::Codec;
+use rlhf_core::data::{Codec, Content, Example, Ranking};
 use rlhf_core::stats::{self, Interval};
 use rlhf_core::world::{Gold, Labelers, Skill};
 use rlhf_core::{lm, rm};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// The paper's five, and the start of PPO.
-const KINDS: [&str; 6] = ["base", "prompted", "init", "sft", "ppo", "ppo_ptx"];
-const TOKENS: usize = 8192;
+/// The paper's five, and the start of PPO: those that there are. Worked examples are for a base model of our own.
+fn kinds(p: &Pipeline) -> Vec<&'static str> {
+    let mut kinds = vec!["base", "prompted", "init", "sft", "ppo", "ppo_ptx"];
+    kinds.retain(|kind| match *kind {
+        "base" => true,
+        "prompted" => !p.recipe.starts_from_models(),
+        made => p.recipe.makes(made),
+    });
+    kinds
+}
+
+/// So many tokens are read at a time: as many as the stages were given.
+fn token_budget(recipe: &Recipe) -> usize {
+    let Recipe { sft, init, rm, ppo, .. } = recipe;
+    let all =
+        [("sft", sft.token_budget), ("init", init.token_budget), ("rm", rm.token_budget), ("ppo", ppo.token_budget)];
+    all.into_iter().filter(|(stage, _)| recipe.makes(stage)).map(|(_, budget)| budget).min().unwrap_or(8192)
+}
 
 /// One model's answers to all evaluation prompts, and what is thought of them.
 struct Answered {
@@ -39,16 +55,16 @@ pub fn evaluate(p: &mut Pipeline, codec: &Codec, materials: &Materials, rankings
     }
     p.reporter.begin("evaluation");
     let start = std::time::Instant::now();
-    let judge = Model::load(&p.stage_dir("rm"), &p.device)?;
-    results.reward_model = Some(reward_model(codec, rankings, &judge));
+    let judge = p.recipe.has_rm().then(|| Model::load(&p.stage_dir("rm"), &p.device)).transpose()?;
+    results.reward_model = judge.as_ref().map(|judge| reward_model(p, codec, rankings, judge));
     let prompts = eval_prompts(p, materials);
-    let answered = answer_all(p, codec, materials, &prompts, &judge)?;
+    let answered = answer_all(p, codec, materials, &prompts, judge.as_ref())?;
     for one in &answered {
         describe(one, &mut results);
     }
     if let Some(judges) = &materials.judges {
         compare(p, &answered, &judges.with_noise(rankings.noise), &mut results);
-    } else {
+    } else if judge.is_some() {
         compare_by_reward(p, &answered, &mut results);
     }
     measure_models(p, codec, materials, &answered, &mut results)?;
@@ -67,13 +83,13 @@ fn eval_prompts<'a>(p: &Pipeline, materials: &'a Materials) -> Vec<&'a Prompt> {
 
 // ---- the reward model ----------------------------------------------------------------------------------------------
 
-fn reward_model(codec: &Codec, rankings: &Rankings, judge: &Model) -> RewardModel {
+fn reward_model(p: &Pipeline, codec: &Codec, rankings: &Rankings, judge: &Model) -> RewardModel {
+    let tokens = token_budget(p.recipe);
     let mut out = RewardModel { labeler_agreement: rankings.agreement, ..RewardModel::default() };
     for (name, set) in &rankings.heldout {
-        let read: Vec<_> = set.iter().map(|r| r.encode(codec)).collect();
-        let accuracy = rm::accuracy(&judge.net, &judge.params, &read, TOKENS);
+        let accuracy = rm::accuracy(&judge.net, &judge.params, set, tokens);
         out.accuracy.insert(name.clone(), rate(accuracy));
-        out.longer_wins.insert(name.clone(), longer_wins(set));
+        out.longer_wins.insert(name.clone(), longer_wins(codec, set));
     }
     // The contract's one figure: labelers of the training group on held-out prompts, or all held-out pairs of files.
     let main: Vec<&Rate> = match out.accuracy.get("heldout") {
@@ -88,10 +104,10 @@ fn reward_model(codec: &Codec, rankings: &Rankings, judge: &Model) -> RewardMode
 }
 
 /// How often the longer answer (in characters) is the preferred one; equal lengths count one half.
-fn longer_wins(set: &[TextRanking]) -> f64 {
+fn longer_wins(codec: &Codec, set: &[Ranking]) -> f64 {
     let (mut hits, mut pairs) = (0.0, 0);
     for ranking in set {
-        let lengths: Vec<usize> = ranking.completions.iter().map(|c| c.chars().count()).collect();
+        let lengths: Vec<usize> = ranking.completions.iter().map(|c| codec.text(c).chars().count()).collect();
         for c in rm::comparisons(&ranking.ranks, 0) {
             pairs += 1;
             hits += match lengths[c.better].cmp(&lengths[c.worse]) {
@@ -111,23 +127,27 @@ fn answer_all(
     codec: &Codec,
     materials: &Materials,
     prompts: &[&Prompt],
-    judge: &Model,
+    judge: Option<&Model>,
 ) -> Result<Vec<Answered>> {
     let section = &p.recipe.eval;
     let mut out = Vec::new();
     let sizes = p.recipe.sizes();
-    let total = sizes.len() * KINDS.len();
+    let kinds = kinds(p);
+    let total = sizes.len() * kinds.len();
     for size in sizes {
-        for kind in KINDS {
+        for &kind in &kinds {
             let name = format!("{size}.{kind}");
             let stage = if kind == "prompted" { "base" } else { kind };
             let model = Model::load(&p.stage_dir(&format!("{size}.{stage}")), &p.device)?;
-            let sampler = Sampler { model, shots: kind == "prompted" };
+            let shots = kind == "prompted";
+            let sampler = Sampler { model, shots };
             // Every model answers with its own noise, the same at every evaluation.
             let rng = stage_rng(p.recipe, "evaluation").stream(&name);
             let answers = sampler.answer(codec, prompts, section.temperature, section.max_new, rng, |_| ())?;
-            let sequences: Vec<Vec<u32>> = answers.iter().zip(prompts).map(|(a, t)| judged(codec, t, a)).collect();
-            let rewards = rm::score(&judge.net, &judge.params, &sequences, TOKENS);
+            let read = answers.iter().zip(prompts).map(|(a, t)| judged(codec, t, a, shots));
+            let sequences = read.collect::<Result<Vec<_>>>()?;
+            let rewards =
+                judge.map_or(Vec::new(), |j| rm::score(&j.net, &j.params, &sequences, token_budget(p.recipe)));
             let golds = match &materials.judges {
                 Some(judges) => golds(judges, prompts, &answers),
                 None => Vec::new(),
@@ -140,12 +160,15 @@ fn answer_all(
 }
 
 /// What the reward model reads: the prompt without worked examples, the answer, and its end if it ended.
-fn judged(codec: &Codec, prompt: &Prompt, answer: &Answer) -> Vec<u32> {
+fn judged(codec: &Codec, prompt: &Prompt, answer: &Answer, shots: bool) -> Result<Vec<u32>> {
+    if matches!(prompt.content, Content::Messages(_)) && !shots {
+        return Ok(answer.sequence());
+    }
     let mut tokens = codec.tokenizer.encode(&answer.text);
     if answer.ended {
         tokens.push(codec.eos);
     }
-    [codec.prompt(&prompt.text, tokens.len()), tokens].concat()
+    Ok([prompt.ids(codec, tokens.len())?, tokens].concat())
 }
 
 fn golds(judges: &Judges, prompts: &[&Prompt], answers: &[Answer]) -> Vec<Gold> {
@@ -159,7 +182,9 @@ fn describe(one: &Answered, results: &mut Results) {
     let put = |map: &mut ByModel<f64>, value: f64| map.insert(one.model.clone(), value);
     put(&mut results.answer_tokens, mean(&mut one.answers.iter().map(|a| a.tokens.len() as f64)));
     put(&mut results.ended, mean(&mut one.answers.iter().map(|a| f64::from(a.ended))));
-    put(&mut results.proxy_reward, mean(&mut one.rewards.iter().map(|&r| f64::from(r))));
+    if !one.rewards.is_empty() {
+        put(&mut results.proxy_reward, mean(&mut one.rewards.iter().map(|&r| f64::from(r))));
+    }
     if one.golds.is_empty() {
         return;
     }
@@ -221,8 +246,10 @@ fn duel(one: &Answered, two: &Answered, labelers: &Labelers, rng: Rng) -> (Rate,
 
 /// Where nobody can judge: what the reward model prefers. It says that optimisation works, no more.
 fn compare_by_reward(p: &Pipeline, answered: &[Answered], results: &mut Results) {
+    let against = if p.recipe.makes("sft") { "sft" } else { p.recipe.ppo_start() };
+    results.preferred_against = against.into();
     for size in p.recipe.sizes() {
-        let Some(sft) = answered.iter().find(|a| a.model == format!("{size}.sft")) else { continue };
+        let Some(sft) = answered.iter().find(|a| a.model == format!("{size}.{against}")) else { continue };
         for one in answered.iter().filter(|a| a.model.starts_with(&format!("{size}."))) {
             let point = |(a, b): (&f32, &f32)| if a == b { 0.5 } else { f64::from(a > b) };
             let hits = one.rewards.iter().zip(&sft.rewards).map(point).sum();
@@ -246,17 +273,29 @@ fn measure_models(
         Some(judges) => judges.world.skills(p.recipe.eval.skills),
         None => Vec::new(),
     };
+    let tokens = token_budget(p.recipe);
+    let windows = codec.windows(&materials.heldout_text, Rng::new(p.recipe.seed).stream("held-out windows"));
+    let shown = match materials.heldout_demonstrations.is_empty() {
+        true => Vec::new(),
+        false => codec.demonstrations(&materials.heldout_demonstrations).map_err(data_failure)?,
+    };
     for size in p.recipe.sizes() {
-        let reference = Model::load(&p.stage_dir(&format!("{size}.init")), &p.device)?;
-        for kind in ["base", "init", "sft", "ppo", "ppo_ptx"] {
+        let reference = Model::load(&p.stage_dir(&format!("{size}.{}", p.recipe.ppo_start())), &p.device)?;
+        for kind in kinds(p).into_iter().filter(|kind| *kind != "prompted") {
             let name = format!("{size}.{kind}");
             let model = Model::load(&p.stage_dir(&name), &p.device)?;
-            results.loss_on_pretraining_text.insert(name.clone(), stages::heldout_loss(p, codec, materials, &model));
-            for (task, solved) in solve(&model, codec, &skills) {
+            let loss = |examples: &[Example]| lm::evaluate(&model.net, &model.params, examples, tokens);
+            if !windows.is_empty() {
+                results.loss_on_pretraining_text.insert(name.clone(), loss(&windows));
+            }
+            if !shown.is_empty() {
+                results.loss_on_demonstrations.insert(name.clone(), loss(&shown));
+            }
+            for (task, solved) in solve(&model, codec, &skills, tokens) {
                 results.skills.entry(task.into()).or_default().insert(name.clone(), solved);
             }
             if let Some(one) = answered.iter().find(|a| a.model == name) {
-                results.kl_to_reference.insert(name, kl(&model, &reference, &one.answers));
+                results.kl_to_reference.insert(name, kl(&model, &reference, &one.answers, tokens));
             }
         }
     }
@@ -264,9 +303,9 @@ fn measure_models(
 }
 
 /// Σ_t log π − log π_ref of an answer, averaged over answers that π gave.
-fn kl(model: &Model, reference: &Model, answers: &[Answer]) -> f64 {
+fn kl(model: &Model, reference: &Model, answers: &[Answer], tokens: usize) -> f64 {
     let sequences: Vec<Vec<u32>> = answers.iter().map(Answer::sequence).collect();
-    let read = |m: &Model| lm::logprobs(&m.net, &m.params, &sequences, TOKENS);
+    let read = |m: &Model| lm::logprobs(&m.net, &m.params, &sequences, tokens);
     let (ours, theirs) = (read(model), read(reference));
     let of = |i: usize| -> f64 {
         let first = answers[i].prompt.len() - 1; // entry t is about token t + 1
@@ -276,7 +315,7 @@ fn kl(model: &Model, reference: &Model, answers: &[Answer]) -> f64 {
 }
 
 /// The share of items of every skill whose right continuation has the highest mean log-probability a token.
-fn solve(model: &Model, codec: &Codec, skills: &[Skill]) -> BTreeMap<&'static str, f64> {
+fn solve(model: &Model, codec: &Codec, skills: &[Skill], tokens: usize) -> BTreeMap<&'static str, f64> {
     let mut sequences = Vec::new();
     let mut starts = Vec::new();
     for skill in skills {
@@ -286,7 +325,7 @@ fn solve(model: &Model, codec: &Codec, skills: &[Skill]) -> BTreeMap<&'static st
             sequences.push([prefix.clone(), codec.tokenizer.encode(choice)].concat());
         }
     }
-    let logp = lm::logprobs(&model.net, &model.params, &sequences, TOKENS);
+    let logp = lm::logprobs(&model.net, &model.params, &sequences, tokens);
     let mut marks = logp.iter().zip(starts).map(|(logp, start)| {
         let choice = &logp[start - 1..];
         choice.iter().sum::<f32>() / choice.len().max(1) as f32
@@ -310,7 +349,7 @@ fn write_samples(p: &Pipeline, prompts: &[&Prompt], answered: &[Answered]) -> Re
                 "model": one.model,
                 "text": one.answers[i].text,
                 "ended": one.answers[i].ended,
-                "reward": runlog::number(f64::from(one.rewards[i])),
+                "reward": one.rewards.get(i).map(|&r| runlog::number(f64::from(r))),
                 "gold": one.golds.get(i).map(|g| g.score),
             })
         };

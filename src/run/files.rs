@@ -1,46 +1,51 @@
 //! Materials of a recipe whose data source is files: books, demonstrations, rankings and pairs, split by prompt.
 
 use super::materials::{Materials, Preferences, Prompt};
-use super::text::TextRanking;
 use super::too_little;
 use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::recipe::sections::Data;
 use crate::rows::{self, data_failure};
 use kernels::Rng;
-use rlhf_core::data::{self, Row, Template};
+use rlhf_core::data::{self, Content, Row, Template};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-pub fn gather(recipe: &Recipe, rng: Rng) -> Result<Materials> {
+pub fn gather(recipe: &Recipe, template: Template, rng: Rng) -> Result<Materials> {
     let section = &recipe.data;
     let (text, heldout_text) = texts(section)?;
     let demonstrations = Split::of(section, &section.demonstrations, rng)?;
-    let template = Template::dialogue();
-    let shown = rows::pairs(&demonstrations.train, &template)?;
-    let mut train: Vec<TextRanking> = Vec::new();
-    let mut heldout = Vec::new();
-    let mut asked = [demonstrations.train, demonstrations.heldout];
+    let (mut train, mut heldout) = (Vec::new(), Vec::new());
+    let mut asked = [demonstrations.train.clone(), demonstrations.heldout.clone()];
     for file in &section.preferences {
         let split = Split::of(section, std::slice::from_ref(file), rng)?;
-        train.extend(rows::rankings(&split.train, &template)?);
         let name = file.file_name().map_or("held out".into(), |n| n.to_string_lossy().into_owned());
         let name = name.split('.').next().unwrap_or(&name).to_string();
-        if let Ok(some) = rows::rankings(&split.heldout, &template) {
-            heldout.push((name, some));
-        }
-        asked[0].extend(split.train);
-        asked[1].extend(split.heldout);
+        asked[0].extend(split.train.iter().cloned());
+        asked[1].extend(split.heldout.iter().cloned());
+        train.extend(split.train);
+        heldout.push((name, split.heldout));
     }
-    if heldout.is_empty() || heldout_text.is_empty() {
+    heldout.retain(|(_, rows)| !rows.is_empty());
+    let wanted = [
+        (&section.text, heldout_text.is_empty()),
+        (&section.demonstrations, demonstrations.heldout.is_empty()),
+        (&section.preferences, heldout.is_empty()),
+    ];
+    if wanted.iter().any(|(files, nothing)| !files.is_empty() && *nothing) {
         return Err(too_little("nothing was left to hold out"));
     }
-    let shots = shots(&shown, recipe);
+    // Worked examples are for a base model of our own.
+    let shots = match recipe.starts_from_models() {
+        true => String::new(),
+        false => shots(&rows::pairs(&demonstrations.train, &template)?, recipe),
+    };
     let [ppo_prompts, eval_prompts] = asked.map(|rows| prompts(&rows, &shots, &template));
     Ok(Materials {
         text,
         heldout_text,
-        demonstrations: shown,
+        demonstrations: demonstrations.train,
+        heldout_demonstrations: demonstrations.heldout,
         ppo_prompts: ppo_prompts?,
         eval_prompts: eval_prompts?,
         preferences: Preferences::Given { train, heldout },
@@ -71,6 +76,9 @@ impl Split {
 
 /// Every document but its last twentieth, which is held out; cut at the end of a line.
 fn texts(section: &Data) -> Result<(Vec<String>, Vec<String>)> {
+    if section.text.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
     let files: Vec<PathBuf> = section.text.iter().map(|f: &PathBuf| section.dir.join(f as &Path)).collect();
     let cut = |text: String| {
         let mut at = text.len() - text.len() / 20;
@@ -88,9 +96,13 @@ fn texts(section: &Data) -> Result<(Vec<String>, Vec<String>)> {
 fn prompts(rows: &[Row], shots: &str, template: &Template) -> Result<Vec<Prompt>> {
     let mut seen = HashSet::new();
     let found = data::prompts(rows).map_err(data_failure)?;
-    let texts = found.iter().map(|prompt| template.prompt_text(prompt)).collect::<std::result::Result<Vec<_>, _>>();
-    let texts = texts.map_err(data_failure)?.into_iter().filter(|t| seen.insert(t.clone()));
-    Ok(texts.map(|text| Prompt { text, shots: shots.to_string(), task: None }).collect())
+    let prompt = |content: Content| {
+        let text = template.prompt_text(&content).map_err(data_failure)?;
+        Ok(Prompt { content, text, shots: shots.to_string(), task: None })
+    };
+    let mut prompts = found.into_iter().map(prompt).collect::<Result<Vec<_>>>()?;
+    prompts.retain(|prompt| seen.insert(prompt.text.clone()));
+    Ok(prompts)
 }
 
 /// Two worked examples that leave room for a prompt: the shortest demonstrations of some substance.

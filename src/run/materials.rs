@@ -2,18 +2,19 @@
 //! same materials, so that nothing of them needs saving.
 
 use super::judges::Judges;
-use super::text::TextRanking;
 use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::recipe::sections::Source;
+use crate::rows::data_failure;
 use kernels::Rng;
-use rlhf_core::data::Template;
+use rlhf_core::data::{Codec, Content, Row, Template};
 use rlhf_core::world;
 
 pub struct Materials {
     pub text: Vec<String>,
     pub heldout_text: Vec<String>,
-    pub demonstrations: Vec<(String, String)>,
+    pub demonstrations: Vec<Row>,
+    pub heldout_demonstrations: Vec<Row>,
     pub ppo_prompts: Vec<Prompt>,
     pub eval_prompts: Vec<Prompt>,
     pub preferences: Preferences,
@@ -25,7 +26,8 @@ pub struct Materials {
 
 #[derive(Clone)]
 pub struct Prompt {
-    /// What the model is given.
+    pub content: Content,
+    /// What the model is given, for readers and judges.
     pub text: String,
     /// Worked examples to put before it for the few-shot base model.
     pub shots: String,
@@ -33,24 +35,32 @@ pub struct Prompt {
     pub task: Option<world::Prompt>,
 }
 
+impl Prompt {
+    /// What the model is given, with room for an answer.
+    pub fn ids(&self, codec: &Codec, room: usize) -> Result<Vec<u32>> {
+        Ok(codec.with_room(codec.prompt_of(&self.content).map_err(data_failure)?, room))
+    }
+}
+
 /// Where rankings come from.
 pub enum Preferences {
     /// Our models answer these prompts and simulated labelers rank the answers.
     ToRank { train: Vec<Prompt>, heldout: Vec<Prompt> },
     /// People ranked answers of others: (training, held-out sets by name).
-    Given { train: Vec<TextRanking>, heldout: Vec<(String, Vec<TextRanking>)> },
+    Given { train: Vec<Row>, heldout: Vec<(String, Vec<Row>)> },
 }
 
 impl Materials {
-    pub fn gather(recipe: &Recipe, rng: Rng) -> Result<Materials> {
+    /// `template`: that of the models, if they are there already.
+    pub fn gather(recipe: &Recipe, template: Option<Template>, rng: Rng) -> Result<Materials> {
         match recipe.data.source {
-            Source::World => Ok(from_world(recipe)),
-            Source::Files => super::files::gather(recipe, rng),
+            Source::World => Ok(from_world(recipe, template.unwrap_or_else(Template::world))),
+            Source::Files => super::files::gather(recipe, template.unwrap_or_else(Template::dialogue), rng),
         }
     }
 }
 
-fn from_world(recipe: &Recipe) -> Materials {
+fn from_world(recipe: &Recipe, template: Template) -> Materials {
     use world::Split;
     let judges = Judges::new(recipe.seed);
     let world = &judges.world;
@@ -60,7 +70,8 @@ fn from_world(recipe: &Recipe) -> Materials {
     Materials {
         text: world.corpus("train", sizes.documents),
         heldout_text: world.corpus("heldout", (sizes.documents / 20).clamp(50, 500)),
-        demonstrations: demonstrations.iter().map(|d| (d.prompt.text(), d.completion())).collect(),
+        demonstrations: demonstrations.iter().map(demonstration).collect(),
+        heldout_demonstrations: Vec::new(),
         ppo_prompts: prompts(Split::Ppo, sizes.ppo_prompts),
         eval_prompts: prompts(Split::Test, sizes.eval_prompts),
         preferences: Preferences::ToRank {
@@ -68,10 +79,15 @@ fn from_world(recipe: &Recipe) -> Materials {
             heldout: prompts(Split::RmTest, sizes.ranked_prompts.div_ceil(5)),
         },
         judges: Some(judges),
-        template: Template::world(),
+        template,
     }
 }
 
+fn demonstration(shown: &world::Demonstration) -> Row {
+    Row::Demonstration { prompt: Content::Text(shown.prompt.text()), completion: Content::Text(shown.completion()) }
+}
+
 fn prompt(world: &world::World, task: world::Prompt) -> Prompt {
-    Prompt { text: task.text(), shots: world.few_shot_prefix(task.use_case), task: Some(task) }
+    let content = Content::Text(task.text());
+    Prompt { content, text: task.text(), shots: world.few_shot_prefix(task.use_case), task: Some(task) }
 }

@@ -17,9 +17,8 @@ mod tuning;
 pub mod configs;
 pub mod text;
 pub use folder::write_environment as environment_of;
-pub use models::{Model, config, drop_checkpoints, library_failure};
+pub use models::{Model, config_of, drop_checkpoints, library_failure};
 pub use runner::{Reporter, train_failure};
-pub use text::TextRanking;
 pub use tuning::Tuning;
 
 use crate::error::{Failure, Result};
@@ -29,6 +28,8 @@ use crate::report;
 use crate::results::Results;
 use kernels::{Device, Rng};
 use materials::Materials;
+use rank::Rankings;
+use rlhf_core::data::Codec;
 use runner::Pipeline;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,6 +49,9 @@ pub struct Request<'a> {
     pub stop: Arc<AtomicBool>,
 }
 
+/// Makes a stage of one size.
+type Make = fn(&mut Pipeline, &Codec, &Materials, &str) -> Result;
+
 /// Runs every stage that is not done yet; returns the results, which are also in `results.json` and `report.html`.
 pub fn run(request: &Request) -> Result<Results> {
     let recipe = request.recipe;
@@ -55,18 +59,29 @@ pub fn run(request: &Request) -> Result<Results> {
     folder::write_environment(request.dir, &request.device.name(), request.threads)?;
     let mut pipeline = Pipeline::new(request)?;
     pipeline.reporter.say(&format!("largest stage: {}", request.memory));
-    let materials = Materials::gather(recipe, Rng::new(recipe.seed).stream("materials"))?;
-    let codec = stages::tokenizer(&mut pipeline, &materials)?;
-    for size in recipe.sizes() {
-        stages::base(&mut pipeline, &codec, &materials, size)?;
-        stages::sft(&mut pipeline, &codec, &materials, size)?;
-        stages::init(&mut pipeline, &codec, &materials, size)?;
+    let there = stages::codec_of_models(&pipeline)?;
+    let template = there.as_ref().map(|codec| codec.template.clone());
+    let materials = Materials::gather(recipe, template, Rng::new(recipe.seed).stream("materials"))?;
+    let codec = match there {
+        Some(codec) => codec,
+        None => stages::tokenizer(&mut pipeline, &materials)?,
+    };
+    for (kind, stage) in [("base", stages::base as Make), ("sft", stages::sft), ("init", stages::init)] {
+        for size in recipe.sizes().into_iter().filter(|_| recipe.makes(kind)) {
+            stage(&mut pipeline, &codec, &materials, size)?;
+        }
     }
-    let preferences = rank::preferences(&mut pipeline, &codec, &materials)?;
-    stages::reward_model(&mut pipeline, &codec, &materials, &preferences)?;
-    for size in recipe.sizes() {
-        stages::ppo(&mut pipeline, &codec, &materials, size, false)?;
-        stages::ppo(&mut pipeline, &codec, &materials, size, true)?;
+    let preferences = match recipe.has_rm() {
+        true => rank::preferences(&mut pipeline, &codec, &materials)?,
+        false => Rankings::default(),
+    };
+    if recipe.makes("rm") {
+        stages::reward_model(&mut pipeline, &codec, &materials, &preferences)?;
+    }
+    for (kind, stage) in [("ppo", stages::ppo as Make), ("ppo_ptx", stages::ppo_ptx)] {
+        for size in recipe.sizes().into_iter().filter(|_| recipe.makes(kind)) {
+            stage(&mut pipeline, &codec, &materials, size)?;
+        }
     }
     let results = evaluate::evaluate(&mut pipeline, &codec, &materials, &preferences)?;
     results.write(request.dir)?;

@@ -1,6 +1,7 @@
 //! A model of the run: its network, its numbers, and its folder.
 
 use crate::error::{Failure, Kind, Result, chain};
+use crate::hub;
 use crate::recipe::sections::Shape;
 use autograd::Params;
 use kernels::{Device, Rng};
@@ -42,8 +43,17 @@ impl Model {
     }
 }
 
+/// The model of a size: one that is there already, or what the shape makes with such a vocabulary.
+pub fn config_of(shape: &Shape, vocab: usize) -> Result<Config> {
+    if shape.from.as_os_str().is_empty() {
+        return Ok(config(shape, vocab));
+    }
+    let there = model::read_config(&hub::find(&shape.from)?).map_err(library_failure)?;
+    Ok(Config { context: there.context.min(shape.context), ..there })
+}
+
 /// What a recipe's size makes, with such a vocabulary.
-pub fn config(shape: &Shape, vocab: usize) -> Config {
+fn config(shape: &Shape, vocab: usize) -> Config {
     let Shape { layers, channels, heads, context, .. } = *shape;
     let kv = if shape.kv_heads == 0 { heads } else { shape.kv_heads };
     let like = match shape.arch.as_str() {

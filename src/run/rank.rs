@@ -8,28 +8,54 @@ use super::runner::Pipeline;
 use super::stage_rng;
 use super::text::TextRanking;
 use crate::error::{Failure, Result};
+use crate::rows::data_failure;
 use kernels::Rng;
-use rlhf_core::data::Codec;
+use rlhf_core::data::{Codec, Ranking, Row};
 use rlhf_core::world::Gold;
 use rlhf_core::world::labelers::{self, PAPER_AGREEMENT};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::Path;
 
 /// What the reward model learns from and is tested on.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default)]
 pub struct Rankings {
-    pub train: Vec<TextRanking>,
+    pub train: Vec<Ranking>,
     /// By name: heldout, unseen_labelers, gold, or a file's name.
-    pub heldout: Vec<(String, Vec<TextRanking>)>,
+    pub heldout: Vec<(String, Vec<Ranking>)>,
     /// How often two labelers agree, and the noise that makes them.
     pub agreement: Option<f64>,
     pub noise: f64,
 }
 
+/// The same as text: what the labelers of a world wrote down.
+#[derive(Serialize, Deserialize)]
+struct Sheet {
+    train: Vec<TextRanking>,
+    heldout: Vec<(String, Vec<TextRanking>)>,
+    agreement: Option<f64>,
+    noise: f64,
+}
+
+impl Sheet {
+    fn encode(self, codec: &Codec) -> Rankings {
+        let all = |set: Vec<TextRanking>| set.iter().map(|r| r.encode(codec)).collect();
+        let train = all(self.train);
+        let heldout = self.heldout.into_iter().map(|(name, set)| (name, all(set))).collect();
+        Rankings { train, heldout, agreement: self.agreement, noise: self.noise }
+    }
+}
+
 pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials) -> Result<Rankings> {
     match &materials.preferences {
         Preferences::Given { train, heldout } => {
-            Ok(Rankings { train: train.clone(), heldout: heldout.clone(), ..Rankings::default() })
+            let read = |rows: &[Row]| codec.rankings(rows).map_err(data_failure);
+            let heldout = heldout.iter().map(|(name, rows)| Ok((name.clone(), read(rows)?)));
+            let train = if train.is_empty() { Vec::new() } else { read(train)? };
+            let rankings = Rankings { train, heldout: heldout.collect::<Result<_>>()?, ..Rankings::default() };
+            if let Some(report) = codec.cut_report() {
+                pipeline.reporter.say(&format!("rankings: {report}"));
+            }
+            Ok(rankings)
         }
         Preferences::ToRank { train, heldout } => {
             pipeline.stage("rankings", |p, dir| {
@@ -38,7 +64,7 @@ pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials
                 write_rows(&dir.join("train.jsonl"), &rankings.train)?;
                 Ok(Some(rankings.train.len()))
             })?;
-            read(&pipeline.stage_dir("rankings").join("rankings.json"))
+            Ok(read::<Sheet>(&pipeline.stage_dir("rankings").join("rankings.json"))?.encode(codec))
         }
     }
 }
@@ -50,7 +76,7 @@ struct Sitting {
     golds: Vec<Gold>,
 }
 
-fn rank(p: &Pipeline, codec: &Codec, judges: &Judges, train: &[Prompt], heldout: &[Prompt]) -> Result<Rankings> {
+fn rank(p: &Pipeline, codec: &Codec, judges: &Judges, train: &[Prompt], heldout: &[Prompt]) -> Result<Sheet> {
     let rng = stage_rng(p.recipe, "rankings");
     let all: Vec<Prompt> = [train, heldout].concat();
     let mut sittings = sittings(p, codec, judges, &all, rng)?;
@@ -70,7 +96,7 @@ fn rank(p: &Pipeline, codec: &Codec, judges: &Judges, train: &[Prompt], heldout:
         sittings.iter().enumerate().map(one).collect()
     };
     let by_gold = |s: &Sitting| s.ranking(s.golds.iter().map(|g| -g.score as f32).collect());
-    Ok(Rankings {
+    Ok(Sheet {
         train: ranked_by(&sittings, &labelers.training, rng.stream("who")),
         heldout: vec![
             ("heldout".into(), ranked_by(&tested, &labelers.training, rng.stream("who else"))),
@@ -128,7 +154,7 @@ fn sittings(p: &Pipeline, codec: &Codec, judges: &Judges, prompts: &[Prompt], rn
 fn samplers(p: &Pipeline) -> Result<Vec<(String, Sampler)>> {
     let mut samplers = Vec::new();
     for size in p.recipe.sizes() {
-        for kind in ["init", "sft"] {
+        for kind in ["init", "sft"].into_iter().filter(|kind| p.recipe.makes(kind)) {
             let name = format!("{size}.{kind}");
             let model = Model::load(&p.stage_dir(&name), &p.device)?;
             samplers.push((name, Sampler { model, shots: false }));

@@ -1,28 +1,48 @@
 //! The stages of the paper: tokenizer, pretraining, SFT, the start of PPO, the reward model, PPO and PPO-ptx.
 
 use super::materials::{Materials, Prompt};
-use super::models::{Model, library_failure};
+use super::models::{Model, config_of, library_failure};
 use super::rank::Rankings;
 use super::runner::{Pipeline, train_failure};
 use super::text;
 use super::{Tuning, configs, stage_rng, too_little};
 use crate::error::{Failure, Result};
+use crate::loading;
 use crate::recipe::sections::Sft;
-use kernels::Rng;
+use crate::rows::{self, data_failure};
 use model::{Bases, Tokenizer};
 use rlhf_core::data::{Codec, Example};
 use rlhf_core::ppo::{self, Ppo};
 use rlhf_core::rollout::Episode;
-use rlhf_core::{lm, pretrain, rm, sft};
+use rlhf_core::{pretrain, rm, sft};
 use std::collections::HashMap;
 use std::path::Path;
+
+/// The tokenizer and template of models that are there already; they must be the same for all sizes.
+pub fn codec_of_models(p: &Pipeline) -> Result<Option<Codec>> {
+    let mut found: Option<Codec> = None;
+    for size in p.recipe.sizes().into_iter().filter(|_| p.recipe.starts_from_models()) {
+        let path = p.stage_dir(&format!("{size}.base"));
+        let config = config_of(&p.recipe.model[size], 0)?;
+        let tokenizer = loading::tokenizer(&path)?.ok_or_else(|| {
+            Failure::model(format!("{} has no tokenizer; copy its tokenizer.json there", path.display()))
+        })?;
+        if found.as_ref().is_some_and(|f| f.tokenizer.to_json() != tokenizer.to_json()) {
+            return Err(Failure::usage(format!("{}: its tokenizer is not that of the other sizes", path.display())));
+        }
+        found = Some(loading::codec(&path, tokenizer, &config)?);
+    }
+    Ok(found)
+}
 
 /// A byte-level BPE of the training text; every text can be written with it.
 pub fn tokenizer(pipeline: &mut Pipeline, materials: &Materials) -> Result<Codec> {
     let section = pipeline.recipe.tokenizer.clone();
     pipeline.stage("tokenizer", |_, dir| {
         // Markers and roles of the prompts come first: they may occur in the demonstrations only.
-        let shown = materials.demonstrations.iter().take(200).flat_map(|(p, c)| [p, c]);
+        let some = materials.demonstrations.iter().take(200).cloned().collect::<Vec<_>>();
+        let shown = rows::pairs(&some, &materials.template)?;
+        let shown = shown.iter().take(200).flat_map(|(p, c)| [p, c]);
         let texts: Vec<&String> = shown.chain(&materials.text).collect();
         let tokenizer = text::learn(&texts, &section);
         tokenizer.save(dir).map_err(library_failure)?;
@@ -68,6 +88,10 @@ pub fn init(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size:
     tune(pipeline, codec, materials, size, "init", section)
 }
 
+fn demonstrations(codec: &Codec, materials: &Materials) -> Result<Vec<Example>> {
+    codec.demonstrations(&materials.demonstrations).map_err(data_failure)
+}
+
 /// Says what of the data did not fit into the context.
 fn tell_cuts(p: &Pipeline, codec: &Codec, what: &str) {
     if let Some(report) = codec.cut_report() {
@@ -81,7 +105,7 @@ fn tune(p: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str, kind
         let rng = stage_rng(p.recipe, &name);
         let from = p.stage_dir(&format!("{size}.base"));
         let base = Tuning::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
-        let demonstrations = text::demonstrations(codec, &materials.demonstrations);
+        let demonstrations = demonstrations(codec, materials)?;
         tell_cuts(p, codec, "demonstrations");
         let windows = if section.pretrain_mix > 0.0 { training_windows(p, codec, materials)? } else { Vec::new() };
         let mut run = p.reporter.training(&name, dir, section.save_every);
@@ -99,33 +123,37 @@ pub fn reward_model(pipeline: &mut Pipeline, codec: &Codec, materials: &Material
         let from = p.stage_dir(&format!("{}.{}", p.recipe.rm_size(), section.from));
         let start = Tuning::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
         let start = start.as_score(rng.stream("head"));
-        let training: Vec<_> = rankings.train.iter().map(|r| r.encode(codec)).collect();
-        tell_cuts(p, codec, "rankings");
         let mut run = p.reporter.training("rm", dir, section.save_every);
-        let params = rm::train(&start.net, start.params, &training, &configs::rm(section), rng, &mut run);
+        let params = rm::train(&start.net, start.params, &rankings.train, &configs::rm(section), rng, &mut run);
         let mut params = params.map_err(train_failure)?;
-        rm::center(
-            &start.net,
-            &mut params,
-            &text::demonstrations(codec, &materials.demonstrations),
-            section.token_budget,
-        );
+        if !materials.demonstrations.is_empty() {
+            rm::center(&start.net, &mut params, &demonstrations(codec, materials)?, section.token_budget);
+        }
         save(&Model { params, net: start.net }, dir, codec)
     })
 }
 
-/// PPO from the two-epoch SFT against the reward model; with `ptx`, pretraining gradients are mixed into every step.
+/// PPO from the two-epoch SFT against the reward model.
+pub fn ppo(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str) -> Result {
+    optimise(pipeline, codec, materials, size, false)
+}
+
+/// The same with pretraining gradients mixed into every step.
+pub fn ppo_ptx(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str) -> Result {
+    optimise(pipeline, codec, materials, size, true)
+}
+
 /// What is kept, and evaluated, is the average of the weights.
-pub fn ppo(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str, ptx: bool) -> Result {
+fn optimise(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str, ptx: bool) -> Result {
     let name = format!("{size}.{}", if ptx { "ppo_ptx" } else { "ppo" });
     pipeline.stage(&name, |p, dir| {
         let section = &p.recipe.ppo;
         let config = configs::ppo(section, size, if ptx { section.ptx_coef } else { 0.0 });
         let (tuning, mut bases) = (Tuning::from(section), Bases::default());
         let mut load = |from: &str| tuning.load(&p.stage_dir(from), stage_rng(p.recipe, &name), &p.device, &mut bases);
-        let (start, judge) = (load(&format!("{size}.init"))?, load("rm")?);
+        let (start, judge) = (load(&format!("{size}.{}", p.recipe.ppo_start()))?, load("rm")?);
         let prompts: Vec<Vec<u32>> =
-            materials.ppo_prompts.iter().map(|t| codec.prompt(&t.text, config.max_new)).collect();
+            materials.ppo_prompts.iter().map(|t| t.ids(codec, config.max_new)).collect::<Result<_>>()?;
         tell_cuts(p, codec, "prompts");
         let windows = if ptx { training_windows(p, codec, materials)? } else { Vec::new() };
         let gold = gold_watcher(p, codec, materials, &prompts);
@@ -178,10 +206,4 @@ fn save_beside(model: &Model, dir: &Path, name: &str, codec: &Codec) -> Result {
     let dir = dir.join(name);
     std::fs::create_dir_all(&dir).map_err(|e| Failure::write(&dir, e))?;
     model.save(&dir, codec)
-}
-
-/// Mean loss of a language model on held-out text, nats a token.
-pub fn heldout_loss(p: &Pipeline, codec: &Codec, materials: &Materials, model: &Model) -> f64 {
-    let windows = codec.windows(&materials.heldout_text, Rng::new(p.recipe.seed).stream("held-out windows"));
-    lm::evaluate(&model.net, &model.params, &windows, p.recipe.pretrain.token_budget)
 }

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::recipe::sections::Tokenizer as Section;
 use crate::rows::data_failure;
 use model::Tokenizer;
-use rlhf_core::data::{Codec, Example, Ranking, Template};
+use rlhf_core::data::{Codec, Ranking, Template};
 
 /// What ends a text, an answer and a line of the corpus.
 pub const END: &str = "<|endoftext|>";
@@ -24,11 +24,6 @@ impl TextRanking {
     pub fn encode(&self, codec: &Codec) -> Ranking {
         codec.ranking(&self.prompt, &self.completions, &self.ended, &self.ranks)
     }
-}
-
-/// Prompts and answers as what SFT learns from.
-pub fn demonstrations(codec: &Codec, pairs: &[(String, String)]) -> Vec<Example> {
-    pairs.iter().map(|(prompt, completion)| codec.demonstration(prompt, completion)).collect()
 }
 
 /// Learns a byte-level BPE from the beginning of the texts.

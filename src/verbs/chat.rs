@@ -1,8 +1,8 @@
 //! `rlhf chat`: a conversation in the terminal, streamed.
 
-use super::loading;
 use crate::cli::Common;
 use crate::error::Result;
+use crate::loading;
 use crate::rows::data_failure;
 use crate::run::library_failure;
 use clap::Args;

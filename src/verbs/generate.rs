@@ -1,8 +1,8 @@
 //! `rlhf generate`: text or ids out of a model.
 
-use super::loading::{self, Opened};
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::loading::{self, Opened};
 use crate::rows;
 use crate::run::library_failure;
 use clap::Args;

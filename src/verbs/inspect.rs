@@ -1,9 +1,9 @@
 //! `rlhf inspect`: what is in a model or a data file.
 
-use super::loading;
 use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::hub;
+use crate::loading;
 use crate::progress::use_colour;
 use crate::rows::data_failure;
 use crate::run::library_failure;

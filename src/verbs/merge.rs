@@ -1,8 +1,8 @@
 //! `rlhf merge`: an adapter and the model that it stands on, as one model.
 
-use super::loading;
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::loading;
 use crate::run::{Model, library_failure};
 use clap::Args;
 use kernels::Device;

@@ -6,7 +6,6 @@ pub mod convert;
 pub mod devices;
 pub mod generate;
 pub mod inspect;
-pub mod loading;
 pub mod merge;
 pub mod options;
 pub mod recipes;

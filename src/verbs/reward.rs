@@ -1,8 +1,8 @@
 //! `rlhf reward`: the reward of every completion; on preference data the accuracy with its interval.
 
-use super::loading;
 use crate::cli::Common;
 use crate::error::Result;
+use crate::loading;
 use crate::rows;
 use clap::Args;
 use model::HeadKind;

@@ -1,8 +1,8 @@
 //! `rlhf score`: the log-probability of every token given those before it.
 
-use super::loading;
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::loading;
 use crate::rows;
 use clap::Args;
 use model::HeadKind;

@@ -4,6 +4,7 @@ use super::options::{self, Options};
 use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::hub;
+use crate::loading::{self, Opened};
 use crate::memory::{self, Need, Plan};
 use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft, Shape, Tokenizer};
 use crate::rows::{self, data_failure};
@@ -12,7 +13,6 @@ use crate::run::{
 };
 use crate::runlog::RunLog;
 use crate::stop;
-use crate::verbs::loading::{self, Opened};
 use clap::{ArgMatches, Args};
 use kernels::{Device, Rng};
 use model::{Bases, HeadKind, Loaded, lora};

@@ -12,6 +12,7 @@ mod lora; // adapters: SFT, reward model and PPO upon one frozen model, in the l
 mod losses; // rewards, GAE, PPO and ranking losses with their gradients: by hand and against PyTorch
 mod model_files; // real models through GGUF against transformers; SmolLM2 where RLHF_SMOLLM2 names it
 mod parity; // every kernel: plain loop in f64, CPU, GPU
+mod recipes; // recipes that start from models that are there
 mod rlhf; // SFT, reward model and PPO on tiny models: self-checks, accumulation, learning, resume bit for bit
 mod rows; // the binary on data and templates: every kind of file, and bad input
 mod support; // what several tests share
