@@ -77,6 +77,7 @@ pub(crate) fn load_base(path: &Path, device: &Device) -> Result<(Transformer, Ba
     if let Some(bias) = model.score_bias() {
         base.set(bias, vec![source.score_bias(path)?], device);
     }
+    kernels::trim(); // the f32 of every matrix
     Ok((model, base))
 }
 

@@ -171,6 +171,7 @@ impl<'a> Pipeline<'a> {
         let seconds = start.elapsed().as_secs_f64();
         let done = Done { seconds, steps: steps.unwrap_or(self.reporter.shared.borrow().steps) };
         models::drop_checkpoints(dir)?;
+        kernels::trim();
         folder::mark_done(dir, &done)?;
         self.reporter.say(&format!("{name:<12} done in {}", clock(seconds)));
         Ok(done)

@@ -71,6 +71,13 @@ pub fn give(vec: Vec<f32>) {
     }
 }
 
+/// Lets idle memory go, where a load or a stage has left much of it in sizes that nobody will ask for again.
+pub fn trim() {
+    let mut idle = idle();
+    idle.classes.iter_mut().for_each(|class| *class = Vec::new());
+    idle.total = 0;
+}
+
 /// A vector of `len` zeros.
 pub fn zeros(len: usize) -> Vec<f32> {
     let mut vec = take(len);
