@@ -1,4 +1,5 @@
 //! Safetensors: hostile headers by name, random mutations, and the crate as a second opinion.
+use super::mutate;
 use crate::safetensors::{Archive, Array, write};
 use kernels::Rng;
 use std::fs;
@@ -122,15 +123,7 @@ fn mutations() {
     let (mut accepted, rounds) = (0, 3000);
     for _ in 0..rounds {
         let mut bytes = whole.clone();
-        for _ in 0..1 + draws.below(3) {
-            let at = draws.below(bytes.len());
-            match draws.below(4) {
-                0 => bytes[at] ^= 1 << draws.below(8),
-                1 => bytes[at] = *draws.choose(b"0123456789\"{}[],:e-. "),
-                2 => drop(bytes.remove(at)),
-                _ => bytes.insert(at, *draws.choose(b"0123456789\"{}[],:e-. ")),
-            }
-        }
+        mutate(&mut bytes, b"0123456789\"{}[],:e-. ", &mut draws);
         let path = files.raw(&bytes);
         if let Ok(archive) = Archive::open(&path) {
             accepted += 1;

@@ -1,6 +1,6 @@
 //! GGUF: what is written is read again, broken and hostile files are refused, no damage panics or costs memory.
 use super::memory::peak;
-use super::{all, gpt2, llama, shaken, shared};
+use super::{all, gpt2, llama, mutate, shaken, shared};
 use crate::gguf::{self, Archive, Metadata, Value};
 use crate::{Arch, Biases, Config, Dtype, HeadKind, Loaded, Scaling, Tokenizer, convert, load, safetensors, save};
 use kernels::{Device, Rng};
@@ -432,15 +432,7 @@ fn mutated_indices() {
     let (mut accepted, rounds) = (0, 3000);
     for _ in 0..rounds {
         let mut bytes = whole.clone();
-        for _ in 0..1 + draws.below(3) {
-            let at = draws.below(bytes.len());
-            match draws.below(4) {
-                0 => bytes[at] ^= 1 << draws.below(8),
-                1 => bytes[at] = *draws.choose(b"0123456789\"{}[],:./\\-e \0"),
-                2 => drop(bytes.remove(at)),
-                _ => bytes.insert(at, *draws.choose(b"0123456789\"{}[],:./\\-e \0")),
-            }
-        }
+        mutate(&mut bytes, b"0123456789\"{}[],:./\\-e \0", &mut draws);
         fs::write(&index, &bytes).unwrap();
         let (loaded, held) = peak(|| load(dir, &Device::Cpu));
         assert!(held < (4 << 20) + 8 * bytes.len(), "{held} bytes held");

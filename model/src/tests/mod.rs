@@ -19,7 +19,7 @@ mod memory;
 
 use crate::{Activation, Arch, Biases, Config, HeadKind, Rope, Scaling, Transformer};
 use autograd::Params;
-use kernels::{Device, Rng};
+use kernels::{Device, Draws, Rng};
 use std::path::{Path, PathBuf};
 
 /// The data that lies beside a checkout, if it does.
@@ -32,6 +32,19 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// One to three bytes of a text changed, taken out or put in.
+fn mutate(bytes: &mut Vec<u8>, alphabet: &[u8], draws: &mut Draws) {
+    for _ in 0..1 + draws.below(3) {
+        let at = draws.below(bytes.len());
+        match draws.below(4) {
+            0 => bytes[at] ^= 1 << draws.below(8),
+            1 => bytes[at] = *draws.choose(alphabet),
+            2 => drop(bytes.remove(at)),
+            _ => bytes.insert(at, *draws.choose(alphabet)),
+        }
+    }
 }
 
 fn gpt2() -> Config {
