@@ -95,6 +95,7 @@ fn memory(recipe: &Recipe, configs: &BTreeMap<&str, Config>) -> Result<Need> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::sections::Shape;
 
     #[test]
     fn every_stage_is_counted() {
@@ -104,5 +105,12 @@ mod tests {
         assert!(estimate.flops.iter().all(|(_, f)| *f > 0.0));
         assert!(estimate.parameters[1].1 >= 10.0 * estimate.parameters[0].1, "L is at least ten times S");
         assert!(estimate.memory.total() > 1e6);
+    }
+
+    #[test]
+    fn gpt2_has_124_million() {
+        let shape = Shape { layers: 12, channels: 768, heads: 12, context: 1024, ..Shape::default() };
+        let parameters = config_of(&shape, 50257).unwrap().parameters(HeadKind::Lm).unwrap();
+        assert!((parameters as f64 / 124.4e6 - 1.0).abs() < 0.01);
     }
 }

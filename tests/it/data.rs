@@ -58,6 +58,7 @@ fn rankings_keep_their_order_and_ties() {
     for ((prompt, completions, _), line) in data::rankings(&hh.rows).unwrap().iter().zip(lines.lines()) {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(matches!(prompt, Content::Messages(_)), "{line}");
+        assert_eq!(completions.len(), 2);
         for (completion, column) in completions.iter().zip(["chosen", "rejected"]) {
             let (before, after) = template.pair_text(prompt, completion).unwrap();
             assert_eq!([before.as_str(), &after], [&line["prompt"], &line[column]].map(|text| text.as_str().unwrap()));
