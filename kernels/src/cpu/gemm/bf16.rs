@@ -1,8 +1,8 @@
 //! The product in bf16: both operands rounded, their products summed in f32.
 //!
-//! Where the processor multiplies pairs (AVX-512 BF16), A is gathered into words of two neighbouring k, B packed
-//! into panels of such words as a strip goes along, and the tile is the one of f32. Elsewhere both are rounded and multiplied
-//! as f32: the product of two numbers of 8 bits is exact there, so only the order of the sums differs.
+//! Where the processor multiplies pairs (AVX-512 BF16), A is gathered into words of two neighbouring k, B packed into
+//! panels of such words as a strip goes along, and the tile is the one of f32. Elsewhere both are rounded and
+//! multiplied as f32: the product of two numbers of 8 bits is exact there, so only the order of the sums differs.
 
 use super::{Block, Matrix, Start};
 use crate::cpu::par;

@@ -244,14 +244,14 @@ impl Product<'_> {
         // Equal blocks of k; an empty product still has to write its start.
         let blocks = self.k.div_ceil(if gathered { T::KC / 2 } else { T::KC }).max(1);
         let deep = self.k.div_ceil(blocks);
-        SCRATCH.with_borrow_mut(|Scratch { a: near, b: panel }| {
+        SCRATCH.with_borrow_mut(|Scratch { a: room, b: panel }| {
             for top in (0..blocks).map(|block| block * deep) {
                 let ks = top..self.k.min(top + deep);
                 let a = match self.pack {
-                    Pack::Numbers if gathered => gather(&self.a, rows.clone(), ks.clone(), near),
+                    Pack::Numbers if gathered => gather(&self.a, rows.clone(), ks.clone(), room),
                     Pack::Numbers => self.a.from(rows.start, top),
                     #[cfg(target_arch = "x86_64")]
-                    Pack::Pairs { k } => bf16::gather(&self.a, k, rows.clone(), ks.clone(), near),
+                    Pack::Pairs { k } => bf16::gather(&self.a, k, rows.clone(), ks.clone(), room),
                 };
                 for strip in strips.clone() {
                     self.strip::<T>(strip, rows.clone(), ks.clone(), a, &mut panel.0);
