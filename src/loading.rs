@@ -64,7 +64,13 @@ fn with_tokenizer(path: &Path) -> Result<PathBuf> {
     }
 }
 
-pub fn codec(path: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
+/// How text becomes tokens for a model, by the tokenizer that it brings.
+pub fn codec_of(path: &Path, config: &Config) -> Result<Codec> {
+    let missing = || Failure::model(format!("{} has no tokenizer; copy its tokenizer.json there", path.display()));
+    codec(path, tokenizer(path)?.ok_or_else(missing)?, config)
+}
+
+fn codec(path: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
     let template =
         Template::of_model(&with_tokenizer(path)?).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
     Codec::new(tokenizer, config.context, template, &config.eos).map_err(library_failure)

@@ -12,7 +12,7 @@ pub use per_size::PerSize;
 pub use suggest::nearest;
 
 use crate::error::{Failure, Kind, Result};
-use sections::{Data, Eval, Ppo, Pretrain, Rankings, Rm, Sft, Shape, Source, Tokenizer, World};
+use sections::{Data, Eval, Ppo, Pretrain, Rankings, Rm, Sft, Shape, Source, Tokenizer, World, given};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -137,7 +137,7 @@ impl Recipe {
     pub fn makes(&self, kind: &str) -> bool {
         let there = match kind {
             "base" => self.starts_from_models(),
-            "rm" => !self.rm.model.as_os_str().is_empty(),
+            "rm" => given(&self.rm.model).is_some(),
             _ => false,
         };
         !there && (self.stages.is_empty() || self.stages.iter().any(|s| s == kind))
@@ -145,12 +145,12 @@ impl Recipe {
 
     /// Is there a reward model in the end?
     pub fn has_rm(&self) -> bool {
-        self.makes("rm") || !self.rm.model.as_os_str().is_empty()
+        self.makes("rm") || given(&self.rm.model).is_some()
     }
 
     /// Are the sizes models that are there already?
     pub fn starts_from_models(&self) -> bool {
-        self.model.values().any(|shape| !shape.from.as_os_str().is_empty())
+        self.model.values().any(|shape| given(&shape.from).is_some())
     }
 
     /// The stage that PPO starts from and is held near.
@@ -209,7 +209,7 @@ impl Recipe {
         if let Some(stage) = self.stages.iter().find(|s| !STAGES.contains(&s.as_str())) {
             return fail(format!("stages has {stage:?}; there are {}", STAGES.join(", ")));
         }
-        if self.starts_from_models() && self.model.values().any(|shape| shape.from.as_os_str().is_empty()) {
+        if self.starts_from_models() && self.model.values().any(|shape| given(&shape.from).is_none()) {
             return fail("either every size has a `from`, or none".into());
         }
         if !self.starts_from_models() && !self.makes("base") {
@@ -303,6 +303,9 @@ mod tests {
             assert_eq!(plain.name, name);
             for profile in ["quick", "smoke"] {
                 let changed = Recipe::load(name, &[format!("{profile}=true")]).unwrap();
+                if plain.makes("base") {
+                    assert_ne!(changed.pretrain, plain.pretrain, "{name} {profile}");
+                }
                 assert_ne!(Recipe { quick: false, smoke: false, ..changed }, plain, "{name} {profile}");
             }
         }

@@ -12,8 +12,13 @@ pub fn defaults<A: Args>() -> A {
     A::from_arg_matches(&matches).expect("every key of a section has a default or is optional")
 }
 
+/// What a key with a path says, if it says anything.
+pub fn given(path: &Path) -> Option<&Path> {
+    (!path.as_os_str().is_empty()).then_some(path)
+}
+
 fn is_none(path: &Path) -> bool {
-    path.as_os_str().is_empty()
+    given(path).is_none()
 }
 
 /// How products multiply.

@@ -7,6 +7,7 @@ use super::models::Model;
 use super::rank::Rankings;
 use super::runner::Pipeline;
 use super::stage_rng;
+use super::stages::tell_cuts;
 use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::results::{ByModel, Rate, Results, RewardModel, WinRate};
@@ -279,6 +280,7 @@ fn measure_models(
         true => Vec::new(),
         false => codec.demonstrations(&materials.heldout_demonstrations).map_err(data_failure)?,
     };
+    tell_cuts(p, codec, "held-out demonstrations");
     for size in p.recipe.sizes() {
         let reference = Model::load(&p.stage_dir(&format!("{size}.{}", p.recipe.ppo_start())), &p.device)?;
         for kind in kinds(p).into_iter().filter(|kind| *kind != "prompted") {

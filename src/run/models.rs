@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, Kind, Result, chain};
 use crate::hub;
-use crate::recipe::sections::Shape;
+use crate::recipe::sections::{Shape, given};
 use autograd::Params;
 use kernels::{Device, Rng};
 use model::{Config, HeadKind, Transformer};
@@ -45,10 +45,8 @@ impl Model {
 
 /// The model of a size: one that is there already, or what the shape makes with such a vocabulary.
 pub fn config_of(shape: &Shape, vocab: usize) -> Result<Config> {
-    if shape.from.as_os_str().is_empty() {
-        return Ok(config(shape, vocab));
-    }
-    let there = model::read_config(&hub::find(&shape.from)?).map_err(library_failure)?;
+    let Some(from) = given(&shape.from) else { return Ok(config(shape, vocab)) };
+    let there = model::read_config(&hub::find(from)?).map_err(library_failure)?;
     Ok(Config { context: there.context.min(shape.context), ..there })
 }
 

@@ -6,6 +6,7 @@ use super::materials::{Materials, Preferences, Prompt};
 use super::models::Model;
 use super::runner::Pipeline;
 use super::stage_rng;
+use super::stages::tell_cuts;
 use super::text::TextRanking;
 use crate::error::{Failure, Result};
 use crate::rows::data_failure;
@@ -46,16 +47,12 @@ impl Sheet {
 }
 
 pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials) -> Result<Rankings> {
-    match &materials.preferences {
+    let rankings = match &materials.preferences {
         Preferences::Given { train, heldout } => {
             let read = |rows: &[Row]| codec.rankings(rows).map_err(data_failure);
             let heldout = heldout.iter().map(|(name, rows)| Ok((name.clone(), read(rows)?)));
             let train = if train.is_empty() { Vec::new() } else { read(train)? };
-            let rankings = Rankings { train, heldout: heldout.collect::<Result<_>>()?, ..Rankings::default() };
-            if let Some(report) = codec.cut_report() {
-                pipeline.reporter.say(&format!("rankings: {report}"));
-            }
-            Ok(rankings)
+            Rankings { train, heldout: heldout.collect::<Result<_>>()?, ..Rankings::default() }
         }
         Preferences::ToRank { train, heldout } => {
             pipeline.stage("rankings", |p, dir| {
@@ -64,9 +61,11 @@ pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials
                 write_rows(&dir.join("train.jsonl"), &rankings.train)?;
                 Ok(Some(rankings.train.len()))
             })?;
-            Ok(read::<Sheet>(&pipeline.stage_dir("rankings").join("rankings.json"))?.encode(codec))
+            read::<Sheet>(&pipeline.stage_dir("rankings").join("rankings.json"))?.encode(codec)
         }
-    }
+    };
+    tell_cuts(pipeline, codec, "rankings");
+    Ok(rankings)
 }
 
 /// One prompt with its answers and what gold thinks of each.

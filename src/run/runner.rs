@@ -6,6 +6,7 @@ use crate::error::{Failure, Kind, Result};
 use crate::hub;
 use crate::progress::{Mode, Progress, clock};
 use crate::recipe::Recipe;
+use crate::recipe::sections::given;
 use crate::results::StageResult;
 use crate::runlog::RunLog;
 use kernels::Device;
@@ -118,19 +119,16 @@ pub struct Pipeline<'a> {
     pub reporter: Reporter,
     pub stages: BTreeMap<String, StageResult>,
     /// Models that were there already, in place of stages.
-    given: BTreeMap<String, PathBuf>,
+    there: BTreeMap<String, PathBuf>,
 }
 
 impl<'a> Pipeline<'a> {
     pub fn new(request: &Request<'a>) -> Result<Pipeline<'a>> {
         let log = RunLog::open(request.dir)?;
-        let mut given = BTreeMap::new();
         let bases = request.recipe.model.iter().map(|(size, shape)| (format!("{size}.base"), &shape.from));
-        for (name, path) in bases.chain([("rm".into(), &request.recipe.rm.model)]) {
-            if !path.as_os_str().is_empty() {
-                given.insert(name, hub::find(path)?);
-            }
-        }
+        let paths = bases.chain([("rm".into(), &request.recipe.rm.model)]);
+        let there = paths.filter_map(|(name, path)| given(path).map(|path| Ok((name, hub::find(path)?))));
+        let there = there.collect::<Result<_>>()?;
         let progress = Progress::new(Mode::of_stderr(request.quiet));
         Ok(Pipeline {
             recipe: request.recipe,
@@ -138,12 +136,12 @@ impl<'a> Pipeline<'a> {
             device: request.device.clone(),
             reporter: Reporter::new(log, progress, request.verbose, request.stop.clone()),
             stages: BTreeMap::new(),
-            given,
+            there,
         })
     }
 
     pub fn stage_dir(&self, name: &str) -> PathBuf {
-        self.given.get(name).cloned().unwrap_or_else(|| folder::stage(&self.dir, name))
+        self.there.get(name).cloned().unwrap_or_else(|| folder::stage(&self.dir, name))
     }
 
     /// Does `work`, which fills the stage's folder and returns the number of its steps (`None`: as many as were

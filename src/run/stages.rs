@@ -21,16 +21,16 @@ use std::path::Path;
 /// The tokenizer and template of models that are there already; they must be the same for all sizes.
 pub fn codec_of_models(p: &Pipeline) -> Result<Option<Codec>> {
     let mut found: Option<Codec> = None;
-    for size in p.recipe.sizes().into_iter().filter(|_| p.recipe.starts_from_models()) {
+    if !p.recipe.starts_from_models() {
+        return Ok(None);
+    }
+    for size in p.recipe.sizes() {
         let path = p.stage_dir(&format!("{size}.base"));
-        let config = config_of(&p.recipe.model[size], 0)?;
-        let tokenizer = loading::tokenizer(&path)?.ok_or_else(|| {
-            Failure::model(format!("{} has no tokenizer; copy its tokenizer.json there", path.display()))
-        })?;
-        if found.as_ref().is_some_and(|f| f.tokenizer.to_json() != tokenizer.to_json()) {
+        let codec = loading::codec_of(&path, &config_of(&p.recipe.model[size], 0)?)?;
+        if found.as_ref().is_some_and(|f| f.tokenizer.to_json() != codec.tokenizer.to_json()) {
             return Err(Failure::usage(format!("{}: its tokenizer is not that of the other sizes", path.display())));
         }
-        found = Some(loading::codec(&path, tokenizer, &config)?);
+        found = Some(codec);
     }
     Ok(found)
 }
@@ -93,7 +93,7 @@ fn demonstrations(codec: &Codec, materials: &Materials) -> Result<Vec<Example>> 
 }
 
 /// Says what of the data did not fit into the context.
-fn tell_cuts(p: &Pipeline, codec: &Codec, what: &str) {
+pub fn tell_cuts(p: &Pipeline, codec: &Codec, what: &str) {
     if let Some(report) = codec.cut_report() {
         p.reporter.say(&format!("{what}: {report}"));
     }

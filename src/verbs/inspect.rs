@@ -73,8 +73,7 @@ fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
         }
         config.context = context;
     }
-    let missing = || Failure::model(format!("{} has no tokenizer", path.display()));
-    loading::codec(&path, loading::tokenizer(&path)?.ok_or_else(missing)?, &config)
+    loading::codec_of(&path, &config)
 }
 
 fn model_files(dir: &Path, common: &Common) -> Result {
