@@ -4,7 +4,8 @@
 //! are the only T-sized thing there is, and stay in the cache. Keys (and values, on the way back) are transposed once
 //! a head, so that every product reads dense rows.
 use crate::Heads;
-use crate::cpu::gemm::{Matrix, Start, gemm_here, transpose};
+use crate::cpu::crew;
+use crate::cpu::gemm::{Matrix, Start, few_here, gemm_here, transpose};
 use crate::cpu::math::{LANES, add_lanes, exp, ln, max, sum_of_pairs};
 use crate::cpu::par::{self, Block};
 use crate::cpu::pool::{self, Pooled};
@@ -177,42 +178,54 @@ pub fn attention_cached(
     window: usize,
     y: &mut [f32],
 ) {
-    let (d, width, w) = (heads.dim, heads.kv * heads.dim, heads.qkv());
+    let (d, width, w, group) = (heads.dim, heads.kv * heads.dim, heads.qkv(), heads.q / heads.kv);
     // A task for each run of tokens that follow each other in one slot (a prompt, or the one token of a decoding
-    // step), and each head.
+    // step), and each key/value head; or, where there are many single tokens, all heads, whose rows lie together.
     let follows = |n: usize| slots[n] == slots[n - 1] && positions[n] == positions[n - 1] + 1;
     let mut runs = vec![0];
     runs.extend((1..slots.len()).filter(|&n| !follows(n)).map(|n| n as u32));
     runs.push(slots.len() as u32);
-    let parts: Vec<_> = (0..heads.q).map(|h| [(0, h * d..(h + 1) * d)]).collect();
-    par::grid(&runs, [(y, heads.q * d)], &parts, |rows, h, [y]| {
+    let single = runs.len() - 1 == slots.len();
+    let share = if single && slots.len() >= 4 * crew::threads() { heads.kv } else { 1 };
+    let parts: Vec<_> = (0..heads.kv).step_by(share).map(|g| [(0, g * group * d..(g + share) * group * d)]).collect();
+    par::grid(&runs, [(y, heads.q * d)], &parts, |rows, part, [mut y]| {
         let Some(&last) = positions[rows.clone()].last() else { return };
         let (first, slot) = (first_seen(positions[rows.start] as usize, window), slots[rows.start] as usize * context);
-        let (seen, column) = (last as usize + 1 - first, heads.kv_of(h) * d);
-        let [keys, values] = [k, v].map(|x| columns(x, width, &(slot + first..slot + first + seen), column));
-        let q = columns(qkv, w, &rows, h * d);
-        if rows.len() > 1 {
-            return Seen::new(keys, values, seen, heads, window).attend(q, y, |_, _| ());
+        let seen = last as usize + 1 - first;
+        let mut scores = Pooled::from(pool::take(group * padded(seen)));
+        for g in part * share..(part + 1) * share {
+            let [keys, values] = [k, v].map(|x| columns(x, width, &(slot + first..slot + first + seen), g * d));
+            let at = (g - part * share) * group * d;
+            if rows.len() == 1 {
+                let q = Matrix::new(&qkv[rows.start * w + g * group * d..], d);
+                let y = Block::new(&mut y.row(0)[at..at + group * d], d, d);
+                attend_one(q, keys, values, seen, scale(heads), &mut scores, y);
+                continue;
+            }
+            let seen = Seen::new(keys, values, seen, heads, window);
+            for h in 0..group {
+                let (q, at) = (columns(qkv, w, &rows, (g * group + h) * d), at + h * d);
+                seen.attend(q, y.part(0..rows.len(), at..at + d), |_, _| ());
+            }
         }
-        let (mut y, mut scores) = (y, Pooled::from(pool::take(padded(seen))));
-        attend_one(&q.data[..d], keys.data, values.data, width, seen, scale(heads), &mut scores, y.row(0));
     });
 }
 
+/// y [H, D] of the heads q [H, D] of one token that share keys and values [seen, D], read where they lie.
+fn attend_one(q: Matrix, keys: Matrix, values: Matrix, seen: usize, scale: f32, scores: &mut [f32], mut y: Block) {
+    let ([heads, d], width) = (y.size(), padded(seen));
+    few_here(d, q, keys, Block::new(scores, seen, width));
+    scores.chunks_exact_mut(width).for_each(|row| weights(row, seen, scale));
+    gemm_here(seen, Matrix::new(scores, width), values, Start::Zero, y.part(0..heads, 0..d));
+}
+
 per_level! {
-    /// y of one query that sees every row of `keys` and `values`, `stride` apart: read where they lie.
-    fn attend_one(q: &[f32], keys: &[f32], values: &[f32], stride: usize, seen: usize, scale: f32, scores: &mut [f32], y: &mut [f32]) {
-        let d = q.len();
-        for (t, score) in scores[..seen].iter_mut().enumerate() {
-            *score = sum_of_pairs(q, &keys[t * stride..][..d], |q, k| q * k);
-        }
+    /// The raw scores of all `seen` positions become what their values weigh.
+    fn weights(scores: &mut [f32], seen: usize, scale: f32) {
         scores[seen..].fill(f32::NEG_INFINITY);
         let (_, sum) = softmax(scores, scale);
-        y.fill(0.0);
-        for (t, &p) in scores[..seen].iter().enumerate() {
-            let p = p / sum;
-            y.iter_mut().zip(&values[t * stride..][..d]).for_each(|(y, v)| *y += p * v);
-        }
+        let divide = 1.0 / sum;
+        scores.iter_mut().for_each(|p| *p *= divide);
     }
 
     /// Row r holds the raw scores of query `first` + r. Turns them into exp(scale·s − top), zero beyond the query

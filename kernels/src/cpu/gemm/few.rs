@@ -1,12 +1,12 @@
 //! A few rows times Wᵀ: decoding. Bound by memory, so every weight is read once, where it lies, for all rows.
 //!
-//! A tile is some rows of x times some rows of W, each sum in lanes along K that are joined at the end. Weights stored
-//! in bf16 are words of two numbers; the rows of x are then split into their even and their odd numbers.
+//! A tile is some rows of x times some rows of W: sixteen sums, each in lanes along K, joined at the end all together.
+//! Weights stored in bf16 are words of two numbers; the rows of x are then split into their even and their odd numbers.
 
-use super::{ONE_THREAD, Start};
-use crate::cpu::math::{LANES, add_lanes};
+use super::{Matrix, ONE_THREAD, Start};
+use crate::cpu::math::{LANES, add_lanes, sum_of_pairs};
 use crate::cpu::par::{self, Block};
-use crate::cpu::pool;
+use crate::cpu::pool::{self, Pooled};
 use crate::cpu::simd::{Level, level, per_level};
 use std::ops::Range;
 
@@ -16,8 +16,6 @@ pub const FEW: usize = 16;
 pub const FEW_STORED: usize = 64;
 /// Columns of C to a task.
 const GRAIN: usize = 32;
-/// Rows of x to a tile; of W as many.
-const SIDE: usize = 4;
 
 /// W [n, k] as it is stored.
 #[derive(Clone, Copy)]
@@ -29,50 +27,47 @@ pub enum Stored<'a> {
 
 /// c [m, n] = start + x [m, k] · wᵀ
 pub fn few([m, n, k]: [usize; 3], x: &[f32], w: Stored, start: Start, c: &mut [f32]) {
-    let (data, words) = match w {
-        Stored::F32(w) => (w, k),
-        Stored::Bf16(w) => (bytemuck::cast_slice(w), k / 2),
+    let split;
+    let (x, w, words) = match w {
+        Stored::F32(w) => (x, w, k),
+        Stored::Bf16(w) => {
+            split = even_then_odd(x, k);
+            (&split[..], bytemuck::cast_slice(w), k / 2)
+        }
     };
-    let halves = words < k;
-    assert!(x.len() == m * k && data.len() == n * words && (!halves || k % 2 == 0), "{m} × {n} × {k}");
-    let width = words.next_multiple_of(LANES);
-    let x = lay_out(x, k, width, halves);
-    let row = if halves { 2 * width } else { width };
-    let few = Few { x: &x, row, w: data, words, halves, start };
+    assert!(x.len() == m * k && w.len() == n * words && (words == k || k % 2 == 0), "{m} × {n} × {k}");
+    let few = Few { k, x: Matrix::new(x, k), w: Matrix::new(w, words), words, start };
     let grain = if m * n * k < ONE_THREAD { n.max(1) } else { GRAIN };
     let parts: Vec<_> = (0..n).step_by(grain).map(|j| [(0, j..n.min(j + grain))]).collect();
     par::grid(&[0, m as u32], [(c, n)], &parts, |_, part, [c]| few.columns(parts[part][0].1.clone(), c));
-    pool::give(x);
 }
 
-/// Rows of x padded with zeros to whole lanes; for words the even numbers of a row, then the odd ones.
-fn lay_out(x: &[f32], k: usize, width: usize, halves: bool) -> Vec<f32> {
-    let mut out = pool::zeros(x.len() / k.max(1) * width * if halves { 2 } else { 1 });
-    if k == 0 {
-        return out;
-    }
-    match halves {
-        false => x.chunks_exact(k).zip(out.chunks_exact_mut(width)).for_each(|(x, out)| out[..k].copy_from_slice(x)),
-        true => {
-            for (x, out) in x.chunks_exact(k).zip(out.chunks_exact_mut(2 * width)) {
-                let (even, odd) = out.split_at_mut(width);
-                for ((pair, even), odd) in x.as_chunks::<2>().0.iter().zip(even).zip(odd) {
-                    [*even, *odd] = *pair;
-                }
-            }
+/// c = x [rows of c, k] · wᵀ, w [columns of c, k], on this thread: for use inside a task.
+pub fn few_here(k: usize, x: Matrix, w: Matrix, c: Block) {
+    let [m, n] = c.size();
+    x.check(m, k);
+    w.check(n, k);
+    Few { k, x, w, words: k, start: Start::Zero }.columns(0..n, c);
+}
+
+/// Of each row of x [m, k] the even numbers, then the odd ones.
+fn even_then_odd(x: &[f32], k: usize) -> Pooled {
+    let mut out = pool::take(x.len());
+    for (x, out) in x.chunks_exact(k.max(1)).zip(out.chunks_exact_mut(k.max(1))) {
+        let (even, odd) = out.split_at_mut(k / 2);
+        for ((pair, even), odd) in x.as_chunks::<2>().0.iter().zip(even).zip(odd) {
+            [*even, *odd] = *pair;
         }
     }
-    out
+    out.into()
 }
 
 struct Few<'a> {
-    x: &'a [f32],
-    /// From one row of x to the next.
-    row: usize,
-    w: &'a [f32],
-    /// To a row of W, numbers or pairs.
+    k: usize,
+    x: Matrix<'a>,
+    w: Matrix<'a>,
+    /// To a row of W: `k` numbers, or half as many pairs.
     words: usize,
-    halves: bool,
     start: Start<'a>,
 }
 
@@ -80,21 +75,24 @@ impl Few<'_> {
     /// Some columns of C. Rows of W, once fetched, serve all rows of x from the cache.
     fn columns(&self, columns: Range<usize>, mut c: Block) {
         let rows = c.size()[0];
-        for j in columns.clone().step_by(SIDE) {
-            let across = SIDE.min(columns.end - j);
-            // beyond the last column the last one again, not to be stored
-            let w = std::array::from_fn(|b| &self.w[(j + b.min(across - 1)) * self.words..][..self.words]);
-            for i in (0..rows).step_by(SIDE) {
-                let down = SIDE.min(rows - i);
-                let x = |a: usize| &self.x[(i + a.min(down - 1)) * self.row..][..self.row];
-                let mut sums = [[0.0; SIDE]; SIDE];
-                match down {
-                    1 => sums[0] = self.tile([x(0)], w)[0],
-                    2 => sums[..2].copy_from_slice(&self.tile([x(0), x(1)], w)),
-                    _ => sums = self.tile([x(0), x(1), x(2), x(3)], w),
-                }
-                for (a, sums) in sums[..down].iter().enumerate() {
-                    let c = &mut c.row(i + a)[j - columns.start..][..across];
+        let whole = if rows % 4 == 3 { rows } else { rows / 4 * 4 };
+        self.tiles::<4, 4>(0..whole, &columns, &mut c);
+        match rows - whole {
+            0 => (),
+            1 => self.tiles::<1, 16>(whole..rows, &columns, &mut c),
+            _ => self.tiles::<2, 8>(whole..rows, &columns, &mut c),
+        }
+    }
+
+    /// Tiles of X rows of x and S of W. Beyond the last row stands the last one again, not to be stored.
+    fn tiles<const X: usize, const S: usize>(&self, rows: Range<usize>, columns: &Range<usize>, c: &mut Block) {
+        for j in columns.clone().step_by(S) {
+            let w = std::array::from_fn(|b| &self.w.from((j + b).min(columns.end - 1), 0).data[..self.words]);
+            for i in rows.clone().step_by(X) {
+                let x = std::array::from_fn(|a| &self.x.from((i + a).min(rows.end - 1), 0).data[..self.k]);
+                let sums = self.tile::<X, S>(x, w);
+                for (i, sums) in (i..rows.end).zip(sums) {
+                    let c = &mut c.row(i)[j - columns.start..];
                     for (b, (c, sum)) in c.iter_mut().zip(sums).enumerate() {
                         *c = sum
                             + match self.start {
@@ -108,33 +106,22 @@ impl Few<'_> {
         }
     }
 
-    fn tile<const X: usize>(&self, x: [&[f32]; X], w: [&[f32]; SIDE]) -> [[f32; SIDE]; X] {
+    fn tile<const X: usize, const S: usize>(&self, x: [&[f32]; X], w: [&[f32]; S]) -> [[f32; S]; X] {
+        let halves = self.words < self.k;
         match level() {
             // SAFETY: `level` only returns what was found on this machine.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if self.halves => unsafe { avx512::<X, true>(x, w) },
+            Level::Avx512 if halves => unsafe { avx512::<X, S, true>(x, w) },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512::<X, false>(x, w) },
-            _ => x.map(|x| w.map(|w| if self.halves { dot_of_pairs(x, w) } else { dot(x, w) })),
+            Level::Avx512 => unsafe { avx512::<X, S, false>(x, w) },
+            _ => x.map(|x| w.map(|w| if halves { dot_of_pairs(x, w) } else { dot(x, w) })),
         }
     }
 }
 
 per_level! {
-    /// x is padded with zeros to whole lanes.
     fn dot(x: &[f32], w: &[f32]) -> f32 {
-        let mut sum = [0.0; LANES];
-        let (whole, rest) = w.as_chunks::<LANES>();
-        let (x, x_rest) = (x.as_chunks::<LANES>().0, &x[whole.len() * LANES..]);
-        for (x, w) in x.iter().zip(whole) {
-            for l in 0..LANES {
-                sum[l] += x[l] * w[l];
-            }
-        }
-        for (l, (x, w)) in x_rest.iter().zip(rest).enumerate() {
-            sum[l] += x * w;
-        }
-        add_lanes(sum)
+        sum_of_pairs(x, w, |x, w| x * w)
     }
 
     /// The words of w are pairs of bf16; x holds the even numbers, then the odd ones.
@@ -153,55 +140,85 @@ per_level! {
     }
 }
 
-/// The lanes of X × SIDE sums in registers; see `dot` and `dot_of_pairs`.
+/// X × S = 16 sums, their lanes in registers; see `dot` and `dot_of_pairs`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn avx512<const X: usize, const HALVES: bool>(x: [&[f32]; X], w: [&[f32]; SIDE]) -> [[f32; SIDE]; X] {
+unsafe fn avx512<const X: usize, const S: usize, const HALVES: bool>(x: [&[f32]; X], w: [&[f32]; S]) -> [[f32; S]; X] {
     use std::arch::x86_64::*;
+    const { assert!(X * S == LANES) };
     let (words, odd) = (w[0].len(), x[0].len() / 2);
-    let mut sum = [[_mm512_setzero_ps(); SIDE]; X];
+    let mut sum = [[_mm512_setzero_ps(); S]; X];
     for at in (0..words).step_by(LANES) {
         let mask: __mmask16 = if words - at >= LANES { 0xffff } else { 0xffff >> (LANES - (words - at)) };
-        // SAFETY: a row of W has `words` numbers, and one of x (or each of its halves) that many in whole lanes.
+        // SAFETY: a row of W has `words` numbers, and one of x (or each of its halves) too.
         unsafe {
             // What the next tile reads: the hardware stops at the end of a row.
             for w in &w {
-                _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(at + SIDE * words) as *const i8);
+                _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(at + S * words) as *const i8);
             }
             // Loops, not `map`: a closure given to it would not be compiled with these instructions.
-            let mut row = [_mm512_setzero_ps(); SIDE];
-            for b in 0..SIDE {
+            let mut row = [_mm512_setzero_ps(); S];
+            for b in 0..S {
                 row[b] = _mm512_maskz_loadu_ps(mask, w[b].as_ptr().add(at));
             }
             if HALVES {
                 let mut low = row;
-                for b in 0..SIDE {
+                for b in 0..S {
                     let bits = _mm512_castps_si512(row[b]);
                     low[b] = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits));
                     row[b] = _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32(-0x1_0000)));
                 }
                 for a in 0..X {
-                    let x = _mm512_loadu_ps(x[a].as_ptr().add(at));
-                    for b in 0..SIDE {
+                    let x = _mm512_maskz_loadu_ps(mask, x[a].as_ptr().add(at));
+                    for b in 0..S {
                         sum[a][b] = _mm512_fmadd_ps(x, low[b], sum[a][b]);
                     }
                 }
             }
             for a in 0..X {
-                let x = _mm512_loadu_ps(x[a].as_ptr().add(at + if HALVES { odd } else { 0 }));
-                for b in 0..SIDE {
+                let x = _mm512_maskz_loadu_ps(mask, x[a].as_ptr().add(at + if HALVES { odd } else { 0 }));
+                for b in 0..S {
                     sum[a][b] = _mm512_fmadd_ps(x, row[b], sum[a][b]);
                 }
             }
         }
     }
-    let mut joined = [[0.0; SIDE]; X];
+    let mut lanes = [_mm512_setzero_ps(); LANES];
     for a in 0..X {
-        for b in 0..SIDE {
-            joined[a][b] = _mm512_reduce_add_ps(sum[a][b]);
+        for b in 0..S {
+            lanes[a * S + b] = sum[a][b];
         }
     }
+    let mut joined = [[0.0; S]; X];
+    // SAFETY: X × S numbers
+    unsafe { _mm512_storeu_ps(joined.as_mut_ptr().cast(), join(lanes)) };
     joined
+}
+
+/// `add_lanes` of sixteen vectors at once: halves are added to halves as there, and two vectors share a register as
+/// soon as there is room.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn join(x: [std::arch::x86_64::__m512; LANES]) -> std::arch::x86_64::__m512 {
+    use std::arch::x86_64::*;
+    let mut fours = [_mm512_setzero_ps(); 4]; // [i]: four lanes each of vectors i, 4 + i, 8 + i and 12 + i
+    for i in 0..4 {
+        let mut eights = [_mm512_setzero_ps(); 2];
+        for (h, eights) in eights.iter_mut().enumerate() {
+            let (a, b) = (x[8 * h + i], x[8 * h + 4 + i]);
+            *eights = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+        }
+        let [a, b] = eights;
+        fours[i] = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+    }
+    let mut twos = [_mm512_setzero_pd(); 2];
+    for (h, twos) in twos.iter_mut().enumerate() {
+        let (a, b) = (fours[2 * h], fours[2 * h + 1]);
+        *twos = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+    }
+    let [a, b] = twos;
+    _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use super::crew;
 use super::par::{self, Block};
 use super::simd::{Level, level};
 use crate::matmul::Precision;
-pub use few::{FEW, FEW_STORED, Stored, few};
+pub use few::{FEW, FEW_STORED, Stored, few, few_here};
 use std::cell::RefCell;
 use std::ops::Range;
 pub use transpose::transpose;
