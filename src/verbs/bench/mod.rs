@@ -34,6 +34,9 @@ pub struct BenchArgs {
     /// Model size for train, generate and ppo: tiny, small or gpt2-124M
     #[arg(long, default_value = "tiny")]
     size: String,
+    /// For generate: a model that is there, in place of --size
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
     /// How train, generate and ppo multiply: f32 or bf16
     #[arg(long, default_value = "f32", value_parser = crate::cli::precision)]
     precision: Precision,
@@ -71,7 +74,10 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result {
     }
     match args.filter.as_deref() {
         Some("train") => steps::report(steps::train(&args.size, args.precision, &device)?, common),
-        Some("generate") => steps::report(steps::generation(&args.size, args.precision, &device)?, common),
+        Some("generate") => {
+            let figures = steps::generation(&args.size, args.model.as_deref(), args.precision, &device)?;
+            steps::report(figures, common)
+        }
         Some("ppo") => steps::report(steps::ppo(&args.size, args.precision, &device)?, common),
         Some("scaling") => scaling::run(args.precision, &device, args.plots.as_deref(), common)?,
         filter => kernels(filter.unwrap_or(""), &device, common),

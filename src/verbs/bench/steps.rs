@@ -2,6 +2,7 @@
 
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::loading;
 use crate::runlog::environment::peak_memory_bytes;
 use autograd::{AdamWConfig, Params};
 use kernels::{Device, Precision, Rng, Sampling};
@@ -13,6 +14,7 @@ use rlhf_core::train::{Learner, Run, Step};
 use rlhf_core::{lm, rm};
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -73,9 +75,13 @@ impl Shape {
     }
 
     fn tokens(&self, name: &str, n: usize) -> Vec<u32> {
-        let mut draws = Rng::new(2).stream(name).draws();
-        (0..n).map(|_| 1 + draws.below(self.vocab - 1) as u32).collect()
+        tokens(self.vocab, name, n)
     }
+}
+
+fn tokens(vocab: usize, name: &str, n: usize) -> Vec<u32> {
+    let mut draws = Rng::new(2).stream(name).draws();
+    (0..n).map(|_| 1 + draws.below(vocab - 1) as u32).collect()
 }
 
 /// What is printed, or becomes the JSON object.
@@ -132,14 +138,21 @@ pub fn train(size: &str, precision: Precision, device: &Device) -> Result<Figure
     Ok(out)
 }
 
-/// 64 tokens after a prompt of 32, at temperature 1, one answer and 32 side by side.
-pub fn generation(size: &str, precision: Precision, device: &Device) -> Result<Figures> {
+/// 64 tokens after a prompt of 32, at temperature 1: one answer, 32 and 64 side by side, by a fresh model of that size
+/// or one that is there.
+pub fn generation(size: &str, model: Option<&Path>, precision: Precision, device: &Device) -> Result<Figures> {
     const NEW: usize = 64;
-    let shape = shape(size, precision)?;
-    let (net, params) = shape.model(HeadKind::Lm, "policy", device);
+    let (net, params) = match model {
+        None => shape(size, precision)?.model(HeadKind::Lm, "policy", device),
+        Some(path) => {
+            let loaded = loading::open(path, HeadKind::Lm, device)?.loaded;
+            (loaded.transformer, loaded.params.multiply_in(precision))
+        }
+    };
+    let size = model.map_or(size.into(), |path| path.display().to_string());
     let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0 };
     let measure = |batch: usize| {
-        let prompts: Vec<Vec<u32>> = (0..batch).map(|i| shape.tokens(&format!("prompt {i}"), 32)).collect();
+        let prompts: Vec<Vec<u32>> = (0..batch).map(|i| tokens(net.config.vocab, &format!("prompt {i}"), 32)).collect();
         let config = GenerateConfig { max_new: NEW, sampling, eos: Vec::new(), batch };
         timed(7, 30.0, || {
             drop(
@@ -149,7 +162,7 @@ pub fn generation(size: &str, precision: Precision, device: &Device) -> Result<F
         })
     };
     let many = measure(32);
-    let mut out = figures("generate", size, precision, device, many);
+    let mut out = figures("generate", &size, precision, device, many);
     out.insert("batch".into(), json!(32));
     out.insert("tokens_per_second".into(), json!(32.0 * NEW as f64 / many[0]));
     for batch in [1, 64] {
