@@ -115,7 +115,7 @@ impl Plan {
             let value = Plan { checkpointing: plan.checkpointing, ..value };
             let (policy, judge) = (plan.learning(), value.learning());
             let frozen = plan.frozen() + if shared { 0.0 } else { value.frozen() };
-            let decoding = if plan.bf16 { 2.0 * policy } else { 0.0 };
+            let decoding = if plan.bf16 { 2.0 * policy } else { 4.0 * policy }; // packed
             let heads = plan.config.heads;
             let cache = (plan.config.layers * cached * 2 * heads.kv * heads.dim) as f64;
             vec![

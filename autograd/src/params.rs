@@ -11,7 +11,8 @@
 use crate::base::{Adapter, Base, Frozen, Numbers};
 use crate::tape::{Product, Tape, Var};
 use crate::weights::Weights;
-use kernels::{Device, Form, Precision, Rng, Tensor, pack_bf16};
+use kernels::{Device, Form, Precision, Rng, Tensor};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -286,15 +287,12 @@ impl Params {
         self.weights(vec![false; self.layout.windows.len()].into(), |_, value| Var::from(value))
     }
 
-    /// As `frozen`, for many passes over few tokens, which take the time that reading the weights takes: in bf16
-    /// precision the matrices are stored in bf16. (A GPU multiplies f32: nothing to gain there.)
+    /// As `frozen`, for many passes over few tokens, which take the time that reading the weights takes: matrices are
+    /// packed once, in the precision in which they are multiplied. (On a GPU there is nothing to gain.)
     pub fn decoding(&self) -> Weights {
         let mut weights = self.frozen();
-        if self.precision == Precision::Bf16 && self.device() == Device::Cpu {
-            for (var, stored) in weights.vars.iter().zip(&mut weights.stored) {
-                let matrix = var.as_ref().filter(|var| var.shape().len() == 2);
-                *stored = stored.take().or_else(|| matrix.map(|var| pack_bf16(var.value())));
-            }
+        if self.device() == Device::Cpu {
+            weights.packed.resize_with(weights.vars.len(), OnceCell::new);
         }
         weights
     }
@@ -315,7 +313,7 @@ impl Params {
         });
         let own = self.iter().map(|(id, ..)| (Some(var(id, self.get(id))), None));
         let (vars, stored) = base.chain(own).unzip();
-        Weights { vars, watched, stored, params: self.clone() }
+        Weights { vars, watched, stored, packed: Vec::new(), params: self.clone() }
     }
 
     /// Run `f` on these parameters, watched, and add the gradients of the loss [1] it returns to `grads`.

@@ -3,7 +3,8 @@ use crate::base::Adapter;
 use crate::ops;
 use crate::params::{ParamId, Params};
 use crate::tape::Var;
-use kernels::{Bf16, Device, Ids};
+use kernels::{Bf16, Device, Ids, Packed};
+use std::cell::OnceCell;
 use std::ops::Index;
 use std::rc::Rc;
 
@@ -12,8 +13,10 @@ pub struct Weights {
     /// None: a matrix of the base.
     pub(crate) vars: Vec<Option<Var>>,
     pub(crate) watched: Rc<[bool]>,
-    /// Matrices in bf16: of the base, and of weights for decoding.
+    /// Matrices of the base, in bf16.
     pub(crate) stored: Vec<Option<Bf16>>,
+    /// Of weights for decoding on the CPU: each matrix that `linear` reads, packed when it first does. Else empty.
+    pub(crate) packed: Vec<OnceCell<Packed>>,
     pub(crate) params: Params,
 }
 
@@ -31,9 +34,13 @@ impl Weights {
     #[track_caller]
     pub fn linear(&self, x: &Var, weight: ParamId, bias: Option<ParamId>) -> Var {
         let (precision, bias) = (self.params.precision(), bias.map(|b| &self[b]));
-        let y = match &self.stored[weight.0] {
-            Some(stored) => ops::linear_stored(precision, x, stored, bias),
-            None => ops::linear_in(precision, x, &self[weight], bias),
+        let y = match (&self.stored[weight.0], self.packed.get(weight.0)) {
+            (Some(stored), _) => ops::linear_stored(precision, x, stored, bias),
+            (None, Some(packed)) => {
+                let packed = packed.get_or_init(|| Packed::new(precision, self[weight].value()));
+                Var::from(kernels::linear_packed(x.value(), packed, bias.map(Var::value)))
+            }
+            (None, None) => ops::linear_in(precision, x, &self[weight], bias),
         };
         self.params.adapters(weight).fold(y, |y, Adapter { rows, a, b, scale, .. }| {
             let down = self.linear(x, *a, None); // [N, r]

@@ -44,7 +44,9 @@ pub use embed::{embed, embed_back, embed_stored};
 pub use float::Float;
 pub use ids::{Heads, Ids, Segments};
 pub use logprob::{entropy, logprob, logprob_back};
-pub use matmul::{Form, Precision, linear, linear_in, linear_stored, matmul, matmul_add_at, matmul_in};
+pub use matmul::{
+    Form, Packed, Precision, linear, linear_in, linear_packed, linear_stored, matmul, matmul_add_at, matmul_in,
+};
 pub use norm::{layer_norm, layer_norm_back, rms_norm, rms_norm_back};
 pub use random::{dropout, normal, uniform};
 pub use reduce::{count_non_finite, dot, sum, sum_rows, sum_squares};

@@ -3,7 +3,7 @@ mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
 
-use crate::cpu::gemm::{FEW_STORED, Start};
+use crate::cpu::gemm::{FEW_STORED, Panels, Start};
 use crate::cpu::pool;
 use crate::tensor::same_device;
 use crate::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
@@ -142,6 +142,27 @@ pub fn linear_stored(precision: Precision, x: &Tensor, w: &Bf16, b: Option<&Tens
         }
         _ => linear_in(precision, x, &unpack_bf16(w), b),
     }
+}
+
+/// Weights on the CPU as the product wants them, for many products: a copy.
+pub struct Packed(Panels);
+
+impl Packed {
+    /// w [O, I]
+    #[track_caller]
+    pub fn new(precision: Precision, w: &Tensor) -> Packed {
+        Packed(Panels::new(precision, w.dims(), w.data()))
+    }
+}
+
+/// As [`linear_in`], with weights that are packed.
+#[track_caller]
+pub fn linear_packed(x: &Tensor, w: &Packed, b: Option<&Tensor>) -> Tensor {
+    let ([m, k], [n, inner]) = (x.dims(), w.0.shape());
+    assert_eq!(k, inner, "linear: {:?} and {:?} do not fit", x.shape(), w.0.shape());
+    let mut y = pool::take(m * n);
+    w.0.multiply(m, x.data(), b.map_or(Start::Zero, |b| Start::Bias(b.data())), &mut y);
+    Tensor::new(&[m, n], y)
 }
 
 /// A GPU multiplies in f32; where bf16 is asked for, its operands are rounded first, so that it computes the same.

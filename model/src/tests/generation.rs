@@ -64,9 +64,9 @@ fn log_probabilities_are_those_of_a_forward_pass() {
     }
 }
 
-/// Weights stored in bf16 for decoding give what products of the same precision give, but for the order of sums.
+/// Weights packed for decoding give what products of the same precision give, but for the order of sums.
 #[test]
-fn decoding_from_stored_weights() {
+fn decoding_from_packed_weights() {
     for arch in [gpt2(), llama()] {
         let (model, params) = shaken(&arch, HeadKind::Lm);
         let params = params.multiply_in(Precision::Bf16);

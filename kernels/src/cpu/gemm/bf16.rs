@@ -8,11 +8,21 @@ use super::{Block, Matrix, Start};
 use crate::cpu::par;
 use crate::cpu::pool::{self, Pooled};
 #[cfg(target_arch = "x86_64")]
+use crate::cpu::simd::{Level, level};
+#[cfg(target_arch = "x86_64")]
 pub(super) use pairs::{gather, pack};
+
+/// Does the processor multiply pairs, and is it to?
+pub(super) fn available() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
 
 pub(super) fn product(k: usize, a: Matrix, b: Matrix, start: Start, c: Block, spread: bool) {
     #[cfg(target_arch = "x86_64")]
-    if pairs::available() {
+    if available() {
         return pairs::product(k, a, b, start, c, spread);
     }
     let (a_data, b_data) = (rounded(a.data), rounded(b.data));
@@ -20,7 +30,7 @@ pub(super) fn product(k: usize, a: Matrix, b: Matrix, start: Start, c: Block, sp
     super::product(k, a, b, start, c, spread);
 }
 
-fn rounded(x: &[f32]) -> Pooled {
+pub(super) fn rounded(x: &[f32]) -> Pooled {
     let mut y = pool::take(x.len());
     par::rows(x.len(), par::grain(1), [(&mut y, 1)], |range, [y]| crate::bf16::round_to(&x[range], y));
     y.into()
@@ -29,17 +39,12 @@ fn rounded(x: &[f32]) -> Pooled {
 #[cfg(target_arch = "x86_64")]
 mod pairs {
     use super::super::{
-        AHEAD, Matrix, Out, PANEL, Pack, Product, Start, avx512::Avx512Bf16, near, prefetch, transpose,
+        AHEAD, Matrix, Out, Pack, Product, Right, Start, avx512::Avx512Bf16, near, prefetch, transpose,
     };
     use super::Block;
-    use crate::cpu::simd::{Level, level};
     use std::arch::x86_64::*;
     use std::cell::RefCell;
     use std::ops::Range;
-
-    pub fn available() -> bool {
-        level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16")
-    }
 
     /// The f32 product of words: K is half as deep.
     pub fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: bool) {
@@ -50,7 +55,7 @@ mod pairs {
             return;
         }
         let (c, c_row) = c.raw();
-        let pack = Pack::Pairs { k };
+        let (b, pack) = (Right::Lies(b), Pack::Pairs { k });
         Product { m, n, k: k.div_ceil(2), a, b, pack, start, c: Out(c), c_row, spread }.run::<Avx512Bf16>();
     }
 
@@ -80,7 +85,7 @@ mod pairs {
     }
 
     /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`; columns and rows beyond the last are zero.
-    pub fn pack(b: &Matrix, k: usize, ps: Range<usize>, js: Range<usize>, width: usize, panel: &mut [f32; PANEL]) {
+    pub fn pack(b: &Matrix, k: usize, ps: Range<usize>, js: Range<usize>, width: usize, panel: &mut [f32]) {
         if b.col == 1 {
             for (p, row) in ps.zip(panel.chunks_exact_mut(width)) {
                 let (row, pad) = row.split_at_mut(js.len());

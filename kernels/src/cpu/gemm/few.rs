@@ -111,9 +111,9 @@ impl Few<'_> {
         match level() {
             // SAFETY: `level` only returns what was found on this machine.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if halves => unsafe { avx512::<X, S, true>(x, w) },
+            Level::Avx512 if halves => unsafe { avx512::<X, S, true>(x, w, S * self.w.row) },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512::<X, S, false>(x, w) },
+            Level::Avx512 => unsafe { avx512::<X, S, false>(x, w, S * self.w.row) },
             _ => x.map(|x| w.map(|w| if halves { dot_of_pairs(x, w) } else { dot(x, w) })),
         }
     }
@@ -140,10 +140,15 @@ per_level! {
     }
 }
 
-/// X × S = 16 sums, their lanes in registers; see `dot` and `dot_of_pairs`.
+/// X × S = 16 sums, their lanes in registers; see `dot` and `dot_of_pairs`. The next tile's rows of W are `next` numbers
+/// behind these.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn avx512<const X: usize, const S: usize, const HALVES: bool>(x: [&[f32]; X], w: [&[f32]; S]) -> [[f32; S]; X] {
+unsafe fn avx512<const X: usize, const S: usize, const HALVES: bool>(
+    x: [&[f32]; X],
+    w: [&[f32]; S],
+    next: usize,
+) -> [[f32; S]; X] {
     use std::arch::x86_64::*;
     const { assert!(X * S == LANES) };
     let (words, odd) = (w[0].len(), x[0].len() / 2);
@@ -154,7 +159,7 @@ unsafe fn avx512<const X: usize, const S: usize, const HALVES: bool>(x: [&[f32];
         unsafe {
             // What the next tile reads: the hardware stops at the end of a row.
             for w in &w {
-                _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(at + S * words) as *const i8);
+                _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(at + next) as *const i8);
             }
             // Loops, not `map`: a closure given to it would not be compiled with these instructions.
             let mut row = [_mm512_setzero_ps(); S];

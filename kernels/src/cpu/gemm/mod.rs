@@ -24,6 +24,7 @@ mod bf16;
 mod few;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod panels;
 mod portable;
 mod transpose;
 
@@ -32,6 +33,7 @@ use super::par::{self, Block};
 use super::simd::{Level, level};
 use crate::matmul::Precision;
 pub use few::{FEW, FEW_STORED, Stored, few, few_here};
+pub use panels::Panels;
 use std::cell::RefCell;
 use std::ops::Range;
 pub use transpose::transpose;
@@ -144,16 +146,8 @@ fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: b
         return;
     }
     let (c, c_row) = c.raw();
-    let product = Product { m, n, k, a, b, pack: Pack::Numbers, start, c: Out(c), c_row, spread };
-    match level() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => product.run::<avx512::Avx512>(),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => product.run::<avx2::Avx2>(),
-        #[cfg(target_arch = "aarch64")]
-        Level::Neon => product.run::<neon::Neon>(),
-        _ => product.run::<portable::Portable>(),
-    }
+    let b = Right::Lies(b);
+    Product { m, n, k, a, b, pack: Pack::Numbers, start, c: Out(c), c_row, spread }.run_numbers();
 }
 
 /// Products of fewer multiply-adds than this stay on one thread.
@@ -184,13 +178,20 @@ struct Product<'a> {
     n: usize,
     k: usize,
     a: Matrix<'a>,
-    b: Matrix<'a>,
+    b: Right<'a>,
     pack: Pack,
     start: Start<'a>,
     c: Out,
     c_row: usize,
     /// Over all cores?
     spread: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Right<'a> {
+    Lies(Matrix<'a>),
+    /// Packed before: the data of [`Panels`].
+    Panels(&'a [f32]),
 }
 
 /// What the tiles multiply.
@@ -211,12 +212,25 @@ unsafe impl Send for Out {}
 unsafe impl Sync for Out {}
 
 impl Product<'_> {
+    fn run_numbers(&self) {
+        match level() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => self.run::<avx512::Avx512>(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => self.run::<avx2::Avx2>(),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => self.run::<neon::Neon>(),
+            _ => self.run::<portable::Portable>(),
+        }
+    }
+
     /// Cuts C in blocks of rows and groups of strips: a task for each, none of which can be seen in the result.
     fn run<T: Tile>(&self) {
         let strips = self.n.div_ceil(T::NR);
         let gathered = !matches!(self.pack, Pack::Numbers) || (self.a.col != 1 && strips > 1);
+        let most = if gathered { GATHERED / (T::KC / 2) } else { 512 };
         if !self.spread {
-            let tall = if gathered { GATHERED / (T::KC / 2) } else { self.m };
+            let tall = if gathered { most } else { self.m };
             return (0..self.m).step_by(tall).for_each(|top| {
                 self.block::<T>(top..self.m.min(top + tall), 0..strips, gathered);
             });
@@ -224,9 +238,11 @@ impl Product<'_> {
         // B is packed for every block of rows, A gathered for every group of strips: such tasks are about square.
         let tasks = if gathered { 4 } else { 8 } * crew::threads();
         let share = self.m * self.n / tasks;
-        let tall = match gathered {
-            true => (TALLER * share).isqrt().clamp(6 * T::MR, GATHERED / (T::KC / 2)),
-            false => 512.min(self.m.div_ceil((tasks / strips).max(1)).max(6 * T::MR)),
+        let rows_for_all = self.m.div_ceil((tasks / strips).max(1));
+        let tall = match self.b {
+            Right::Panels(_) => rows_for_all.clamp(T::MR, most),
+            Right::Lies(_) if gathered => (TALLER * share).isqrt().clamp(6 * T::MR, most),
+            Right::Lies(_) => most.min(rows_for_all.max(6 * T::MR)),
         };
         let wide = (share / tall / T::NR).clamp(1, 12);
         // Equal ones.
@@ -265,21 +281,32 @@ impl Product<'_> {
         const { assert!(T::KC * T::NR <= PANEL) };
         let left = strip * T::NR;
         let cols = T::NR.min(self.n - left);
-        // B's rows are read where they lie when they already are a panel, or when packing would hardly pay; and when
-        // a whole tile may be read there.
-        let panel_like = self.b.row <= T::NR || rows.len() <= 8 * T::MR;
         let width = if T::MASKED { cols } else { T::NR };
-        let in_place = self.k > 0 && (self.k - 1) * self.b.row + left + width <= self.b.data.len();
-        let (b, b_row) = if matches!(self.pack, Pack::Numbers) && self.b.col == 1 && panel_like && in_place {
-            (self.b.data[ks.start * self.b.row + left..].as_ptr(), self.b.row)
-        } else {
-            let js = left..left + cols;
-            match self.pack {
-                Pack::Numbers => pack(&self.b, ks.clone(), js, T::NR, panel),
-                #[cfg(target_arch = "x86_64")]
-                Pack::Pairs { k } => bf16::pack(&self.b, k, ks.clone(), js, T::NR, panel),
+        let (b, b_row) = match &self.b {
+            Right::Panels(data) => {
+                let at = (left / panels::WIDTH * self.k + ks.start) * panels::WIDTH + left % panels::WIDTH;
+                (data[at.min(data.len())..].as_ptr(), panels::WIDTH)
             }
-            (panel.as_ptr(), T::NR)
+            // B's rows are read where they lie when they already are a panel, or when packing would hardly pay; and
+            // when a whole tile may be read there.
+            Right::Lies(b)
+                if matches!(self.pack, Pack::Numbers)
+                    && b.col == 1
+                    && (b.row <= T::NR || rows.len() <= 8 * T::MR)
+                    && self.k > 0
+                    && (self.k - 1) * b.row + left + width <= b.data.len() =>
+            {
+                (b.data[ks.start * b.row + left..].as_ptr(), b.row)
+            }
+            Right::Lies(b) => {
+                let js = left..left + cols;
+                match self.pack {
+                    Pack::Numbers => pack(b, ks.clone(), js, T::NR, panel),
+                    #[cfg(target_arch = "x86_64")]
+                    Pack::Pairs { k } => bf16::pack(b, k, ks.clone(), js, T::NR, panel),
+                }
+                (panel.as_ptr(), T::NR)
+            }
         };
         for i in rows.clone().step_by(T::MR) {
             // SAFETY: `gemm` checked that the operands are as large as m, n and k say; tasks own distinct parts of C.
@@ -348,7 +375,7 @@ fn prefetch(x: *const f32, len: usize) {
 }
 
 /// Copies B(k, j) to `panel[k * width + j]`; columns beyond the last are zero.
-fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mut [f32; PANEL]) {
+fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mut [f32]) {
     if b.col == 1 {
         for (k, row) in ks.zip(panel.chunks_exact_mut(width)) {
             let (row, pad) = row.split_at_mut(js.len());
