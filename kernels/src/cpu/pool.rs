@@ -41,18 +41,41 @@ fn class_above(len: usize) -> (usize, usize) {
     if size == len { (class, size) } else { class_below(size + (1 << (len.ilog2() - 2))) }
 }
 
+/// Classes in which vectors are less than twice as large as in the first of them.
+const NEAR: usize = 4;
+
+impl Idle {
+    fn pop(&mut self, class: usize) -> Option<Vec<f32>> {
+        let vec = self.classes[class].pop()?;
+        self.total -= vec.capacity();
+        Some(vec)
+    }
+
+    /// A vector of that class, or one that is not much larger. If there is none, smaller ones go for the one that will
+    /// be made: where every batch has another size, each would else leave vectors that no later batch can use.
+    fn take(&mut self, class: usize, size: usize) -> Option<Vec<f32>> {
+        let found = (class..CLASSES.min(class + NEAR)).find_map(|class| self.pop(class));
+        if found.is_none() {
+            let mut freed = 0;
+            for class in (class.saturating_sub(NEAR)..class).rev() {
+                while freed < size
+                    && let Some(vec) = self.pop(class)
+                {
+                    freed += vec.capacity();
+                }
+            }
+        }
+        found
+    }
+}
+
 /// A vector of `len` numbers of any value: for outputs that are written whole.
 pub fn take(len: usize) -> Vec<f32> {
     if len < SMALL {
         return vec![0.0; len];
     }
     let (class, size) = class_above(len);
-    let found = {
-        let mut idle = idle();
-        let found = idle.classes[class].pop();
-        idle.total -= found.as_ref().map_or(0, Vec::capacity);
-        found
-    };
+    let found = idle().take(class, size);
     let mut vec = found.unwrap_or_else(|| vec![0.0; size]);
     vec.resize(len, 0.0); // within its capacity
     vec
