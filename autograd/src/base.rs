@@ -26,12 +26,12 @@ pub(crate) enum Numbers {
 impl Base {
     /// Matrices are rounded to bf16; nothing else of `numbers` is kept.
     #[track_caller]
-    pub fn set(&mut self, id: ParamId, numbers: Vec<f32>, device: &Device) {
+    pub fn set(&mut self, id: ParamId, numbers: &Tensor) {
         let at = &mut self.arrays[id.0];
-        let array = Tensor::new(&at.shape, numbers).to(device);
+        assert_eq!(numbers.shape(), at.shape, "{} of a base", at.name);
         at.numbers = match at.shape.len() {
-            2 => Numbers::Matrix(pack_bf16(&array)),
-            _ => Numbers::Vector(array),
+            2 => Numbers::Matrix(pack_bf16(numbers)),
+            _ => Numbers::Vector(numbers.clone()),
         };
     }
 

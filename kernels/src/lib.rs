@@ -45,7 +45,8 @@ pub use float::Float;
 pub use ids::{Heads, Ids, Segments};
 pub use logprob::{entropy, logprob, logprob_back};
 pub use matmul::{
-    Form, Packed, Precision, linear, linear_in, linear_packed, linear_stored, matmul, matmul_add_at, matmul_in,
+    Form, Packed, Precision, linear, linear_in, linear_packed, linear_stored, linear_stored_back, matmul,
+    matmul_add_at, matmul_in,
 };
 pub use norm::{layer_norm, layer_norm_back, rms_norm, rms_norm_back};
 pub use random::{dropout, normal, uniform};

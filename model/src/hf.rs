@@ -20,7 +20,7 @@ use crate::source::{Source, read_json};
 use crate::transformer::Transformer;
 use crate::windows::{Window, hf_windows};
 use autograd::{Base, Params};
-use kernels::Device;
+use kernels::{Device, Tensor};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;
@@ -73,9 +73,9 @@ pub(crate) fn load_base(path: &Path, device: &Device) -> Result<(Transformer, Ba
     let source = Source::open(path)?;
     let (model, builder) = source.lay_out()?;
     let (shapes, mut base) = (builder.shapes(), builder.freeze());
-    source.weights.each(&model, |id| shapes[&id].clone(), |id, numbers| base.set(id, numbers, device))?;
+    source.weights.each(&model, |id| shapes[&id].clone(), |id, numbers| base.set(id, &numbers.to(device)))?;
     if let Some(bias) = model.score_bias() {
-        base.set(bias, vec![source.score_bias(path)?], device);
+        base.set(bias, &Tensor::new(&[1], vec![source.score_bias(path)?]).to(device));
     }
     kernels::trim(); // the f32 of every matrix
     Ok((model, base))

@@ -12,6 +12,7 @@ use crate::safetensors;
 use crate::transformer::Transformer;
 use crate::windows::{Window, hf_windows, lm_head};
 use autograd::{ParamId, Params, ParamsBuilder};
+use kernels::{Device, Tensor};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -273,14 +274,14 @@ impl Weights {
         &self,
         model: &Transformer,
         shape: impl Fn(ParamId) -> Vec<usize>,
-        mut take: impl FnMut(ParamId, Vec<f32>),
+        mut take: impl FnMut(ParamId, Tensor),
     ) -> Result<()> {
         let (windows, mut used) = (hf_windows(model), BTreeSet::new());
         for windows in windows.chunk_by(|a, b| a.param == b.param) {
             let shape = shape(windows[0].param);
-            let mut numbers = vec![0.0; shape.iter().product()];
+            let mut numbers = Tensor::zeros(&Device::Cpu, &shape);
             for window in windows {
-                used.insert(self.read_window(window, &window.hf_shape(&shape), &mut numbers)?);
+                used.insert(self.read_window(window, &window.hf_shape(&shape), numbers.data_mut())?);
             }
             take(windows[0].param, numbers);
         }

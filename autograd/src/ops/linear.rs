@@ -1,6 +1,6 @@
 //! The linear layer.
 use crate::tape::{Gradient, Product, Var, record, record_products};
-use kernels::{Bf16, Form, Precision, matmul_in, sum_rows, unpack_bf16};
+use kernels::{Bf16, Form, Precision, linear_stored_back, matmul_in, sum_rows};
 
 /// y = x Wᵀ + b, in f32.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]
@@ -31,7 +31,7 @@ pub fn linear_in(precision: Precision, x: &Var, w: &Var, b: Option<&Var>) -> Var
 #[track_caller]
 pub fn linear_stored(precision: Precision, x: &Var, w: &Bf16, b: Option<&Var>) -> Var {
     let (y, w) = (kernels::linear_stored(precision, x.value(), w, b.map(Var::value)), w.clone());
-    let dx = move |dy: &_| matmul_in(precision, Form::NN, dy, &unpack_bf16(&w)); // dx = dy W
+    let dx = move |dy: &_| linear_stored_back(precision, dy, &w); // dx = dy W
     match b {
         None => record("linear_stored", [x], y, move |dy, _| [Some(dx(&dy))]),
         Some(b) => record("linear_stored", [x, b], y, move |dy, needs| {

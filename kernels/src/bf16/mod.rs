@@ -28,6 +28,11 @@ impl Bf16 {
         &self.shape
     }
 
+    /// Rows and columns of a matrix.
+    pub(crate) fn dims(&self) -> [usize; 2] {
+        [self.shape[0], self.shape[1]]
+    }
+
     /// The words of an array on the CPU.
     pub(crate) fn host(&self) -> Option<&[u32]> {
         match &self.words {
@@ -57,10 +62,15 @@ pub fn unpack_bf16(x: &Bf16) -> Tensor {
     match &x.words {
         Words::Cpu(words) => {
             let mut y = pool::take(x.shape.elements());
-            const GRAIN: usize = 1 << 14; // even: a piece begins with a word
-            par::rows(y.len(), GRAIN, [(&mut y, 1)], |range, [y]| cpu::unpack(&words[range.start / 2..], y));
+            unpack_to(words, &mut y);
             Tensor::new(&x.shape, y)
         }
         Words::Gpu(buffer) => gpu::unpack(buffer, &x.shape),
     }
+}
+
+/// The first numbers of these words.
+pub(crate) fn unpack_to(words: &[u32], y: &mut [f32]) {
+    const GRAIN: usize = 1 << 14; // even: a piece begins with a word
+    par::rows(y.len(), GRAIN, [(y, 1)], |range, [y]| cpu::unpack(&words[range.start / 2..], y));
 }

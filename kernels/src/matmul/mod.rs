@@ -3,7 +3,7 @@ mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
 
-use crate::cpu::gemm::{FEW_STORED, Panels, Start};
+use crate::cpu::gemm::{Panels, Start};
 use crate::cpu::pool;
 use crate::tensor::same_device;
 use crate::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
@@ -131,17 +131,24 @@ pub fn linear_in(precision: Precision, x: &Tensor, w: &Tensor, b: Option<&Tensor
 /// As [`linear_in`], with weights that are stored in bf16: half the bytes for decoding to read.
 #[track_caller]
 pub fn linear_stored(precision: Precision, x: &Tensor, w: &Bf16, b: Option<&Tensor>) -> Tensor {
-    let ([m, k], [n, inner]) = (x.dims(), [w.shape()[0], w.shape()[1]]);
+    let ([m, k], [n, inner]) = (x.dims(), w.dims());
     assert_eq!(k, inner, "linear: {:?} and {:?} do not fit", x.shape(), w.shape());
-    match w.host() {
-        Some(words) if m <= FEW_STORED && k % 2 == 0 => {
-            let mut y = pool::take(m * n);
-            let start = b.map_or(Start::Zero, |b| Start::Bias(b.data()));
-            cpu::few_stored([m, n, k], x.data(), words, start, precision, &mut y);
-            Tensor::new(&[m, n], y)
-        }
-        _ => linear_in(precision, x, &unpack_bf16(w), b),
-    }
+    let Some(words) = w.host() else { return linear_in(precision, x, &unpack_bf16(w), b) };
+    let mut y = pool::take(m * n);
+    let start = b.map_or(Start::Zero, |b| Start::Bias(b.data()));
+    cpu::stored(Size { m, n, k }, x.data(), words, start, precision, &mut y);
+    Tensor::new(&[m, n], y)
+}
+
+/// dx = dy w of [`linear_stored`].  dy [N, O], w [O, I] → [N, I]
+#[track_caller]
+pub fn linear_stored_back(precision: Precision, dy: &Tensor, w: &Bf16) -> Tensor {
+    let ([m, n], [outer, k]) = (dy.dims(), w.dims());
+    assert_eq!(n, outer, "linear_stored_back: {:?} and {:?} do not fit", dy.shape(), w.shape());
+    let Some(words) = w.host() else { return matmul_in(precision, Form::NN, dy, &unpack_bf16(w)) };
+    let mut dx = pool::take(m * k);
+    cpu::stored_back(Size { m, n, k }, dy.data(), words, precision, &mut dx);
+    Tensor::new(&[m, k], dx)
 }
 
 /// Weights on the CPU as the product wants them, for many products: a copy.

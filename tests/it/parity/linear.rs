@@ -16,6 +16,10 @@ pub fn cases() -> Vec<Case> {
     for (n, i, o) in [(1, 7, 5), (9, 33, 65), (70, 64, 96)] {
         cases.push(linear(n, i, o));
     }
+    // the last is unpacked in two parts
+    for (n, i, o) in [(1, 8, 5), (9, 33, 65), (70, 64, 96), (66, 800, 1501)] {
+        cases.push(linear_stored(n, i, o));
+    }
     for n in [1, 255, 1000, 100_003] {
         cases.extend(Unary::ALL.map(|op| unary(op, n)));
         cases.extend(Binary::ALL.map(|op| binary(op, n)));
@@ -62,6 +66,22 @@ pub fn linear(n: usize, i: usize, o: usize) -> Case {
         vec![y]
     };
     case("linear", inputs, run, loops)
+}
+
+fn linear_stored(n: usize, i: usize, o: usize) -> Case {
+    let inputs = vec![(vec![n, i], 1.0), (vec![o, i], 1.0), (vec![o], 1.0), (vec![n, o], 1.0)];
+    let run = |x: &[Tensor]| {
+        let (w, f32) = (kernels::pack_bf16(&x[1]), kernels::Precision::F32);
+        vec![kernels::linear_stored(f32, &x[0], &w, Some(&x[2])), kernels::linear_stored_back(f32, &x[3], &w)]
+    };
+    let loops = move |x: &[Vec<f64>]| {
+        let (mut y, mut dx) = (vec![0.0; n * o], vec![0.0; n * i]);
+        let w: Vec<f64> = x[1].iter().map(|&w| kernels::Precision::Bf16.round(w as f32) as f64).collect();
+        plain::matmul(Form::NT, Size { m: n, n: o, k: i }, &x[0], &w, Some(&x[2]), false, &mut y);
+        plain::matmul(Form::NN, Size { m: n, n: i, k: o }, &x[3], &w, None, false, &mut dx);
+        vec![y, dx]
+    };
+    case("linear_stored", inputs, run, loops)
 }
 
 fn unary(op: Unary, n: usize) -> Case {

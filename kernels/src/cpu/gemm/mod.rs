@@ -120,10 +120,15 @@ struct TileArgs {
 /// c [m, n] = start + a [m, k] · b [k, n], on all cores where it is large enough to gain.
 pub fn gemm(precision: Precision, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, start: Start, c: &mut [f32]) {
     assert_eq!(c.len(), m * n, "the product is {m} × {n}");
-    if n == 0 {
-        return;
+    if n > 0 {
+        gemm_block(precision, k, a, b, start, Block::new(c, n, n));
     }
-    let (c, spread) = (Block::new(c, n, n), m * n * k >= ONE_THREAD);
+}
+
+/// The same for a block of a matrix.
+pub fn gemm_block(precision: Precision, k: usize, a: Matrix, b: Matrix, start: Start, c: Block) {
+    let [m, n] = c.size();
+    let spread = m * n * k >= ONE_THREAD;
     if let Start::Bias(bias) = start {
         assert_eq!(bias.len(), n, "a bias for {n} columns");
     }
