@@ -64,6 +64,14 @@ fn with_tokenizer(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// A context that was asked for, of a model that holds `most` tokens.
+pub fn shorter(most: usize, context: usize) -> Result<usize> {
+    match (2..=most).contains(&context) {
+        true => Ok(context),
+        false => Err(Failure::usage(format!("--context {context}: the model reads 2 to {most} tokens"))),
+    }
+}
+
 /// How text becomes tokens for a model, by the tokenizer that it brings.
 pub fn codec_of(path: &Path, config: &Config) -> Result<Codec> {
     let missing = || Failure::model(format!("{} has no tokenizer; copy its tokenizer.json there", path.display()));

@@ -68,10 +68,7 @@ fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
     let path = hub::find(model)?;
     let mut config = model::read_config(&path).map_err(library_failure)?;
     if let Some(context) = context {
-        if !(2..=config.context).contains(&context) {
-            return Err(Failure::usage(format!("--context {context}: the model reads 2 to {} tokens", config.context)));
-        }
-        config.context = context;
+        config.context = loading::shorter(config.context, context)?;
     }
     loading::codec_of(&path, &config)
 }

@@ -20,6 +20,7 @@ use rlhf_core::data::{Codec, Example, Ranking, Template};
 use rlhf_core::rollout::Episode;
 use rlhf_core::train::Run;
 use rlhf_core::{ppo as ppo_loop, pretrain as pretrain_loop, rm as rm_loop, sft as sft_loop};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,6 +51,15 @@ pub struct Files {
     pub resume: bool,
 }
 
+/// Of the stages that read rows.
+#[derive(Args, Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rows {
+    /// Longer rows are cut to so many tokens, and counted; 0 = what the model holds
+    #[arg(long, default_value_t = 0)]
+    context: usize,
+}
+
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   rlhf pretrain --data book.txt --out base --layers 4 --channels 128 --vocab 1024 --steps 500
@@ -76,6 +86,8 @@ pub struct SftArgs {
     #[arg(long, num_args = 1..)]
     text: Vec<PathBuf>,
     #[command(flatten)]
+    rows: Rows,
+    #[command(flatten)]
     options: Sft,
 }
 
@@ -93,6 +105,8 @@ pub struct RmArgs {
     #[arg(long, default_value_t = 0.1)]
     holdout: f64,
     #[command(flatten)]
+    rows: Rows,
+    #[command(flatten)]
     options: Rm,
 }
 
@@ -109,6 +123,8 @@ pub struct PpoArgs {
     /// Pretraining text, for --ptx-coef
     #[arg(long, num_args = 1..)]
     text: Vec<PathBuf>,
+    #[command(flatten)]
+    rows: Rows,
     #[command(flatten)]
     options: Ppo,
 }
@@ -162,7 +178,13 @@ impl Stage {
     }
 
     fn required_model(&mut self, files: &Files, how: &Tuning, bases: &mut Bases) -> Result<(Model, Codec)> {
-        self.model(files, how, bases)?.ok_or_else(|| needs(self.name, "--model DIR, the model to start from"))
+        let found = self.model(files, how, bases)?;
+        let (model, mut codec) = found.ok_or_else(|| needs(self.name, "--model DIR, the model to start from"))?;
+        let Rows { context } = self.options.section()?;
+        if context > 0 {
+            codec.context = loading::shorter(codec.context, context)?;
+        }
+        Ok((model, codec))
     }
 
     /// A model that will be trained, once its size is known to fit the machine.
@@ -286,7 +308,7 @@ pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Res
 }
 
 pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
-    let known = options::keys::<Sft>();
+    let known = [options::keys::<Sft>(), options::keys::<Rows>()].concat();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut stage = Stage::open("sft", &args.files, flags, common, &known)?;
     let section: Sft = stage.options.section()?;
@@ -307,7 +329,7 @@ pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
 }
 
 pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
-    let known = options::keys::<Rm>();
+    let known = [options::keys::<Rm>(), options::keys::<Rows>()].concat();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut stage = Stage::open("rm", &args.files, flags, common, &known)?;
     let section: Rm = stage.options.section()?;
@@ -350,7 +372,7 @@ fn print_accuracy(a: &rlhf_core::stats::Interval, common: &Common) {
 }
 
 pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
-    let known = options::keys::<Ppo>();
+    let known = [options::keys::<Ppo>(), options::keys::<Rows>()].concat();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let mut stage = Stage::open("ppo", &args.files, flags, common, &known)?;
     let section: Ppo = stage.options.section()?;

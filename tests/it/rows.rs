@@ -101,6 +101,12 @@ fn every_stage_takes_conversations_and_keeps_the_template() {
     let out = |name: &str| dir.join(name).to_str().unwrap().to_string();
     let (sft, rm, ppo) = (out("sft"), out("rm"), out("ppo"));
     runs(&["sft", "--model", &model, "--data", &demos, &format!("{more}=2"), "--out", &sft, "--epochs", "1", "-q"]);
+    let cut = ["sft", "--model", &model, "--data", &demos, "--out", &out("cut"), "--epochs", "1", "--context"];
+    refuses(&[&cut[..], &["4000"]].concat(), 2, &["2 to 128"]);
+    runs(&[&cut[..], &["35"]].concat());
+    let log: Value = serde_json::from_str(&fs::read_to_string(dir.join("cut/metrics.jsonl")).unwrap()).unwrap();
+    let tokens = log["num_tokens"].as_f64().unwrap();
+    assert!((60.0..=70.0).contains(&tokens), "2 rows of {tokens} tokens");
     runs(&["rm", "--model", &sft, "--data", &pairs, "--out", &rm, "--epochs", "1", "-q"]);
     let args = ["--episodes", "8", "--batch", "8", "--max-new", "4", "-q"];
     runs(&[&["ppo", "--model", &sft, "--reward", &rm, "--data", &demos, "--out", &ppo][..], &args].concat());
