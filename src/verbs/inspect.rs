@@ -1,7 +1,7 @@
 //! `rlhf inspect`: what is in a model or a data file.
 
 use crate::cli::Common;
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::hub;
 use crate::loading;
 use crate::progress::use_colour;

@@ -168,6 +168,7 @@ fn offers_of(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Offers {
         half: features.contains(wgpu::Features::SHADER_F16),
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         subgroup_size: info.subgroup_max_size,
+        subgroup_fixed: Some(info.subgroup_max_size).filter(|&size| size == info.subgroup_min_size),
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         matrix: [16, 8].into_iter().find(|&size| square(size)),
         workgroup_bytes: device.limits().max_compute_workgroup_storage_size,

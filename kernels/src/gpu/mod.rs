@@ -67,6 +67,8 @@ pub struct Offers {
     pub subgroups: bool,
     /// The largest, where drivers may choose.
     pub subgroup_size: u32,
+    /// The only one that there is, where drivers may not.
+    pub subgroup_fixed: Option<u32>,
     pub timestamps: bool,
     /// Side of the square matrices that its matrix units multiply in f16, adding up in f32.
     pub matrix: Option<u32>,

@@ -18,8 +18,11 @@ pub const RUNGS: &[&str] = &[
     "vec4 128 padded",
     "vec4 128 banded",
     "half 128",
+    "subgroups",
+    "subgroups split",
     "matrix",
 ];
+const SUBGROUPS_RUNG: usize = 11;
 pub const FEW_RUNGS: &[&str] = &["lanes", "vec4", "subgroups"];
 
 const COMMON: &str = include_str!("common.wgsl");
@@ -28,6 +31,7 @@ const TILE: &[&str] = &["alias Number = f32;\n", COMMON, include_str!("tile.wgsl
 const REGISTER: &[&str] = &["alias Number = f32;\n", COMMON, include_str!("register.wgsl")];
 const VEC4: &[&str] = &["alias Number = vec4f;\nalias Cell = vec4f;\n", COMMON, include_str!("vec4.wgsl")];
 const HALF: &[&str] = &[include_str!("half.wgsl"), "alias Number = vec4f;\n", COMMON, include_str!("vec4.wgsl")];
+const SUBGROUPS: &[&str] = &["alias Number = f32;\n", COMMON, include_str!("subgroups.wgsl")];
 const MATRIX_8: &[&str] = &[include_str!("matrix.wgsl"), MATRIX_8_TYPES, COMMON, include_str!("matrix_main.wgsl")];
 const MATRIX_16: &[&str] = &[include_str!("matrix.wgsl"), MATRIX_16_TYPES, COMMON, include_str!("matrix_main.wgsl")];
 const MATRIX_8_TYPES: &str = "alias Number = f32;\nalias Left = coop_mat8x8<f16, A>;\nalias Right = coop_mat8x8<f16, B>;\n\
@@ -47,7 +51,8 @@ struct Plan {
     name: &'static str,
     parts: &'static [&'static str],
     consts: Vec<(&'static str, u32)>,
-    tile: usize,
+    /// Rows and columns of c that a workgroup makes.
+    tile: [usize; 2],
     /// Do several workgroups share the k of a tile?
     split: bool,
 }
@@ -58,7 +63,7 @@ impl Plan {
     }
 }
 
-/// `matrix`: side and invocations of a subgroup of the matrix units.
+/// `matrix`: side of the matrix units, and invocations of a subgroup.
 fn plan(rung: usize, form: Form, matrix: (u32, u32)) -> Plan {
     let name = RUNGS[rung];
     let numbers: Vec<u32> = name.split(' ').filter_map(|word| word.parse().ok()).collect();
@@ -72,19 +77,24 @@ fn plan(rung: usize, form: Form, matrix: (u32, u32)) -> Plan {
         let forms = [("A_ALONG_K", along[0]), ("B_ALONG_K", along[1]), ("BUDGET", 16384)];
         sizes.into_iter().chain(forms).collect::<Vec<_>>()
     };
+    let square = |side: u32| [side as usize; 2];
+    let (side, lanes) = matrix;
     let (name, parts, consts, tile) = match name.split(' ').next().expect("a word") {
-        "naive" => ("matmul_naive", NAIVE, vec![], 16),
-        "tile" => ("matmul_tile", TILE, vec![], 16),
-        "register" => ("matmul_register", REGISTER, vec![("TILE", tile)], tile),
-        "vec4" => ("matmul_vec4", VEC4, wide(), tile),
-        "half" => ("matmul_half", HALF, wide(), tile),
+        "naive" => ("matmul_naive", NAIVE, vec![], square(16)),
+        "tile" => ("matmul_tile", TILE, vec![], square(16)),
+        "register" => ("matmul_register", REGISTER, vec![("TILE", tile)], square(tile)),
+        "vec4" => ("matmul_vec4", VEC4, wide(), square(tile)),
+        "half" => ("matmul_half", HALF, wide(), square(tile)),
+        "subgroups" => {
+            let tile = [16 * 64 / lanes.clamp(1, 64), 4 * lanes].map(|x| x as usize);
+            ("matmul_subgroups", SUBGROUPS, vec![("SUB", lanes)], tile)
+        }
         _ => {
-            let (side, lanes) = matrix;
             let parts = if side == 8 { MATRIX_8 } else { MATRIX_16 };
-            ("matmul_matrix", parts, vec![("SIDE", side), ("LANES", lanes)], 4 * side)
+            ("matmul_matrix", parts, vec![("SIDE", side), ("LANES", lanes)], square(4 * side))
         }
     };
-    Plan { name, parts, consts, tile: tile as usize, split }
+    Plan { name, parts, consts, tile, split }
 }
 
 fn few(rung: usize, rows: &'static [(&'static str, u32)]) -> Kernel<'static> {
@@ -188,7 +198,7 @@ fn tiled(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
     let bias = x.bias.filter(|_| ks.start == 0).map(|bias| bias.window(ns.start, &[ns.len()]));
     let add = x.add || ks.start > 0;
     let c = rows(c, ms, n);
-    let (tiles_n, tiles_m) = (ns.len().div_ceil(plan.tile), ms.len().div_ceil(plan.tile));
+    let (tiles_n, tiles_m) = (ns.len().div_ceil(plan.tile[1]), ms.len().div_ceil(plan.tile[0]));
     let room = g.max_binding_words() / c.len().max(1);
     let per = if plan.split { per_part(ks.len(), tiles_m * tiles_n, room) } else { ks.len().max(1) };
     let z = ks.len().div_ceil(per).max(1);
@@ -256,16 +266,22 @@ fn choose(g: &Arc<Gpu>, x: &Product) -> usize {
     }
     let fits = |rung: usize| {
         let plan = plan_on(g, rung, form);
-        let tiles = m.div_ceil(plan.tile) * n.div_ceil(plan.tile);
+        let tiles = m.div_ceil(plan.tile[0]) * n.div_ceil(plan.tile[1]);
         let splits = || whole && tiles <= 64 && k >= 512;
-        (!RUNGS[rung].starts_with("vec4") && !RUNGS[rung].starts_with("half") || fours) && (!plan.split || splits())
+        let lanes = g.offers().subgroup_fixed.unwrap_or(0);
+        (!RUNGS[rung].starts_with("subgroups") || (8..=64).contains(&lanes))
+            && (!RUNGS[rung].starts_with("vec4") && !RUNGS[rung].starts_with("half") || fours)
+            && (!plan.split || splits())
     };
     let shaders = |rung: usize| {
         let second = plan_on(g, rung, form).split.then_some(SUM_PARTS.shader());
         fits(rung).then(|| [plan_on(g, rung, form).kernel().shader()].into_iter().chain(second).collect())
     };
-    // small tiles where large ones would leave most of a GPU idle
-    let usual = if m.div_ceil(64) * n.div_ceil(64) >= 64 { 3 } else { 2 };
+    let usual = match m.div_ceil(64) * n.div_ceil(64) {
+        _ if g.is_software() && fits(SUBGROUPS_RUNG) => SUBGROUPS_RUNG,
+        64.. => 3,
+        _ => 2, // small tiles where large ones would leave most of a GPU idle
+    };
     let rungs = Rungs { kernel: "matmul", class, names: RUNGS, usual, shaders: &shaders };
     g.choose(&rungs, &mut |rung| trial(g, x, |part, c| tiled(g, rung, &Product { add: false, ..*x }, part, c)))
 }

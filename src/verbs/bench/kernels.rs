@@ -1,10 +1,10 @@
 //! What `rlhf bench` times: the kernels at the shapes of a small transformer, of GPT-2, and of decoding.
 
 use kernels::{
-    AdamWStep, Binary, Device, Form, Heads, Ids, Precision, Rng, Sampling, Segments, Tensor, Unary, adamw, attention,
-    attention_back, attention_cached, dropout, embed, embed_back, entropy, layer_norm, layer_norm_back, linear,
-    linear_in, linear_stored, logprob, logprob_back, map, matmul_in, normal, pack_bf16, rms_norm, rms_norm_back, rope,
-    rope_table, sample, sum_rows, sum_squares, swiglu, swiglu_back, zip,
+    AdamWStep, Binary, Device, Form, Heads, Ids, Packed, Precision, Rng, Sampling, Segments, Tensor, Unary, adamw,
+    attention, attention_back, attention_cached, dropout, embed, embed_back, entropy, layer_norm, layer_norm_back,
+    linear_in, linear_packed, logprob, logprob_back, map, matmul_in, normal, rms_norm, rms_norm_back, rope, rope_table,
+    sample, sum_rows, sum_squares, swiglu, swiglu_back, zip,
 };
 use std::hint::black_box;
 
@@ -98,12 +98,17 @@ fn products(m: &mut Maker) {
     for (rows, out, inner) in [(1, 3072, 768), (1, 50257, 768), (8, 50257, 768), (32, 50257, 768)] {
         let (x, w) = (m.noise("x", &[rows, inner]), m.noise("w", &[out, inner]));
         let (flops, shape) = (2 * rows * out * inner, format!("{rows}x{out}x{inner}"));
-        let bytes = |number: usize| number * out * inner + 4 * rows * (out + inner);
-        let (a, b) = (x.clone(), w.clone());
-        m.add("decode", shape.clone(), flops, bytes(4) / 4, move || linear(&a, &b, None));
-        let stored = pack_bf16(&w);
-        let run = move || linear_stored(Precision::Bf16, &x, &stored, None);
-        m.add_in(Precision::Bf16, "decode", shape, flops, bytes(2), run);
+        for (precision, number) in [(Precision::F32, 4), (Precision::Bf16, 2)] {
+            let (bytes, x, w) = (number * out * inner + 4 * rows * (out + inner), x.clone(), w.clone());
+            let run: Box<dyn FnMut() -> Tensor> = match m.device {
+                Device::Gpu(_) => Box::new(move || linear_in(precision, &x, &w, None)),
+                Device::Cpu => {
+                    let packed = Packed::new(precision, &w);
+                    Box::new(move || linear_packed(&x, &packed, None))
+                }
+            };
+            m.add_in(precision, "decode", shape.clone(), flops, bytes, run);
+        }
     }
 }
 
