@@ -162,6 +162,9 @@ const PANEL: usize = 1 << 16;
 
 /// Packing B costs about so much more than gathering A.
 const TALLER: usize = 2;
+/// A C of fewer numbers is cut for each thread once, where both operands are packed or K is deep.
+const SMALL: usize = 5 << 17;
+const DEEP: usize = 1 << 13;
 /// At most so many numbers of A are gathered at a time (512 KiB, in the second-level cache).
 const GATHERED: usize = 1 << 17;
 
@@ -232,7 +235,8 @@ impl Product<'_> {
     /// Cuts C in blocks of rows and groups of strips: a task for each, none of which can be seen in the result.
     fn run<T: Tile>(&self) {
         let strips = self.n.div_ceil(T::NR);
-        let gathered = !matches!(self.pack, Pack::Numbers) || (self.a.col != 1 && strips > 1);
+        let pairs = !matches!(self.pack, Pack::Numbers);
+        let gathered = pairs || (self.a.col != 1 && strips > 1);
         let most = if gathered { GATHERED / (T::KC / 2) } else { 512 };
         if !self.spread {
             let tall = if gathered { most } else { self.m };
@@ -241,19 +245,28 @@ impl Product<'_> {
             });
         }
         // B is packed for every block of rows, A gathered for every group of strips: such tasks are about square.
-        let tasks = if gathered { 4 } else { 8 } * crew::threads();
+        // A task for each thread packs, and reads an A that no cache holds, the fewest times; more of them even out what
+        // else the machine does.
+        let threads = crew::threads();
+        let tasks = match gathered {
+            _ if self.m * self.n < SMALL && (pairs || self.k > DEEP) => threads,
+            true => 4 * threads,
+            false => 8 * threads,
+        };
         let share = self.m * self.n / tasks;
         let rows_for_all = self.m.div_ceil((tasks / strips).max(1));
         let tall = match self.b {
             Right::Panels(_) => rows_for_all.clamp(T::MR, most),
-            Right::Lies(_) if gathered => (TALLER * share).isqrt().clamp(6 * T::MR, most),
+            Right::Lies(_) if gathered => (TALLER * share).isqrt().min(rows_for_all).clamp(6 * T::MR, most),
             Right::Lies(_) => most.min(rows_for_all.max(6 * T::MR)),
         };
         let wide = (share / tall / T::NR).clamp(1, 12);
-        // Equal ones.
+        // Equal ones, as many for each thread.
         let tall = self.m.div_ceil(self.m.div_ceil(tall)).next_multiple_of(T::MR);
-        let wide = strips.div_ceil(strips.div_ceil(wide));
         let (blocks, groups) = (self.m.div_ceil(tall), strips.div_ceil(wide));
+        let even = (groups..=strips).find(|groups| (blocks * groups).is_multiple_of(threads));
+        let wide = strips.div_ceil(even.unwrap_or(groups));
+        let groups = strips.div_ceil(wide);
         par::tasks(blocks * groups, |task| {
             let (top, first) = (task / groups * tall, task % groups * wide);
             self.block::<T>(top..(top + tall).min(self.m), first..(first + wide).min(strips), gathered);
