@@ -39,7 +39,10 @@ pub(super) fn rounded(x: &[f32]) -> Pooled {
 #[cfg(target_arch = "x86_64")]
 mod pairs {
     use super::super::{
-        AHEAD, Matrix, Out, Pack, Product, Right, Start, avx512::Avx512Bf16, near, prefetch, transpose,
+        Matrix, Out, Pack, Product, Right, Start,
+        avx512::Avx512Bf16,
+        pack::{AHEAD, near, prefetch},
+        transpose,
     };
     use super::Block;
     use std::arch::x86_64::*;

@@ -56,7 +56,7 @@ unsafe fn square_avx512<const FULL: bool>(
     let mut t = r;
     for j in 0..16 {
         // The processor does not follow so many rows at once.
-        super::prefetch(from.wrapping_add(j * stride + 32), 1);
+        super::pack::prefetch(from.wrapping_add(j * stride + 32), 1);
         let in_row = if FULL || j < rows { in_row } else { 0 };
         r[j] = unsafe { _mm512_maskz_loadu_ps(in_row, from.wrapping_add(j * stride)) };
     }
