@@ -1,6 +1,6 @@
 //! Fast on the CPU: every form is one packed product, see `cpu::gemm`; a few rows times Wᵀ are dot products.
 use super::{Form, Precision, Size};
-use crate::cpu::gemm::{FEW, FEW_STORED, Matrix, Start, Stored, few, gemm, gemm_block};
+use crate::cpu::gemm::{FEW, FEW_STORED, Matrix, Start, Stored, few, gemm, gemm_block, rounded};
 use crate::cpu::par::Block;
 use crate::cpu::pool;
 use std::ops::Range;
@@ -67,11 +67,6 @@ pub fn stored_back(s: Size, dy: &[f32], w: &[u32], precision: Precision, dx: &mu
 fn few_stored(size: [usize; 3], x: &[f32], w: &[u32], start: Start, precision: Precision, c: &mut [f32]) {
     match precision {
         Precision::F32 => few(size, x, Stored::Bf16(w), start, c),
-        Precision::Bf16 => {
-            let mut rounded = pool::take(x.len());
-            crate::bf16::round_to(x, &mut rounded);
-            few(size, &rounded, Stored::Bf16(w), start, c);
-            pool::give(rounded);
-        }
+        Precision::Bf16 => few(size, &rounded(x), Stored::Bf16(w), start, c),
     }
 }

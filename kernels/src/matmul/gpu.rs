@@ -22,7 +22,6 @@ pub const RUNGS: &[&str] = &[
     "subgroups split",
     "matrix",
 ];
-const SUBGROUPS_RUNG: usize = 11;
 pub const FEW_RUNGS: &[&str] = &["lanes", "vec4", "subgroups"];
 
 const COMMON: &str = include_str!("common.wgsl");
@@ -277,10 +276,11 @@ fn choose(g: &Arc<Gpu>, x: &Product) -> usize {
         let second = plan_on(g, rung, form).split.then_some(SUM_PARTS.shader());
         fits(rung).then(|| [plan_on(g, rung, form).kernel().shader()].into_iter().chain(second).collect())
     };
+    let rung = |name| RUNGS.iter().position(|rung| *rung == name).expect("a rung");
     let usual = match m.div_ceil(64) * n.div_ceil(64) {
-        _ if g.is_software() && fits(SUBGROUPS_RUNG) => SUBGROUPS_RUNG,
-        64.. => 3,
-        _ => 2, // small tiles where large ones would leave most of a GPU idle
+        _ if g.is_software() && fits(rung("subgroups")) => rung("subgroups"),
+        64.. => rung("register 64"),
+        _ => rung("register 32"), // small tiles where large ones would leave most of a GPU idle
     };
     let rungs = Rungs { kernel: "matmul", class, names: RUNGS, usual, shaders: &shaders };
     g.choose(&rungs, &mut |rung| trial(g, x, |part, c| tiled(g, rung, &Product { add: false, ..*x }, part, c)))

@@ -30,7 +30,8 @@ pub(super) fn product(k: usize, a: Matrix, b: Matrix, start: Start, c: Block, sp
     super::product(k, a, b, start, c, spread);
 }
 
-pub(super) fn rounded(x: &[f32]) -> Pooled {
+/// Each number as bf16 would keep it.
+pub fn rounded(x: &[f32]) -> Pooled {
     let mut y = pool::take(x.len());
     par::rows(x.len(), par::grain(1), [(&mut y, 1)], |range, [y]| crate::bf16::round_to(&x[range], y));
     y.into()

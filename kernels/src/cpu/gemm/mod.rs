@@ -33,6 +33,7 @@ use super::crew;
 use super::par::{self, Block};
 use super::simd::{Level, level};
 use crate::matmul::Precision;
+pub use bf16::rounded;
 pub use few::{FEW, FEW_STORED, Stored, few, few_here};
 use pack::{gather, pack};
 pub use panels::Panels;
