@@ -69,8 +69,7 @@ mod pairs {
             let (width, out) = near(rows.len(), ps.len(), out);
             for (i, out) in rows.zip(out.chunks_exact_mut(width)) {
                 let numbers = &a.data[i * a.row + 2 * ps.start..i * a.row + k.min(2 * ps.end)];
-                prefetch(numbers.as_ptr().wrapping_add(2 * a.row), numbers.len());
-                along(numbers, &mut out[..ps.len()]);
+                along(numbers, 2 * a.row, &mut out[..ps.len()]);
             }
             return Matrix::new(out, width);
         }
@@ -108,8 +107,7 @@ mod pairs {
                 let (from, to) = (2 * some, k.min(2 * (some + count)));
                 for (j, row) in js.clone().zip(rows.chunks_exact_mut(count)) {
                     let numbers = &b.data[j * b.col + from..j * b.col + to];
-                    prefetch(numbers.as_ptr().wrapping_add(AHEAD * b.col), numbers.len());
-                    along(numbers, row);
+                    along(numbers, AHEAD * b.col, row);
                 }
                 transpose(&rows[..], count, js.len(), count, panel, width);
             }
@@ -120,18 +118,15 @@ mod pairs {
     fn across(x: &Matrix, low: usize, k: usize, js: Range<usize>, out: &mut [f32]) {
         let stride = x.row.max(x.col);
         let row = |k: usize| &x.data[k * stride + js.start..k * stride + js.end];
-        for row in [low, low + 1] {
-            prefetch(x.data.as_ptr().wrapping_add((row + 2 * AHEAD) * stride + js.start), js.len());
-        }
         // SAFETY: asked for after `available`; all three are as long as `out`.
-        unsafe { zip_rows(row(low), if low + 1 < k { row(low + 1) } else { &[] }, out) }
+        unsafe { zip_rows(row(low), if low + 1 < k { row(low + 1) } else { &[] }, 2 * AHEAD * stride, out) }
     }
 
-    /// Words of neighbours in one row; an odd last one has zero beside it.
-    fn along(row: &[f32], out: &mut [f32]) {
+    /// Words of neighbours in one row; an odd last one has zero beside it. What lies `ahead` will be read soon.
+    fn along(row: &[f32], ahead: usize, out: &mut [f32]) {
         assert_eq!(out.len(), row.len().div_ceil(2));
         // SAFETY: asked for after `available`; the lengths fit.
-        unsafe { pair_up(row, out) }
+        unsafe { pair_up(row, ahead, out) }
     }
 
     fn mask(len: usize) -> __mmask16 {
@@ -140,7 +135,7 @@ mod pairs {
 
     /// out[j] = low[j] in the lower half, high[j] (zero if there is none) in the upper.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn zip_rows(low: &[f32], high: &[f32], out: &mut [f32]) {
+    unsafe fn zip_rows(low: &[f32], high: &[f32], ahead: usize, out: &mut [f32]) {
         // 32 numbers of 16 bits, first all low ones: 0, 16, 1, 17, … brings the pairs together.
         let order = std::array::from_fn::<u16, 32, _>(|i| (i / 2 + 16 * (i % 2)) as u16);
         // SAFETY: the masks end where the rows do.
@@ -148,6 +143,8 @@ mod pairs {
             let order = _mm512_loadu_epi16(order.as_ptr() as *const i16);
             for at in (0..out.len()).step_by(16) {
                 let mask = mask(out.len() - at);
+                prefetch(low.as_ptr().wrapping_add(at + ahead), 1);
+                prefetch(high.as_ptr().wrapping_add(at + ahead), 1);
                 let first = _mm512_maskz_loadu_ps(mask, low.as_ptr().add(at));
                 let second = match high.is_empty() {
                     true => _mm512_setzero_ps(),
@@ -161,10 +158,12 @@ mod pairs {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn pair_up(row: &[f32], out: &mut [f32]) {
+    unsafe fn pair_up(row: &[f32], ahead: usize, out: &mut [f32]) {
         for (row, out) in row.chunks(32).zip(out.chunks_mut(16)) {
             // SAFETY: the masks end where the rows do.
             unsafe {
+                prefetch(row.as_ptr().wrapping_add(ahead), 1);
+                prefetch(row.as_ptr().wrapping_add(ahead + 16), 1);
                 let first = _mm512_maskz_loadu_ps(mask(row.len()), row.as_ptr());
                 let second = match row.len() {
                     ..=16 => _mm512_setzero_ps(),

@@ -160,28 +160,27 @@ fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: b
 
 /// Products of fewer multiply-adds than this stay on one thread.
 const ONE_THREAD: usize = 1 << 18;
-/// A packed panel of B has at most this many numbers (256 KiB, in the second-level cache).
-const PANEL: usize = 1 << 16;
 
-/// Packing B costs about so much more than gathering A.
-const TALLER: usize = 2;
-/// A C of fewer numbers is cut for each thread once, where both operands are packed or K is deep.
-const SMALL: usize = 5 << 17;
-const DEEP: usize = 1 << 13;
+/// To gather a number of A, pack one of B, or read one where it lies takes the time of so many multiply-adds.
+const GATHER: usize = 32;
+const PACK: usize = 64;
+const READ: usize = 16;
+/// A task has at most so many strips, whose panels it keeps (6 MiB).
+const WIDEST: usize = 24;
 /// At most so many numbers of A are gathered at a time (512 KiB, in the second-level cache).
 const GATHERED: usize = 1 << 17;
-
-#[repr(align(64))]
-struct Panel([f32; PANEL]);
+/// So many rows of an A that is read where it lies pass by a panel before those of the next panel do.
+const ROWS: usize = 512;
 
 /// What a thread packs into.
 struct Scratch {
     a: Vec<f32>,
-    b: Box<Panel>,
+    /// Panels of B, one after the other.
+    b: Vec<f32>,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch { a: Vec::new(), b: Box::new(Panel([0.0; PANEL])) });
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { a: Vec::new(), b: Vec::new() }) };
 }
 
 struct Product<'a> {
@@ -238,68 +237,83 @@ impl Product<'_> {
     /// Cuts C in blocks of rows and groups of strips: a task for each, none of which can be seen in the result.
     fn run<T: Tile>(&self) {
         let strips = self.n.div_ceil(T::NR);
-        let pairs = !matches!(self.pack, Pack::Numbers);
-        let gathered = pairs || (self.a.col != 1 && strips > 1);
-        let most = if gathered { GATHERED / (T::KC / 2) } else { 512 };
+        let gathered = !matches!(self.pack, Pack::Numbers) || (self.a.col != 1 && strips > 1);
         if !self.spread {
-            let tall = if gathered { most } else { self.m };
-            return (0..self.m).step_by(tall).for_each(|top| {
-                self.block::<T>(top..self.m.min(top + tall), 0..strips, gathered);
-            });
+            return self.block::<T>(0..self.m, 0..strips, gathered);
         }
-        // B is packed for every block of rows, A gathered for every group of strips: such tasks are about square.
-        // A task for each thread packs, and reads an A that no cache holds, the fewest times; more of them even out what
-        // else the machine does.
-        let threads = crew::threads();
-        let tasks = match gathered {
-            _ if self.m * self.n < SMALL && (pairs || self.k > DEEP) => threads,
-            true => 4 * threads,
-            false => 8 * threads,
-        };
-        let share = self.m * self.n / tasks;
-        let rows_for_all = self.m.div_ceil((tasks / strips).max(1));
-        let tall = match self.b {
-            Right::Panels(_) => rows_for_all.clamp(T::MR, most),
-            Right::Lies(_) if gathered => (TALLER * share).isqrt().min(rows_for_all).clamp(6 * T::MR, most),
-            Right::Lies(_) => most.min(rows_for_all.max(6 * T::MR)),
-        };
-        let wide = (share / tall / T::NR).clamp(1, 12);
-        // Equal ones, as many for each thread.
-        let tall = self.m.div_ceil(self.m.div_ceil(tall)).next_multiple_of(T::MR);
+        let (tall, wide) = self.cut::<T>(strips, gathered);
         let (blocks, groups) = (self.m.div_ceil(tall), strips.div_ceil(wide));
-        let even = (groups..=strips).find(|groups| (blocks * groups).is_multiple_of(threads));
-        let wide = strips.div_ceil(even.unwrap_or(groups));
-        let groups = strips.div_ceil(wide);
         par::tasks(blocks * groups, |task| {
             let (top, first) = (task / groups * tall, task % groups * wide);
             self.block::<T>(top..(top + tall).min(self.m), first..(first + wide).min(strips), gathered);
         });
     }
 
-    /// Some rows of some strips of columns.
+    /// Rows and strips of a task. With few tasks operands are gathered and packed the fewest times, many even out what
+    /// else the machine does.
+    fn cut<T: Tile>(&self, strips: usize, gathered: bool) -> (usize, usize) {
+        let threads = crew::threads();
+        let row = if gathered { GATHER } else { READ };
+        let column = if matches!(self.b, Right::Lies(_)) { PACK } else { READ };
+        // Until the last thread is done, which waits for a quarter of a task.
+        let cost = |&(tall, wide): &(usize, usize)| {
+            let (tasks, cols) = (self.m.div_ceil(tall) * strips.div_ceil(wide), wide * T::NR);
+            (4 * tasks.div_ceil(threads) + 1) * (tall * cols + tall * row + cols * column)
+        };
+        let (most, fewest) = (8 * threads, strips.div_ceil(WIDEST));
+        let cuts = (fewest..=strips.min(most).max(fewest)).flat_map(|groups| {
+            let blocks = 1..=(most / groups).max(1);
+            blocks.map(move |blocks| (self.m.div_ceil(blocks).next_multiple_of(T::MR), strips.div_ceil(groups)))
+        });
+        cuts.min_by_key(cost).expect("there is a strip")
+    }
+
+    /// How many k are packed at a time: K is cut in equal blocks.
+    fn depth<T: Tile>(&self) -> usize {
+        self.k.div_ceil(self.k.div_ceil(T::KC).max(1)).max(1)
+    }
+
+    /// Some rows of some strips of columns. For each block of k, every strip of B is packed once.
     fn block<T: Tile>(&self, rows: Range<usize>, strips: Range<usize>, gathered: bool) {
-        // Equal blocks of k; an empty product still has to write its start.
-        let blocks = self.k.div_ceil(if gathered { T::KC / 2 } else { T::KC }).max(1);
-        let deep = self.k.div_ceil(blocks);
-        SCRATCH.with_borrow_mut(|Scratch { a: room, b: panel }| {
-            for top in (0..blocks).map(|block| block * deep) {
-                let ks = top..self.k.min(top + deep);
-                let a = match self.pack {
-                    Pack::Numbers if gathered => gather(&self.a, rows.clone(), ks.clone(), room),
-                    Pack::Numbers => self.a.from(rows.start, top),
-                    #[cfg(target_arch = "x86_64")]
-                    Pack::Pairs { k } => bf16::gather(&self.a, k, rows.clone(), ks.clone(), room),
-                };
-                for strip in strips.clone() {
-                    self.strip::<T>(strip, rows.clone(), ks.clone(), a, &mut panel.0);
+        let (start, depth) = (rows.start, self.depth::<T>());
+        let parts = rows.len().div_ceil(if gathered { GATHERED / depth } else { ROWS });
+        let tall = rows.len().div_ceil(parts).next_multiple_of(T::MR);
+        let panel = (depth * T::NR).next_multiple_of(16);
+        SCRATCH.with_borrow_mut(|Scratch { a: room, b: panels }| {
+            let apart = if parts > 1 { panel } else { 0 };
+            panels.resize(panels.len().max(panel + (strips.len() - 1) * apart + 15), 0.0);
+            let aligned = panels.as_ptr().align_offset(64);
+            let panels = &mut panels[aligned..];
+            // An empty product still has to write its start.
+            for top in (0..self.k.max(1)).step_by(depth) {
+                let ks = top..self.k.min(top + depth);
+                for first in rows.clone().step_by(tall) {
+                    let rows = first..rows.end.min(first + tall);
+                    let a = match self.pack {
+                        Pack::Numbers if gathered => gather(&self.a, rows.clone(), ks.clone(), room),
+                        Pack::Numbers => self.a.from(rows.start, top),
+                        #[cfg(target_arch = "x86_64")]
+                        Pack::Pairs { k } => bf16::gather(&self.a, k, rows.clone(), ks.clone(), room),
+                    };
+                    for (i, strip) in strips.clone().enumerate() {
+                        let panel = &mut panels[i * apart..][..panel];
+                        self.strip::<T>(strip, rows.clone(), ks.clone(), a, panel, first == start);
+                    }
                 }
             }
         });
     }
 
     /// One strip of columns of C, some of its rows, some k.
-    fn strip<T: Tile>(&self, strip: usize, rows: Range<usize>, ks: Range<usize>, a: Matrix, panel: &mut [f32; PANEL]) {
-        const { assert!(T::KC * T::NR <= PANEL) };
+    fn strip<T: Tile>(
+        &self,
+        strip: usize,
+        rows: Range<usize>,
+        ks: Range<usize>,
+        a: Matrix,
+        panel: &mut [f32],
+        fresh: bool,
+    ) {
         let left = strip * T::NR;
         let cols = T::NR.min(self.n - left);
         let width = if T::MASKED { cols } else { T::NR };
@@ -322,6 +336,7 @@ impl Product<'_> {
             Right::Lies(b) => {
                 let js = left..left + cols;
                 match self.pack {
+                    _ if !fresh => {}
                     Pack::Numbers => pack(b, ks.clone(), js, T::NR, panel),
                     #[cfg(target_arch = "x86_64")]
                     Pack::Pairs { k } => bf16::pack(b, k, ks.clone(), js, T::NR, panel),
@@ -434,21 +449,30 @@ mod tests {
         }
     }
 
-    /// Columns and rows alone, so cut otherwise than in the whole product.
+    /// On one thread in parts, on all in tasks, and a row alone.
     #[test]
     fn the_cut_leaves_no_mark() {
+        let [m, n, k] = [1103, 200, 1100];
+        let (x, y) = (noise(m * k, 1), noise(k * n, 2));
         each_level(|level| {
-            let [m, n, k] = [517, 200, 300];
-            let (a, b) = (noise(m * k, 1), noise(k * n, 2));
-            let mut whole = vec![0.0; m * n];
-            let product = |dims, a, c: &mut [f32]| {
-                gemm(Precision::F32, dims, Matrix::new(a, k), Matrix::new(&b, n), Start::Zero, c)
-            };
-            product([m, n, k], &a, &mut whole);
-            for i in [0, 3, 200, 516] {
-                let mut row = vec![0.0; n];
-                product([1, n, k], &a[i * k..], &mut row);
-                assert!(row == whole[i * n..][..n], "{level:?} row {i}");
+            for precision in [Precision::F32, Precision::Bf16] {
+                for a in [Matrix::new(&x, k), Matrix::new(&x, m).transposed()] {
+                    let product = |a: Matrix, spread, c: &mut [f32]| {
+                        let c = Block::new(c, n, n);
+                        match precision {
+                            Precision::F32 => product(k, a, Matrix::new(&y, n), Start::Zero, c, spread),
+                            Precision::Bf16 => bf16::product(k, a, Matrix::new(&y, n), Start::Zero, c, spread),
+                        }
+                    };
+                    let [mut tasks, mut parts, mut row] = [vec![0.0; m * n], vec![0.0; m * n], vec![0.0; n]];
+                    product(a, true, &mut tasks);
+                    product(a, false, &mut parts);
+                    assert!(tasks == parts, "{level:?} {precision:?}");
+                    for i in [0, 3, 200, 1102] {
+                        product(a.from(i, 0), false, &mut row);
+                        assert!(row == tasks[i * n..][..n], "{level:?} {precision:?} row {i}");
+                    }
+                }
             }
         });
     }
