@@ -161,16 +161,13 @@ fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: b
 /// Products of fewer multiply-adds than this stay on one thread.
 const ONE_THREAD: usize = 1 << 18;
 
-/// To gather a number of A, pack one of B, or read one where it lies takes the time of so many multiply-adds.
-const GATHER: usize = 32;
+/// To read a number, gathered or where it lies, takes the time of so many multiply-adds, to pack one of B so many.
+const READ: usize = 32;
 const PACK: usize = 64;
-const READ: usize = 16;
 /// A task has at most so many strips, whose panels it keeps (6 MiB).
 const WIDEST: usize = 24;
 /// At most so many numbers of A are gathered at a time (512 KiB, in the second-level cache).
 const GATHERED: usize = 1 << 17;
-/// So many rows of an A that is read where it lies pass by a panel before those of the next panel do.
-const ROWS: usize = 512;
 
 /// What a thread packs into.
 struct Scratch {
@@ -241,7 +238,7 @@ impl Product<'_> {
         if !self.spread {
             return self.block::<T>(0..self.m, 0..strips, gathered);
         }
-        let (tall, wide) = self.cut::<T>(strips, gathered);
+        let (tall, wide) = self.cut::<T>(strips);
         let (blocks, groups) = (self.m.div_ceil(tall), strips.div_ceil(wide));
         par::tasks(blocks * groups, |task| {
             let (top, first) = (task / groups * tall, task % groups * wide);
@@ -251,14 +248,13 @@ impl Product<'_> {
 
     /// Rows and strips of a task. With few tasks operands are gathered and packed the fewest times, many even out what
     /// else the machine does.
-    fn cut<T: Tile>(&self, strips: usize, gathered: bool) -> (usize, usize) {
+    fn cut<T: Tile>(&self, strips: usize) -> (usize, usize) {
         let threads = crew::threads();
-        let row = if gathered { GATHER } else { READ };
         let column = if matches!(self.b, Right::Lies(_)) { PACK } else { READ };
-        // Until the last thread is done, which waits for a quarter of a task.
+        // Until the last thread is done, which waits for an eighth of a task.
         let cost = |&(tall, wide): &(usize, usize)| {
             let (tasks, cols) = (self.m.div_ceil(tall) * strips.div_ceil(wide), wide * T::NR);
-            (4 * tasks.div_ceil(threads) + 1) * (tall * cols + tall * row + cols * column)
+            (8 * tasks.div_ceil(threads) + 1) * (tall * cols + tall * READ + cols * column)
         };
         let (most, fewest) = (8 * threads, strips.div_ceil(WIDEST));
         let cuts = (fewest..=strips.min(most).max(fewest)).flat_map(|groups| {
@@ -276,7 +272,7 @@ impl Product<'_> {
     /// Some rows of some strips of columns. For each block of k, every strip of B is packed once.
     fn block<T: Tile>(&self, rows: Range<usize>, strips: Range<usize>, gathered: bool) {
         let (start, depth) = (rows.start, self.depth::<T>());
-        let parts = rows.len().div_ceil(if gathered { GATHERED / depth } else { ROWS });
+        let parts = if gathered { rows.len().div_ceil(GATHERED / depth) } else { 1 };
         let tall = rows.len().div_ceil(parts).next_multiple_of(T::MR);
         let panel = (depth * T::NR).next_multiple_of(16);
         SCRATCH.with_borrow_mut(|Scratch { a: room, b: panels }| {
