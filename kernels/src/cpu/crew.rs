@@ -36,23 +36,41 @@ unsafe impl Send for Job {}
 
 struct Work<'a> {
     task: &'a (dyn Fn(usize) + Sync),
-    count: usize,
-    /// The next task that nobody has taken.
-    next: AtomicUsize,
+    /// All tasks, a part of them for each thread.
+    shares: Vec<Share>,
     /// Helpers that are at work.
     inside: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
+/// Neighbouring tasks: the next one that nobody has taken, and where they end. On cache lines of their own.
+#[repr(align(128))]
+struct Share {
+    next: AtomicUsize,
+    end: usize,
+}
+
 impl Work<'_> {
-    fn run(&self) {
-        loop {
-            let task = self.next.fetch_add(1, Ordering::Relaxed);
-            if task >= self.count {
-                return;
+    /// A thread's own share first: what it wrote in the last job is in its cache, and the same part of the next job is
+    /// likely to read it. Then what others have left.
+    fn run(&self, thread: usize) {
+        let (before, from) = self.shares.split_at(thread % self.shares.len());
+        for share in from.iter().chain(before) {
+            loop {
+                let task = share.next.fetch_add(1, Ordering::Relaxed);
+                if task >= share.end {
+                    break;
+                }
+                (self.task)(task);
             }
-            (self.task)(task);
         }
+    }
+
+    /// Nothing more to take.
+    fn close(&self) {
+        self.shares.iter().for_each(|share| {
+            share.next.fetch_max(share.end, Ordering::Relaxed);
+        });
     }
 }
 
@@ -89,10 +107,13 @@ pub fn run(count: usize, task: &(dyn Fn(usize) + Sync)) {
     }
     // Another thread's job is being done, or this is a task of one: there is nobody to help.
     let Ok(_turn) = CREW.turn.try_lock() else { return alone() };
-    let work = Work { task, count, next: AtomicUsize::new(0), inside: AtomicUsize::new(0), panic: Mutex::new(None) };
+    let parts = threads().min(count);
+    let share = |i: usize| Share { next: AtomicUsize::new(i * count / parts), end: (i + 1) * count / parts };
+    let shares = (0..parts).map(share).collect();
+    let work = Work { task, shares, inside: AtomicUsize::new(0), panic: Mutex::new(None) };
     {
         let _open = Open::new(&work);
-        work.run();
+        work.run(0);
     }
     if let Some(panic) = lock(&work.panic).take() {
         resume_unwind(panic);
@@ -105,10 +126,10 @@ struct Open<'a>(&'a Work<'a>);
 impl<'a> Open<'a> {
     fn new(work: &'a Work<'a>) -> Open<'a> {
         let job = Job((work as *const Work<'a>).cast());
-        let helpers = CREW.helpers.get_or_init(|| (1..threads()).map(|_| hire()).collect());
+        let helpers = CREW.helpers.get_or_init(|| (1..threads()).map(hire).collect());
         *lock(&CREW.open) = Some(job);
         CREW.epoch.fetch_add(1, Ordering::SeqCst);
-        for helper in helpers.iter().take(work.count - 1) {
+        for helper in helpers.iter().take(work.shares.len() - 1) {
             if helper.asleep.swap(false, Ordering::SeqCst) {
                 helper.thread.unpark();
             }
@@ -119,7 +140,7 @@ impl<'a> Open<'a> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.next.fetch_max(self.0.count, Ordering::Relaxed); // after a panic: nothing more to take
+        self.0.close(); // after a panic
         *lock(&CREW.open) = None;
         let mut looks = 0;
         while self.0.inside.load(Ordering::Acquire) > 0 {
@@ -129,13 +150,13 @@ impl Drop for Open<'_> {
     }
 }
 
-fn hire() -> Helper {
+fn hire(thread: usize) -> Helper {
     let asleep: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
-    let helper = std::thread::Builder::new().name("kernels".into()).spawn(move || help(asleep));
+    let helper = std::thread::Builder::new().name("kernels".into()).spawn(move || help(thread, asleep));
     Helper { thread: helper.expect("the system has threads to give").thread().clone(), asleep }
 }
 
-fn help(asleep: &AtomicBool) {
+fn help(thread: usize, asleep: &AtomicBool) {
     let mut seen = 0;
     loop {
         seen = wait(seen, asleep);
@@ -145,8 +166,8 @@ fn help(asleep: &AtomicBool) {
         let work = unsafe { &*work };
         work.inside.fetch_add(1, Ordering::Relaxed);
         drop(open);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.run())) {
-            work.next.fetch_max(work.count, Ordering::Relaxed);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.run(thread))) {
+            work.close();
             lock(&work.panic).get_or_insert(panic);
         }
         work.inside.fetch_sub(1, Ordering::Release);

@@ -250,7 +250,7 @@ impl Product<'_> {
     /// else the machine does.
     fn cut<T: Tile>(&self, strips: usize) -> (usize, usize) {
         let threads = crew::threads();
-        let column = if matches!(self.b, Right::Lies(_)) { PACK } else { READ };
+        let column = if matches!(self.b, Right::Lies(_)) { PACK } else { READ / 2 };
         // Until the last thread is done, which waits for an eighth of a task.
         let cost = |&(tall, wide): &(usize, usize)| {
             let (tasks, cols) = (self.m.div_ceil(tall) * strips.div_ceil(wide), wide * T::NR);
