@@ -87,31 +87,45 @@ mod pairs {
         static ROWS_OF_THREAD: RefCell<[f32; 64 * SOME]> = const { RefCell::new([0.0; 64 * SOME]) };
     }
 
-    /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`; columns and rows beyond the last are zero.
-    pub fn pack(b: &Matrix, k: usize, ps: Range<usize>, js: Range<usize>, width: usize, panel: &mut [f32]) {
+    /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`, as [`super::super::pack::pack`] does numbers; rows
+    /// beyond the last are zero too.
+    pub fn pack(
+        b: &Matrix,
+        k: usize,
+        ps: Range<usize>,
+        js: Range<usize>,
+        width: usize,
+        apart: usize,
+        panels: &mut [f32],
+    ) {
+        let strips = || js.clone().step_by(width).map(|j| j..js.end.min(j + width)).enumerate();
         if b.col == 1 {
-            for (p, row) in ps.zip(panel.chunks_exact_mut(width)) {
-                let (row, pad) = row.split_at_mut(js.len());
-                across(b, 2 * p, k, js.clone(), row);
-                pad.fill(0.0);
+            for (at, p) in ps.enumerate() {
+                for (i, js) in strips() {
+                    let (row, pad) = panels[i * apart + at * width..][..width].split_at_mut(js.len());
+                    across(b, 2 * p, k, js, row);
+                    pad.fill(0.0);
+                }
             }
             return;
         }
         assert_eq!(b.row, 1, "an operand has one dense axis");
-        if js.len() < width {
-            panel[..ps.len() * width].fill(0.0);
-        }
-        ROWS_OF_THREAD.with_borrow_mut(|rows| {
-            for (some, panel) in ps.clone().step_by(SOME).zip(panel.chunks_mut(SOME * width)) {
-                let count = SOME.min(ps.end - some);
-                let (from, to) = (2 * some, k.min(2 * (some + count)));
-                for (j, row) in js.clone().zip(rows.chunks_exact_mut(count)) {
-                    let numbers = &b.data[j * b.col + from..j * b.col + to];
-                    along(numbers, AHEAD * b.col, row);
-                }
-                transpose(&rows[..], count, js.len(), count, panel, width);
+        for (i, js) in strips() {
+            let panel = &mut panels[i * apart..];
+            if js.len() < width {
+                panel[..ps.len() * width].fill(0.0);
             }
-        })
+            ROWS_OF_THREAD.with_borrow_mut(|rows| {
+                for (some, panel) in ps.clone().step_by(SOME).zip(panel.chunks_mut(SOME * width)) {
+                    let count = SOME.min(ps.end - some);
+                    let (from, to) = (2 * some, k.min(2 * (some + count)));
+                    for (j, row) in js.clone().zip(rows.chunks_exact_mut(count)) {
+                        along(&b.data[j * b.col + from..j * b.col + to], AHEAD * b.col, row);
+                    }
+                    transpose(&rows[..], count, js.len(), count, panel, width);
+                }
+            })
+        }
     }
 
     /// Words of rows `low` and `low` + 1 of a matrix with dense rows (or, transposed, columns).

@@ -269,20 +269,25 @@ impl Product<'_> {
         self.k.div_ceil(self.k.div_ceil(T::KC).max(1)).max(1)
     }
 
-    /// Some rows of some strips of columns. For each block of k, every strip of B is packed once.
+    /// Some rows of some strips of columns. Where A is gathered in parts, all strips of B are packed first, once for all.
     fn block<T: Tile>(&self, rows: Range<usize>, strips: Range<usize>, gathered: bool) {
-        let (start, depth) = (rows.start, self.depth::<T>());
+        let depth = self.depth::<T>();
         let parts = if gathered { rows.len().div_ceil(GATHERED / depth) } else { 1 };
         let tall = rows.len().div_ceil(parts).next_multiple_of(T::MR);
         let panel = (depth * T::NR).next_multiple_of(16);
+        let packed = parts > 1 && matches!(self.b, Right::Lies(_));
+        let apart = if packed { panel } else { 0 };
         SCRATCH.with_borrow_mut(|Scratch { a: room, b: panels }| {
-            let apart = if parts > 1 { panel } else { 0 };
             panels.resize(panels.len().max(panel + (strips.len() - 1) * apart + 15), 0.0);
             let aligned = panels.as_ptr().align_offset(64);
             let panels = &mut panels[aligned..];
             // An empty product still has to write its start.
             for top in (0..self.k.max(1)).step_by(depth) {
                 let ks = top..self.k.min(top + depth);
+                if packed {
+                    let js = strips.start * T::NR..self.n.min(strips.end * T::NR);
+                    self.pack::<T>(ks.clone(), js, apart, panels);
+                }
                 for first in rows.clone().step_by(tall) {
                     let rows = first..rows.end.min(first + tall);
                     let a = match self.pack {
@@ -293,11 +298,21 @@ impl Product<'_> {
                     };
                     for (i, strip) in strips.clone().enumerate() {
                         let panel = &mut panels[i * apart..][..panel];
-                        self.strip::<T>(strip, rows.clone(), ks.clone(), a, panel, first == start);
+                        self.strip::<T>(strip, rows.clone(), ks.clone(), a, panel, packed);
                     }
                 }
             }
         });
+    }
+
+    /// Columns of B, some k, to panels that are `apart`.
+    fn pack<T: Tile>(&self, ks: Range<usize>, js: Range<usize>, apart: usize, panels: &mut [f32]) {
+        let Right::Lies(b) = &self.b else { return };
+        match self.pack {
+            Pack::Numbers => pack(b, ks, js, T::NR, apart, panels),
+            #[cfg(target_arch = "x86_64")]
+            Pack::Pairs { k } => bf16::pack(b, k, ks, js, T::NR, apart, panels),
+        }
     }
 
     /// One strip of columns of C, some of its rows, some k.
@@ -308,7 +323,7 @@ impl Product<'_> {
         ks: Range<usize>,
         a: Matrix,
         panel: &mut [f32],
-        fresh: bool,
+        packed: bool,
     ) {
         let left = strip * T::NR;
         let cols = T::NR.min(self.n - left);
@@ -322,6 +337,7 @@ impl Product<'_> {
             // when a whole tile may be read there.
             Right::Lies(b)
                 if matches!(self.pack, Pack::Numbers)
+                    && !packed
                     && b.col == 1
                     && (b.row <= T::NR || rows.len() <= 8 * T::MR)
                     && self.k > 0
@@ -329,13 +345,9 @@ impl Product<'_> {
             {
                 (b.data[ks.start * b.row + left..].as_ptr(), b.row)
             }
-            Right::Lies(b) => {
-                let js = left..left + cols;
-                match self.pack {
-                    _ if !fresh => {}
-                    Pack::Numbers => pack(b, ks.clone(), js, T::NR, panel),
-                    #[cfg(target_arch = "x86_64")]
-                    Pack::Pairs { k } => bf16::pack(b, k, ks.clone(), js, T::NR, panel),
+            Right::Lies(_) => {
+                if !packed {
+                    self.pack::<T>(ks.clone(), left..left + cols, 0, panel);
                 }
                 (panel.as_ptr(), T::NR)
             }

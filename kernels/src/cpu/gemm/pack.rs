@@ -40,18 +40,26 @@ pub(super) fn prefetch(x: *const f32, len: usize) {
     let _ = (x, len);
 }
 
-/// Copies B(k, j) to `panel[k * width + j]`; columns beyond the last are zero.
-pub(super) fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, width: usize, panel: &mut [f32]) {
+/// Copies B(k, j) to `panel[k * width + j]` for j < `width`, the next `width` columns to the panel that is `apart` from
+/// it, and so on; columns beyond the last are zero.
+pub(super) fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, width: usize, apart: usize, panels: &mut [f32]) {
+    let strips = || js.clone().step_by(width).map(|j| j..js.end.min(j + width)).enumerate();
     if b.col == 1 {
-        for (k, row) in ks.zip(panel.chunks_exact_mut(width)) {
-            let (row, pad) = row.split_at_mut(js.len());
-            let from = &b.data[k * b.row + js.start..][..row.len()];
-            prefetch(from.as_ptr().wrapping_add(AHEAD * b.row), from.len());
-            row.copy_from_slice(from);
-            pad.fill(0.0);
+        // All columns of a row before the next: they are in one page.
+        for (at, k) in ks.enumerate() {
+            for (i, js) in strips() {
+                let (row, pad) = panels[i * apart + at * width..][..width].split_at_mut(js.len());
+                let from = &b.data[k * b.row + js.start..k * b.row + js.end];
+                prefetch(from.as_ptr().wrapping_add(AHEAD * b.row), from.len());
+                row.copy_from_slice(from);
+                pad.fill(0.0);
+            }
         }
-    } else {
-        assert_eq!(b.row, 1, "an operand has one dense axis");
+        return;
+    }
+    assert_eq!(b.row, 1, "an operand has one dense axis");
+    for (i, js) in strips() {
+        let panel = &mut panels[i * apart..];
         if js.len() < width {
             panel[..ks.len() * width].fill(0.0);
         }

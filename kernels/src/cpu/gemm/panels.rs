@@ -30,8 +30,8 @@ impl Panels {
             let js = strips.start * WIDTH..n.min(strips.end * WIDTH);
             match pairs {
                 #[cfg(target_arch = "x86_64")]
-                true => bf16::pack(&b, k, 0..deep, js, WIDTH, panel),
-                _ => pack(&b, 0..deep, js, WIDTH, panel),
+                true => bf16::pack(&b, k, 0..deep, js, WIDTH, 0, panel),
+                _ => pack(&b, 0..deep, js, WIDTH, 0, panel),
             }
         });
         Panels { data: data.into(), n, k, precision, pairs }
