@@ -3,8 +3,8 @@
 //! C is cut in strips of `NR` columns. K is walked in blocks; for each block a strip packs `KC × NR` numbers of B, which
 //! stay in the second-level cache while the rows of A pass by, `MR` at a time. A tile of `MR × NR` sums lives in
 //! registers. A is read where it lies, a number of each of the tile's rows at a time; only where its columns are dense
-//! and its rows are not (the gradient of a weight) is a block of it gathered first, for several strips. So all three
-//! forms (NN, NT, TN) are the same loop.
+//! and its rows are not (the gradient of a weight) is a block of it gathered first, for several strips, whose panels are
+//! then kept for all such blocks. So all three forms (NN, NT, TN) are the same loop.
 //!
 //! Every element of C is one chain of multiply-adds in the order of k, whichever tile it falls in, so neither the
 //! cutting nor the number of threads can be seen in the result. What is already small stays simple: B is not packed
