@@ -42,7 +42,7 @@ mod pairs {
     use super::super::{
         Matrix, Out, Pack, Product, Right, Start,
         avx512::Avx512Bf16,
-        pack::{AHEAD, near, prefetch},
+        pack::{AHEAD, Room, near, prefetch},
         transpose,
     };
     use super::Block;
@@ -87,34 +87,14 @@ mod pairs {
         static ROWS_OF_THREAD: RefCell<[f32; 64 * SOME]> = const { RefCell::new([0.0; 64 * SOME]) };
     }
 
-    /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`, as [`super::super::pack::pack`] does numbers; rows
-    /// beyond the last are zero too.
-    pub fn pack(
-        b: &Matrix,
-        k: usize,
-        ps: Range<usize>,
-        js: Range<usize>,
-        width: usize,
-        apart: usize,
-        panels: &mut [f32],
-    ) {
-        let strips = || js.clone().step_by(width).map(|j| j..js.end.min(j + width)).enumerate();
+    /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`; a row beyond the last is zero.
+    pub fn pack(b: &Matrix, k: usize, ps: Range<usize>, js: Range<usize>, to: Room) {
         if b.col == 1 {
-            for (at, p) in ps.enumerate() {
-                for (i, js) in strips() {
-                    let (row, pad) = panels[i * apart + at * width..][..width].split_at_mut(js.len());
-                    across(b, 2 * p, k, js, row);
-                    pad.fill(0.0);
-                }
-            }
-            return;
+            return to.by_rows(ps.len(), js, |p, js, row| across(b, 2 * (ps.start + p), k, js, row));
         }
         assert_eq!(b.row, 1, "an operand has one dense axis");
-        for (i, js) in strips() {
-            let panel = &mut panels[i * apart..];
-            if js.len() < width {
-                panel[..ps.len() * width].fill(0.0);
-            }
+        let width = to.width;
+        to.by_panels(ps.len(), js, |js, panel| {
             ROWS_OF_THREAD.with_borrow_mut(|rows| {
                 for (some, panel) in ps.clone().step_by(SOME).zip(panel.chunks_mut(SOME * width)) {
                     let count = SOME.min(ps.end - some);
@@ -125,7 +105,7 @@ mod pairs {
                     transpose(&rows[..], count, js.len(), count, panel, width);
                 }
             })
-        }
+        });
     }
 
     /// Words of rows `low` and `low` + 1 of a matrix with dense rows (or, transposed, columns).

@@ -35,7 +35,7 @@ use super::simd::{Level, level};
 use crate::matmul::Precision;
 pub use bf16::rounded;
 pub use few::{FEW, FEW_STORED, Stored, few, few_here};
-use pack::{gather, pack};
+use pack::{Room, gather, pack};
 pub use panels::Panels;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -308,10 +308,11 @@ impl Product<'_> {
     /// Columns of B, some k, to panels that are `apart`.
     fn pack<T: Tile>(&self, ks: Range<usize>, js: Range<usize>, apart: usize, panels: &mut [f32]) {
         let Right::Lies(b) = &self.b else { return };
+        let room = Room { width: T::NR, apart, panels };
         match self.pack {
-            Pack::Numbers => pack(b, ks, js, T::NR, apart, panels),
+            Pack::Numbers => pack(b, ks, js, room),
             #[cfg(target_arch = "x86_64")]
-            Pack::Pairs { k } => bf16::pack(b, k, ks, js, T::NR, apart, panels),
+            Pack::Pairs { k } => bf16::pack(b, k, ks, js, room),
         }
     }
 

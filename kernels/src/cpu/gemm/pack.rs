@@ -40,30 +40,56 @@ pub(super) fn prefetch(x: *const f32, len: usize) {
     let _ = (x, len);
 }
 
-/// Copies B(k, j) to `panel[k * width + j]` for j < `width`, the next `width` columns to the panel that is `apart` from
-/// it, and so on; columns beyond the last are zero.
-pub(super) fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, width: usize, apart: usize, panels: &mut [f32]) {
-    let strips = || js.clone().step_by(width).map(|j| j..js.end.min(j + width)).enumerate();
-    if b.col == 1 {
-        // All columns of a row before the next: they are in one page.
-        for (at, k) in ks.enumerate() {
-            for (i, js) in strips() {
-                let (row, pad) = panels[i * apart + at * width..][..width].split_at_mut(js.len());
-                let from = &b.data[k * b.row + js.start..k * b.row + js.end];
-                prefetch(from.as_ptr().wrapping_add(AHEAD * b.row), from.len());
-                row.copy_from_slice(from);
+/// Where columns of B go: to panels of `width` of them, the next one `apart` from the last.
+pub(super) struct Room<'a> {
+    pub width: usize,
+    pub apart: usize,
+    pub panels: &'a mut [f32],
+}
+
+impl Room<'_> {
+    /// `write(k, columns, their place in row k of a panel)`, all columns of a row before the next: they are in one page.
+    /// Columns beyond the last are zero.
+    pub fn by_rows(self, rows: usize, js: Range<usize>, mut write: impl FnMut(usize, Range<usize>, &mut [f32])) {
+        for k in 0..rows {
+            for (i, js) in strips(&js, self.width) {
+                let (row, pad) = self.panels[i * self.apart + k * self.width..][..self.width].split_at_mut(js.len());
+                write(k, js, row);
                 pad.fill(0.0);
             }
         }
-        return;
+    }
+
+    /// `write(columns, their panel)`. Columns beyond the last are zero.
+    pub fn by_panels(self, rows: usize, js: Range<usize>, mut write: impl FnMut(Range<usize>, &mut [f32])) {
+        for (i, js) in strips(&js, self.width) {
+            let panel = &mut self.panels[i * self.apart..][..rows * self.width];
+            if js.len() < self.width {
+                panel.fill(0.0);
+            }
+            write(js, panel);
+        }
+    }
+}
+
+fn strips(js: &Range<usize>, width: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let end = js.end;
+    js.clone().step_by(width).map(move |j| j..end.min(j + width)).enumerate()
+}
+
+/// Copies B(k, j) to `panel[k * width + j]`.
+pub(super) fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, to: Room) {
+    if b.col == 1 {
+        return to.by_rows(ks.len(), js, |k, js, row| {
+            let from = &b.data[(ks.start + k) * b.row + js.start..][..js.len()];
+            prefetch(from.as_ptr().wrapping_add(AHEAD * b.row), from.len());
+            row.copy_from_slice(from);
+        });
     }
     assert_eq!(b.row, 1, "an operand has one dense axis");
-    for (i, js) in strips() {
-        let panel = &mut panels[i * apart..];
-        if js.len() < width {
-            panel[..ks.len() * width].fill(0.0);
-        }
+    let width = to.width;
+    to.by_panels(ks.len(), js, |js, panel| {
         // B(k, j) = data[k + j * col]: a transposition
         transpose(&b.data[js.start * b.col + ks.start..], b.col, js.len(), ks.len(), panel, width);
-    }
+    });
 }

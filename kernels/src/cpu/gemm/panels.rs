@@ -1,6 +1,7 @@
 //! A right operand that is packed once and multiplied many times: the weights of a model that is decoding.
 
-use super::{Block, Matrix, ONE_THREAD, Out, Pack, Product, Right, Start, bf16, pack};
+use super::pack::{Room, pack};
+use super::{Block, Matrix, ONE_THREAD, Out, Pack, Product, Right, Start, bf16};
 use crate::cpu::par;
 use crate::cpu::pool::{self, Pooled};
 use crate::matmul::Precision;
@@ -28,10 +29,11 @@ impl Panels {
         let mut data = pool::take(n.div_ceil(WIDTH) * deep * WIDTH);
         par::rows(n.div_ceil(WIDTH), 1, [(&mut data, deep * WIDTH)], |strips, [panel]| {
             let js = strips.start * WIDTH..n.min(strips.end * WIDTH);
+            let room = Room { width: WIDTH, apart: 0, panels: panel };
             match pairs {
                 #[cfg(target_arch = "x86_64")]
-                true => bf16::pack(&b, k, 0..deep, js, WIDTH, 0, panel),
-                _ => pack(&b, 0..deep, js, WIDTH, 0, panel),
+                true => bf16::pack(&b, k, 0..deep, js, room),
+                _ => pack(&b, 0..deep, js, room),
             }
         });
         Panels { data: data.into(), n, k, precision, pairs }
