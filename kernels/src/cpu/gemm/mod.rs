@@ -258,7 +258,9 @@ impl Product<'_> {
         };
         let (most, fewest) = (8 * threads, strips.div_ceil(WIDEST));
         let cuts = (fewest..=strips.min(most).max(fewest)).flat_map(|groups| {
-            let blocks = 1..=(most / groups).max(1);
+            // Numbers in between would leave threads idle.
+            let step = (threads / groups).max(1);
+            let blocks = (step..=(most / groups).max(step)).step_by(step);
             blocks.map(move |blocks| (self.m.div_ceil(blocks).next_multiple_of(T::MR), strips.div_ceil(groups)))
         });
         cuts.min_by_key(cost).expect("there is a strip")
