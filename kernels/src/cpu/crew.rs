@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 
@@ -17,34 +17,35 @@ const LOOKS: usize = 1000;
 struct Crew {
     /// Held by the caller whose job it is.
     turn: Mutex<()>,
-    /// The job that may be joined.
-    open: Mutex<Option<Job>>,
-    /// Counts jobs, so that helpers see a new one without the lock.
-    epoch: AtomicUsize,
+    /// The `Work` of the caller, which stays there until the gate is shut and everybody has left.
+    work: AtomicPtr<Work<'static>>,
+    /// Helpers that are inside, and `OPEN` while one may go in. Who finds it shut leaves again. No lock: a dozen
+    /// threads that come at the same time would put each other to sleep.
+    gate: Line<AtomicUsize>,
+    /// Counts jobs, so that helpers see a new one.
+    epoch: Line<AtomicUsize>,
     helpers: OnceLock<Vec<Helper>>,
 }
+
+/// On cache lines of its own.
+#[repr(align(128))]
+struct Line<T>(T);
+
+const OPEN: usize = 1 << (usize::BITS - 1);
 
 struct Helper {
     thread: Thread,
     asleep: &'static AtomicBool,
 }
 
-/// A pointer to the caller's `Work`, which outlives every helper that joined.
-#[derive(Clone, Copy)]
-struct Job(*const Work<'static>);
-unsafe impl Send for Job {}
-
 struct Work<'a> {
     task: &'a (dyn Fn(usize) + Sync),
     /// All tasks, a part of them for each thread.
-    shares: Vec<Share>,
-    /// Helpers that are at work.
-    inside: AtomicUsize,
+    shares: Vec<Line<Share>>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-/// Neighbouring tasks: the next one that nobody has taken, and where they end. On cache lines of their own.
-#[repr(align(128))]
+/// Neighbouring tasks: the next one that nobody has taken, and where they end.
 struct Share {
     next: AtomicUsize,
     end: usize,
@@ -55,7 +56,7 @@ impl Work<'_> {
     /// likely to read it. Then what others have left.
     fn run(&self, thread: usize) {
         let (before, from) = self.shares.split_at(thread % self.shares.len());
-        for share in from.iter().chain(before) {
+        for Line(share) in from.iter().chain(before) {
             loop {
                 let task = share.next.fetch_add(1, Ordering::Relaxed);
                 if task >= share.end {
@@ -68,14 +69,19 @@ impl Work<'_> {
 
     /// Nothing more to take.
     fn close(&self) {
-        self.shares.iter().for_each(|share| {
+        self.shares.iter().for_each(|Line(share)| {
             share.next.fetch_max(share.end, Ordering::Relaxed);
         });
     }
 }
 
-static CREW: Crew =
-    Crew { turn: Mutex::new(()), open: Mutex::new(None), epoch: AtomicUsize::new(0), helpers: OnceLock::new() };
+static CREW: Crew = Crew {
+    turn: Mutex::new(()),
+    work: AtomicPtr::new(std::ptr::null_mut()),
+    gate: Line(AtomicUsize::new(0)),
+    epoch: Line(AtomicUsize::new(0)),
+    helpers: OnceLock::new(),
+};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
@@ -108,9 +114,9 @@ pub fn run(count: usize, task: &(dyn Fn(usize) + Sync)) {
     // Another thread's job is being done, or this is a task of one: there is nobody to help.
     let Ok(_turn) = CREW.turn.try_lock() else { return alone() };
     let parts = threads().min(count);
-    let share = |i: usize| Share { next: AtomicUsize::new(i * count / parts), end: (i + 1) * count / parts };
+    let share = |i: usize| Line(Share { next: AtomicUsize::new(i * count / parts), end: (i + 1) * count / parts });
     let shares = (0..parts).map(share).collect();
-    let work = Work { task, shares, inside: AtomicUsize::new(0), panic: Mutex::new(None) };
+    let work = Work { task, shares, panic: Mutex::new(None) };
     {
         let _open = Open::new(&work);
         work.run(0);
@@ -125,10 +131,10 @@ struct Open<'a>(&'a Work<'a>);
 
 impl<'a> Open<'a> {
     fn new(work: &'a Work<'a>) -> Open<'a> {
-        let job = Job((work as *const Work<'a>).cast());
         let helpers = CREW.helpers.get_or_init(|| (1..threads()).map(hire).collect());
-        *lock(&CREW.open) = Some(job);
-        CREW.epoch.fetch_add(1, Ordering::SeqCst);
+        CREW.work.store((work as *const Work<'a>).cast_mut().cast(), Ordering::Relaxed);
+        CREW.gate.0.fetch_or(OPEN, Ordering::Release);
+        CREW.epoch.0.fetch_add(1, Ordering::SeqCst);
         for helper in helpers.iter().take(work.shares.len() - 1) {
             if helper.asleep.swap(false, Ordering::SeqCst) {
                 helper.thread.unpark();
@@ -141,9 +147,9 @@ impl<'a> Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.0.close(); // after a panic
-        *lock(&CREW.open) = None;
+        CREW.gate.0.fetch_and(!OPEN, Ordering::Relaxed);
         let mut looks = 0;
-        while self.0.inside.load(Ordering::Acquire) > 0 {
+        while CREW.gate.0.load(Ordering::Acquire) > 0 {
             looks += 1;
             if looks < LOOKS { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
@@ -160,17 +166,15 @@ fn help(thread: usize, asleep: &AtomicBool) {
     let mut seen = 0;
     loop {
         seen = wait(seen, asleep);
-        let open = lock(&CREW.open);
-        let Some(Job(work)) = *open else { continue };
-        // SAFETY: the job is open, so its caller has not left `Open::drop`, and will not while `inside` counts this.
-        let work = unsafe { &*work };
-        work.inside.fetch_add(1, Ordering::Relaxed);
-        drop(open);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.run(thread))) {
-            work.close();
-            lock(&work.panic).get_or_insert(panic);
+        if CREW.gate.0.fetch_add(1, Ordering::Acquire) & OPEN != 0 {
+            // SAFETY: the gate was open, so the caller has not left `Open::drop`, and will not while this is inside.
+            let work = unsafe { &*CREW.work.load(Ordering::Relaxed) };
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.run(thread))) {
+                work.close();
+                lock(&work.panic).get_or_insert(panic);
+            }
         }
-        work.inside.fetch_sub(1, Ordering::Release);
+        CREW.gate.0.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -178,14 +182,14 @@ fn help(thread: usize, asleep: &AtomicBool) {
 fn wait(seen: usize, asleep: &AtomicBool) -> usize {
     loop {
         for _ in 0..LOOKS {
-            let epoch = CREW.epoch.load(Ordering::Acquire);
+            let epoch = CREW.epoch.0.load(Ordering::Acquire);
             if epoch != seen {
                 return epoch;
             }
             std::hint::spin_loop();
         }
         asleep.store(true, Ordering::SeqCst);
-        if CREW.epoch.load(Ordering::SeqCst) == seen {
+        if CREW.epoch.0.load(Ordering::SeqCst) == seen {
             std::thread::park();
         }
         asleep.store(false, Ordering::SeqCst);
