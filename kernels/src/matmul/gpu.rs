@@ -12,12 +12,13 @@ pub const RUNGS: &[&str] = &[
     "register 32",
     "register 64",
     "register 32 split",
-    "vec4 64",
-    "vec4 64 split",
-    "vec4 128",
-    "vec4 128 padded",
-    "vec4 128 banded",
-    "half 128",
+    "register 64 split",
+    "vec4 64x64",
+    "vec4 64x64 split",
+    "vec4 128x64",
+    "vec4 128x64 split",
+    "vec4 128x128",
+    "half 128x128",
     "subgroups",
     "subgroups split",
     "matrix",
@@ -52,6 +53,8 @@ struct Plan {
     consts: Vec<(&'static str, u32)>,
     /// Rows and columns of c that a workgroup makes.
     tile: [usize; 2],
+    /// Invocations of a workgroup.
+    threads: usize,
     /// Do several workgroups share the k of a tile?
     split: bool,
 }
@@ -60,40 +63,66 @@ impl Plan {
     fn kernel(&self) -> Kernel<'_> {
         Kernel { name: self.name, parts: self.parts, consts: &self.consts }
     }
+
+    /// Tiles along m and along n.
+    fn tiles(&self, m: usize, n: usize) -> [usize; 2] {
+        [m.div_ceil(self.tile[0]), n.div_ceil(self.tile[1])]
+    }
+
+    /// k that each of the workgroups of one tile sums up. Where k is split: enough of them to fill a GPU, each with
+    /// work enough, and at most `room` of them.
+    fn per_part(&self, Size { m, n, k }: Size, room: usize) -> usize {
+        if !self.split {
+            return k.max(1);
+        }
+        let tiles = self.tiles(m, n).iter().product::<usize>().max(1);
+        let parts = (FILLS / self.threads / tiles).min(k / 128).min(room).clamp(1, 32);
+        k.div_ceil(parts).next_multiple_of(16)
+    }
 }
 
+/// Invocations that keep even a large GPU busy.
+const FILLS: usize = 1 << 17;
+
 /// `matrix`: side of the matrix units, and invocations of a subgroup.
-fn plan(rung: usize, form: Form, matrix: (u32, u32)) -> Plan {
+fn plan(rung: usize, form: Form, matrix: (usize, usize)) -> Plan {
     let name = RUNGS[rung];
-    let numbers: Vec<u32> = name.split(' ').filter_map(|word| word.parse().ok()).collect();
-    let tile = numbers.first().copied().unwrap_or(16);
     let split = name.ends_with("split");
-    let (pad, band) = (name.ends_with("padded") || name.ends_with("banded") || tile == 64, name.ends_with("banded"));
-    let along = [form != Form::TN, form == Form::NT].map(u32::from);
+    // "register 32", "vec4 128x64": rows and columns of a tile
+    let numbers: Vec<usize> = name.split([' ', 'x']).filter_map(|word| word.parse().ok()).chain([16]).collect();
+    let square = |side: usize| [side; 2];
     let wide = || {
-        let bk = if tile == 64 { 16 } else { 8 };
-        let sizes = [("TILE", tile), ("BK", bk), ("PAD", pad as u32), ("BAND", if band { 8 } else { 1 })];
-        let forms = [("A_ALONG_K", along[0]), ("B_ALONG_K", along[1]), ("BUDGET", 16384)];
-        sizes.into_iter().chain(forms).collect::<Vec<_>>()
+        let [rows, columns] = [numbers[0], numbers[1]];
+        let own = if rows * columns == 128 * 128 { 8 } else { 4 };
+        let threads = rows * columns / (8 * own);
+        let along = [form != Form::TN, form == Form::NT].map(usize::from);
+        // as many k a step as one block of 4 x 4 numbers an invocation gives
+        let k = 16 * threads / (rows + columns) / 8 * 8;
+        let sizes = [("TILE_M", rows), ("TILE_N", columns), ("COLUMNS", own), ("BK", k)];
+        let forms = [("A_ALONG_K", along[0]), ("B_ALONG_K", along[1])];
+        (sizes.into_iter().chain(forms).collect(), [rows, columns], threads)
     };
-    let square = |side: u32| [side as usize; 2];
     let (side, lanes) = matrix;
-    let (name, parts, consts, tile) = match name.split(' ').next().expect("a word") {
-        "naive" => ("matmul_naive", NAIVE, vec![], square(16)),
-        "tile" => ("matmul_tile", TILE, vec![], square(16)),
-        "register" => ("matmul_register", REGISTER, vec![("TILE", tile)], square(tile)),
-        "vec4" => ("matmul_vec4", VEC4, wide(), square(tile)),
-        "half" => ("matmul_half", HALF, wide(), square(tile)),
+    let (name, parts, (consts, tile, threads)) = match name.split(' ').next().expect("a word") {
+        "naive" => ("matmul_naive", NAIVE, (vec![], square(16), 256)),
+        "tile" => ("matmul_tile", TILE, (vec![], square(16), 256)),
+        "register" => {
+            let tile = numbers[0];
+            ("matmul_register", REGISTER, (vec![("TILE", tile)], square(tile), tile * tile / 16))
+        }
+        "vec4" => ("matmul_vec4", VEC4, wide()),
+        "half" => ("matmul_half", HALF, wide()),
         "subgroups" => {
-            let tile = [16 * 64 / lanes.clamp(1, 64), 4 * lanes].map(|x| x as usize);
-            ("matmul_subgroups", SUBGROUPS, vec![("SUB", lanes)], tile)
+            let tile = [16 * 64 / lanes.clamp(1, 64), 4 * lanes];
+            ("matmul_subgroups", SUBGROUPS, (vec![("SUB", lanes)], tile, 64))
         }
         _ => {
             let parts = if side == 8 { MATRIX_8 } else { MATRIX_16 };
-            ("matmul_matrix", parts, vec![("SIDE", side), ("LANES", lanes)], square(4 * side))
+            ("matmul_matrix", parts, (vec![("SIDE", side), ("LANES", lanes)], square(4 * side), 4 * lanes))
         }
     };
-    Plan { name, parts, consts, tile, split }
+    let consts = consts.into_iter().map(|(name, value): (_, usize)| (name, value as u32)).collect();
+    Plan { name, parts, consts, tile, threads, split }
 }
 
 fn few(rung: usize, rows: &'static [(&'static str, u32)]) -> Kernel<'static> {
@@ -197,9 +226,9 @@ fn tiled(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
     let bias = x.bias.filter(|_| ks.start == 0).map(|bias| bias.window(ns.start, &[ns.len()]));
     let add = x.add || ks.start > 0;
     let c = rows(c, ms, n);
-    let (tiles_n, tiles_m) = (ns.len().div_ceil(plan.tile[1]), ms.len().div_ceil(plan.tile[0]));
-    let room = g.max_binding_words() / c.len().max(1);
-    let per = if plan.split { per_part(ks.len(), tiles_m * tiles_n, room) } else { ks.len().max(1) };
+    let [tiles_m, tiles_n] = plan.tiles(ms.len(), ns.len());
+    let size = Size { m: ms.len(), n: ns.len(), k: ks.len() };
+    let per = plan.per_part(size, g.max_binding_words() / c.len().max(1));
     let z = ks.len().div_ceil(per).max(1);
     let groups = [tiles_n as u32, tiles_m as u32, z as u32];
     let sizes = |c_0: usize, c_m: usize, flags: [bool; 2]| {
@@ -220,13 +249,6 @@ fn tiled(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
     g.run(&SUM_PARTS, flat_groups(c.len()), &params, &[read(&scratch), read(&bias_or(&scratch)), write(&c)]);
 }
 
-/// k that each of the workgroups of one tile sums up: enough of them to fill a GPU, each with work enough, and at
-/// most `room` of them.
-fn per_part(k: usize, tiles: usize, room: usize) -> usize {
-    let parts = (256 / tiles.max(1)).min(k / 128).min(room).clamp(1, 32);
-    k.div_ceil(parts).next_multiple_of(16)
-}
-
 #[track_caller]
 fn few_rows(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
     let Size { m, n, k } = x.s;
@@ -240,7 +262,8 @@ fn few_rows(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
 }
 
 fn plan_on(g: &Gpu, rung: usize, form: Form) -> Plan {
-    plan(rung, form, (g.offers().matrix.unwrap_or(16), g.offers().subgroup_size))
+    let offers = g.offers();
+    plan(rung, form, (offers.matrix.unwrap_or(16) as usize, offers.subgroup_size as usize))
 }
 
 /// Do all rows of the operands start at multiples of four numbers?
@@ -259,14 +282,15 @@ fn choose(g: &Arc<Gpu>, x: &Product) -> usize {
     let Size { m, n, k } = s;
     let fours = fours(form, s);
     let whole = parts(g.max_binding_words(), form, s).len() == 1;
-    let class = [form as u32, log2(m), log2(n), log2(k), fours as u32, whole as u32];
+    // in steps of the square root of 2: which tile is best depends on how many there are
+    let [m_step, n_step, k_step] = [m, n, k.max(1)].map(|size| (2.0 * (size as f64).log2()) as u32);
+    let class = [form as u32, m_step, n_step, k_step, fours as u32, whole as u32];
     if let Some(rung) = g.chosen("matmul", class) {
         return rung;
     }
     let fits = |rung: usize| {
         let plan = plan_on(g, rung, form);
-        let tiles = m.div_ceil(plan.tile[0]) * n.div_ceil(plan.tile[1]);
-        let splits = || whole && tiles <= 64 && k >= 512;
+        let splits = || whole && plan.per_part(s, g.max_binding_words() / (m * n)) < k;
         let lanes = g.offers().subgroup_fixed.unwrap_or(0);
         (!RUNGS[rung].starts_with("subgroups") || (8..=64).contains(&lanes))
             && (!RUNGS[rung].starts_with("vec4") && !RUNGS[rung].starts_with("half") || fours)

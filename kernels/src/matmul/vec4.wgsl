@@ -1,14 +1,19 @@
-// Rung 4 adds loads of four numbers at once and 8 x 8 sums an invocation: 4 loads of four numbers for 64
-// multiplications. Costs: 64 registers for the sums, and shapes whose rows do not start at multiples of four
-// numbers are left to rung 3. PAD 1 keeps what is written at once out of one bank of workgroup memory.
-// BAND > 1 numbers the workgroups in bands of so many rows of tiles, so that those that run at the same time
-// read the same operands and find them in the cache.
+// Rung 4 adds loads of four numbers at once, 8 rows and 4 or 8 columns of sums an invocation (4 loads of four numbers
+// for 64 multiplications), and loads ahead: while a step is multiplied the next one is on its way to registers.
+// An invocation carries one block of 4 x 4 numbers of an operand at most; BK is as large as that allows.
+// Costs: registers for the sums and the block; shapes whose rows do not start at multiples of four numbers are left
+// to rung 3.
 // ALONG_K says of each operand whether neighbouring k lie side by side: then 4 x 4 blocks are transposed.
-const T = TILE / 8u;                            // invocations on an axis
-const STEP = TILE / 4u + PAD;
-var<workgroup> at: array<Cell, BK * STEP>;      // at[k][m / 4]
-var<workgroup> bt: array<Cell, BK * STEP>;      // bt[k][n / 4]
-const_assert 2u * BK * STEP * 16u <= BUDGET;
+const AT = TILE_M / 4u;                     // cells of a row
+const BT = TILE_N / 4u;
+const A_BLOCKS = AT * BK / 4u;
+const BLOCKS = A_BLOCKS + BT * BK / 4u;
+const THREADS_N = TILE_N / COLUMNS;
+const THREADS_M = TILE_M / 8u;
+var<workgroup> at: array<Cell, BK * AT>;   // at[k][m / 4]
+var<workgroup> bt: array<Cell, BK * BT>;   // bt[k][n / 4]
+const_assert BK * (AT + BT) * 16u <= 16384u;
+const_assert BLOCKS <= THREADS_N * THREADS_M;
 
 fn a4(i: u32, live: bool) -> vec4f {
     if (live) { return a[(p.a_0 + i) / 4u]; }
@@ -52,71 +57,83 @@ fn b_block(k: u32, n: u32) -> mat4x4f {
         b4(i + 2u * p.b_k, live && k + 2u < p.k), b4(i + 3u * p.b_k, live && k + 3u < p.k));
 }
 
-// Which tile a workgroup makes: (n, m).
-fn tile_of(group: vec3u, grid: vec3u) -> vec2u {
-    if (BAND == 1u) { return group.xy; }
-    let i = group.y * grid.x + group.x;
-    let first = i / (BAND * grid.x) * BAND;
-    let rows = min(BAND, grid.y - first);
-    let j = i - first * grid.x;
-    return vec2u(j / rows, first + j % rows);
-}
-
-// Block i of a tile: (k / 4, m / 4) or (k / 4, n / 4), neighbours in memory to neighbouring invocations.
-fn place(i: u32, along_k: u32) -> vec2u {
+// Block i of an operand of so many cells a row: (k / 4, cell), neighbours in memory to neighbouring invocations.
+fn place(i: u32, along_k: u32, cells: u32) -> vec2u {
     if (along_k == 1u) { return vec2u(i % (BK / 4u), i / (BK / 4u)); }
-    return vec2u(i / (TILE / 4u), i % (TILE / 4u));
+    return vec2u(i / cells, i % cells);
 }
 
-@compute @workgroup_size(T, T)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let tile = tile_of(group, grid);
-    let m0 = tile.y * TILE;
-    let n0 = tile.x * TILE;
+// The block that an invocation carries in the step from k0 on.
+fn fetch(lane: u32, m0: u32, n0: u32, k0: u32) -> mat4x4f {
+    if (lane < A_BLOCKS) {
+        let i = 4u * place(lane, A_ALONG_K, AT);
+        return a_block(m0 + i.y, k0 + i.x);
+    }
+    if (lane < BLOCKS) {
+        let i = 4u * place(lane - A_BLOCKS, B_ALONG_K, BT);
+        return b_block(k0 + i.x, n0 + i.y);
+    }
+    return mat4x4f();
+}
+
+fn lay_down(lane: u32, v: mat4x4f) {
+    if (lane < A_BLOCKS) {
+        let i = place(lane, A_ALONG_K, AT);
+        let to = 4u * i.x * AT + i.y;
+        at[to] = Cell(v[0]);
+        at[to + AT] = Cell(v[1]);
+        at[to + 2u * AT] = Cell(v[2]);
+        at[to + 3u * AT] = Cell(v[3]);
+    } else if (lane < BLOCKS) {
+        let i = place(lane - A_BLOCKS, B_ALONG_K, BT);
+        let to = 4u * i.x * BT + i.y;
+        bt[to] = Cell(v[0]);
+        bt[to + BT] = Cell(v[1]);
+        bt[to + 2u * BT] = Cell(v[2]);
+        bt[to + 3u * BT] = Cell(v[3]);
+    }
+}
+
+@compute @workgroup_size(THREADS_N, THREADS_M)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let m0 = group.y * TILE_M;
+    let n0 = group.x * TILE_N;
     // rows 0..4 and, half a tile further on, 4..8; columns 0..4 (l) and 4..8 (r)
     var l0 = vec4f(); var l1 = vec4f(); var l2 = vec4f(); var l3 = vec4f();
     var l4 = vec4f(); var l5 = vec4f(); var l6 = vec4f(); var l7 = vec4f();
     var r0 = vec4f(); var r1 = vec4f(); var r2 = vec4f(); var r3 = vec4f();
     var r4 = vec4f(); var r5 = vec4f(); var r6 = vec4f(); var r7 = vec4f();
-    for (var k0 = group.z * p.per; k0 < min(p.k, (group.z + 1u) * p.per); k0 += BK) {
-        for (var i = lane; i < 2u * TILE * BK / 16u; i += T * T) {
-            if (i < TILE * BK / 16u) {
-                let at_block = place(i, A_ALONG_K);
-                let v = a_block(m0 + 4u * at_block.y, k0 + 4u * at_block.x);
-                let to = 4u * at_block.x * STEP + at_block.y;
-                at[to] = Cell(v[0]);
-                at[to + STEP] = Cell(v[1]);
-                at[to + 2u * STEP] = Cell(v[2]);
-                at[to + 3u * STEP] = Cell(v[3]);
-            } else {
-                let at_block = place(i - TILE * BK / 16u, B_ALONG_K);
-                let v = b_block(k0 + 4u * at_block.x, n0 + 4u * at_block.y);
-                let to = 4u * at_block.x * STEP + at_block.y;
-                bt[to] = Cell(v[0]);
-                bt[to + STEP] = Cell(v[1]);
-                bt[to + 2u * STEP] = Cell(v[2]);
-                bt[to + 3u * STEP] = Cell(v[3]);
-            }
-        }
+    let first = group.z * p.per;
+    let end = min(p.k, first + p.per);
+    var next = fetch(lane, m0, n0, first);
+    for (var k0 = first; k0 < end; k0 += BK) {
+        lay_down(lane, next);
         workgroupBarrier();
+        if (k0 + BK < end) { next = fetch(lane, m0, n0, k0 + BK); }
         for (var k = 0u; k < BK; k++) {
-            let x = vec4f(at[k * STEP + id.y]);
-            let z = vec4f(at[k * STEP + id.y + T]);
-            let l = vec4f(bt[k * STEP + id.x]);
-            let r = vec4f(bt[k * STEP + id.x + T]);
+            let ai = k * AT + id.y;
+            let bi = k * BT + id.x;
+            let x = vec4f(at[ai]);
+            let z = vec4f(at[ai + THREADS_M]);
+            let l = vec4f(bt[bi]);
             l0 += x.x * l; l1 += x.y * l; l2 += x.z * l; l3 += x.w * l;
             l4 += z.x * l; l5 += z.y * l; l6 += z.z * l; l7 += z.w * l;
-            r0 += x.x * r; r1 += x.y * r; r2 += x.z * r; r3 += x.w * r;
-            r4 += z.x * r; r5 += z.y * r; r6 += z.z * r; r7 += z.w * r;
+            if (COLUMNS == 8u) {
+                let r = vec4f(bt[bi + THREADS_N]);
+                r0 += x.x * r; r1 += x.y * r; r2 += x.z * r; r3 += x.w * r;
+                r4 += z.x * r; r5 += z.y * r; r6 += z.z * r; r7 += z.w * r;
+            }
         }
         workgroupBarrier();
     }
     let m = m0 + 4u * id.y;
     let n = n0 + 4u * id.x;
-    let m2 = m + TILE / 2u;
-    let n2 = n + TILE / 2u;
+    let m2 = m + TILE_M / 2u;
     put4(m, n, group.z, l0); put4(m + 1u, n, group.z, l1); put4(m + 2u, n, group.z, l2); put4(m + 3u, n, group.z, l3);
     put4(m2, n, group.z, l4); put4(m2 + 1u, n, group.z, l5); put4(m2 + 2u, n, group.z, l6); put4(m2 + 3u, n, group.z, l7);
-    put4(m, n2, group.z, r0); put4(m + 1u, n2, group.z, r1); put4(m + 2u, n2, group.z, r2); put4(m + 3u, n2, group.z, r3);
-    put4(m2, n2, group.z, r4); put4(m2 + 1u, n2, group.z, r5); put4(m2 + 2u, n2, group.z, r6); put4(m2 + 3u, n2, group.z, r7);
+    if (COLUMNS == 8u) {
+        let n2 = n + TILE_N / 2u;
+        put4(m, n2, group.z, r0); put4(m + 1u, n2, group.z, r1); put4(m + 2u, n2, group.z, r2); put4(m + 3u, n2, group.z, r3);
+        put4(m2, n2, group.z, r4); put4(m2 + 1u, n2, group.z, r5); put4(m2 + 2u, n2, group.z, r6); put4(m2 + 3u, n2, group.z, r7);
+    }
 }
