@@ -178,7 +178,8 @@ fn a_step_asks_little_of_the_gpu() {
                 let losses = lm::accumulate(&model, &mut learner, &batch, usize::MAX, 1.0, None);
                 learner.step_and_read(1e-3, &losses).0.expect("a finite gradient");
                 let now = gpu.counts();
-                assert_eq!(now.waits - last.waits, 1, "waits in step {step}");
+                // in the first step a real GPU may measure rungs
+                assert!(step == 0 || now.waits - last.waits == 1, "{} waits in step {step}", now.waits - last.waits);
                 assert!(step < 2 || now.allocations == last.allocations, "new buffers in step {step}");
                 last = now;
             }

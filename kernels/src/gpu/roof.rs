@@ -2,8 +2,11 @@
 use super::{Gpu, Kernel, flat_groups, wgsl, write};
 use crate::{Device, Tensor, Unary, map};
 use std::sync::Arc;
+use std::time::Instant;
 
 pub(super) const FMA: Kernel = Kernel { name: "fma_roof", parts: &[wgsl::GRID, include_str!("fma.wgsl")], consts: &[] };
+/// Of an invocation.
+const ROUNDS: u32 = 1 << 10;
 /// Products and sums of one round of an invocation.
 const OPERATIONS: f64 = 8.0 * 4.0 * 2.0;
 
@@ -16,16 +19,28 @@ fn fastest(gpu: &Gpu, work: impl Fn()) -> f64 {
 impl Gpu {
     /// Operations a second of a kernel that does nothing else.
     pub fn flops_roof(self: &Arc<Gpu>) -> f64 {
-        let (invocations, rounds) = if self.is_software() { (1 << 12, 1 << 10) } else { (1 << 20, 1 << 10) };
-        let y = self.array(&[invocations]);
-        let params = [rounds as u32, 0.5f32.to_bits()];
-        let seconds = fastest(self, || self.run(&FMA, flat_groups(invocations), &params, &[write(&y)]));
-        invocations as f64 * rounds as f64 * OPERATIONS / seconds
+        let invocations = if self.is_software() { 1 << 12 } else { 1 << 20 };
+        invocations as f64 * ROUNDS as f64 * OPERATIONS / fastest(self, || self.multiply(invocations))
     }
 
-    /// Bytes a second, read and written, of a kernel that copies 64 MiB.
+    fn multiply(self: &Arc<Gpu>, invocations: usize) {
+        let y = self.array(&[invocations]);
+        self.run(&FMA, flat_groups(invocations), &[ROUNDS, 0.5f32.to_bits()], &[write(&y)]);
+    }
+
+    /// Works for a moment, for what is to be timed next: a GPU that has had nothing to do runs at a fraction of its
+    /// clock (an H200 at 345 of 1,980 MHz).
+    pub(super) fn wake(self: &Arc<Gpu>) {
+        let start = Instant::now();
+        while !self.is_software() && start.elapsed().as_secs_f64() < 0.3 {
+            self.multiply(1 << 18);
+            self.sync();
+        }
+    }
+
+    /// Bytes a second, read and written, of a kernel that copies more than a cache holds: 64 MiB, or 512.
     pub fn copy_roof(self: &Arc<Gpu>) -> f64 {
-        let n = 1 << 24;
+        let n = if self.is_software() { 1 << 24 } else { (1 << 27).min(self.max_binding_words()) };
         let x = Tensor::zeros(&Device::Gpu(self.clone()), &[n]);
         8.0 * n as f64 / fastest(self, || drop(map(Unary::Scale, &x, [2.0, 0.0])))
     }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What calls that share a choice have in common: a form, flags, logarithms of sizes.
 pub type Class = [u32; 6];
@@ -63,6 +64,8 @@ pub struct Tuner {
     chosen: HashMap<(&'static str, Class), (usize, &'static str)>,
     forced: HashMap<&'static str, String>,
     rejected: Vec<String>,
+    /// Has the GPU been kept busy until its clock was up?
+    awake: bool,
     /// A rung is being tried; did one of its kernels fail to compile?
     trying: Option<bool>,
     adapter: String,
@@ -80,7 +83,7 @@ impl Tuner {
         let file = cache_folder().map(|folder| folder.join("rlhf").join("gpu-rungs.json"));
         let known = file.as_deref().filter(|_| on).map_or_else(Map::new, |file| entries(file, &adapter));
         let (chosen, forced, rejected) = Default::default();
-        Tuner { on, half: wish == "half", chosen, forced, rejected, trying: None, adapter, file, known }
+        Tuner { on, half: wish == "half", chosen, forced, rejected, awake: false, trying: None, adapter, file, known }
     }
 
     fn remember(&mut self, key: &str, rung: &str, seconds: f64) {
@@ -119,7 +122,9 @@ fn save(file: &Path, adapter: &str, known: &Map<String, Value>) -> std::io::Resu
     merged.extend(known.clone());
     all.insert(adapter.into(), Value::Object(merged));
     std::fs::create_dir_all(file.parent().expect("a file in a folder"))?;
-    let partial = file.with_extension(format!("{}.partial", std::process::id()));
+    static SAVES: AtomicUsize = AtomicUsize::new(0);
+    let save = SAVES.fetch_add(1, Ordering::Relaxed);
+    let partial = file.with_extension(format!("{}-{save}.partial", std::process::id()));
     std::fs::write(&partial, serde_json::to_vec_pretty(&all)?)?;
     std::fs::rename(partial, file)
 }
@@ -216,6 +221,9 @@ impl Gpu {
         rounds: &dyn Fn(usize) -> bool,
         trial: &mut dyn FnMut(usize) -> Vec<Tensor>,
     ) -> Option<(usize, f64)> {
+        if !std::mem::replace(&mut self.tuner.lock().expect("tuner").awake, true) {
+            self.wake();
+        }
         let check = |rung: usize, trial: &mut dyn FnMut(usize) -> Vec<Tensor>| {
             self.tuner.lock().expect("tuner").trying = Some(false);
             let arrays = trial(rung);
