@@ -7,7 +7,7 @@ const REDUCE: Kernel =
     Kernel { name: "reduce", parts: &[wgsl::WORKGROUP, include_str!("reduce.wgsl")], consts: &[("THREADS", 256)] };
 const SUM_ROWS: Kernel = Kernel { name: "sum_rows", parts: &[include_str!("sum_rows.wgsl")], consts: &[] };
 /// Workgroups of the first run, at most: enough to fill a GPU, few enough for one workgroup to finish.
-const PARTS: usize = 512;
+const PARTS: usize = 2048;
 /// Rows that one workgroup of `sum_rows` adds up.
 pub const BLOCK: usize = 128;
 
