@@ -14,7 +14,7 @@ fn multiply_add(rounds: usize, x: f32, y: f32) -> usize {
     match level() {
         // SAFETY: `level` only returns what was found on this machine.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { x86::avx512(rounds, x, y) },
+        Level::Avx512 | Level::Amx => unsafe { x86::avx512(rounds, x, y) },
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { x86::avx2(rounds, x, y) },
         _ => portable(rounds, x, y),
@@ -89,6 +89,14 @@ pub fn flops() -> f64 {
 
 /// As [`flops`] for pairs of bf16; where the processor has no instruction for them, they are multiplied as f32.
 pub fn bf16_flops() -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if level() == Level::Amx {
+        let threads = crew::threads();
+        const TILES: usize = ROUNDS / 20;
+        // SAFETY: found on this machine.
+        let work = || par::map(threads, 1, |_| unsafe { super::gemm::amx_products(black_box(TILES)) });
+        return work().iter().sum::<usize>() as f64 / sustained(work);
+    }
     #[cfg(target_arch = "x86_64")]
     if level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16") {
         let threads = crew::threads();

@@ -11,10 +11,12 @@ pub enum Level {
     Neon,
     Avx2,
     Avx512,
+    /// AVX-512 with AMX, whose tiles multiply bf16 (Intel, from Sapphire Rapids on). Everything else is AVX-512.
+    Amx,
 }
 
 impl Level {
-    const ALL: [Level; 4] = [Level::Portable, Level::Neon, Level::Avx2, Level::Avx512];
+    const ALL: [Level; 5] = [Level::Portable, Level::Neon, Level::Avx2, Level::Avx512, Level::Amx];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -22,6 +24,7 @@ impl Level {
             Level::Neon => "neon",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
+            Level::Amx => "amx",
         }
     }
 
@@ -40,22 +43,52 @@ impl Level {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
             }
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx => Level::Avx512.is_available() && is_x86_feature_detected!("avx512bf16") && amx_is_granted(),
             #[cfg(not(target_arch = "x86_64"))]
-            Level::Avx2 | Level::Avx512 => false,
+            Level::Avx2 | Level::Avx512 | Level::Amx => false,
         }
     }
+
+    pub fn has_avx512(self) -> bool {
+        matches!(self, Level::Avx512 | Level::Amx)
+    }
+}
+
+/// Does the processor have AMX tiles of bf16, and does the system let this process use them? Linux has to be asked.
+#[cfg(target_arch = "x86_64")]
+fn amx_is_granted() -> bool {
+    use std::arch::{asm, x86_64::__cpuid_count};
+    const TILE_AND_BF16: u32 = 1 << 24 | 1 << 22;
+    const OSXSAVE: u32 = 1 << 27;
+    const TILES_ARE_SAVED: u32 = 3 << 17;
+    let has =
+        |leaf: u32, of: fn(std::arch::x86_64::CpuidResult) -> u32, bits| of(__cpuid_count(leaf, 0)) & bits == bits;
+    if !cfg!(target_os = "linux") || !has(7, |r| r.edx, TILE_AND_BF16) || !has(1, |r| r.ecx, OSXSAVE) {
+        return false;
+    }
+    let (saved, refused): (u32, i64);
+    // SAFETY: the system has enabled xgetbv; arch_prctl (158) with ARCH_REQ_XCOMP_PERM (0x1023) and XFEATURE_XTILEDATA
+    // (18) touches no memory.
+    unsafe {
+        asm!("xgetbv", in("ecx") 0, out("eax") saved, out("edx") _, options(nomem, nostack));
+        asm!("syscall", inlateout("rax") 158i64 => refused, in("rdi") 0x1023, in("rsi") 18,
+             out("rcx") _, out("r11") _, options(nostack));
+    }
+    saved & TILES_ARE_SAVED == TILES_ARE_SAVED && refused == 0
 }
 
 /// The level in use; 0 until somebody asked.
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
-/// The best level this machine has, or the one that `RLHF_SIMD` names (portable, neon, avx2, avx512).
+/// The best level this machine has, or the one that `RLHF_SIMD` names (portable, neon, avx2, avx512, amx).
 pub fn level() -> Level {
     match CHOSEN.load(Ordering::Relaxed) {
         1 => Level::Portable,
         2 => Level::Neon,
         3 => Level::Avx2,
         4 => Level::Avx512,
+        5 => Level::Amx,
         _ => {
             let level = choose(std::env::var("RLHF_SIMD").ok().as_deref());
             CHOSEN.store(level as u8, Ordering::Relaxed);
@@ -124,7 +157,7 @@ macro_rules! per_level {
             // SAFETY: `level` only returns what was found on this machine.
             match $crate::cpu::simd::level() {
                 #[cfg(target_arch = "x86_64")]
-                $crate::cpu::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::cpu::simd::Level::Avx512 | $crate::cpu::simd::Level::Amx => unsafe { avx512($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
                 $crate::cpu::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
                 _ => portable($($arg),*),

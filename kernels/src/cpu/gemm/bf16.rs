@@ -2,7 +2,8 @@
 //!
 //! Where the processor multiplies pairs (AVX-512 BF16), A is gathered into words of two neighbouring k, B packed into
 //! panels of such words as a strip goes along, and the tile is the one of f32. Elsewhere both are rounded and
-//! multiplied as f32: the product of two numbers of 8 bits is exact there, so only the order of the sums differs.
+//! multiplied as f32: the product of two numbers of 8 bits is exact there, so only the order of the sums differs. (AMX
+//! adds up in yet another order.)
 
 use super::{Block, Matrix, Start};
 use crate::cpu::par;
@@ -15,7 +16,7 @@ pub(super) use pairs::{gather, pack};
 /// Does the processor multiply pairs, and is it to?
 pub(super) fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16");
+    return level() == Level::Amx || level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -40,8 +41,7 @@ pub fn rounded(x: &[f32]) -> Pooled {
 #[cfg(target_arch = "x86_64")]
 mod pairs {
     use super::super::{
-        Matrix, Out, Pack, Product, Right, Start,
-        avx512::Avx512Bf16,
+        Matrix, Out, Pack, Product, Right, Start, Tile,
         pack::{AHEAD, Room, near, prefetch},
         transpose,
     };
@@ -60,13 +60,26 @@ mod pairs {
         }
         let (c, c_row) = c.raw();
         let (b, pack) = (Right::Lies(b), Pack::Pairs { k });
-        Product { m, n, k: k.div_ceil(2), a, b, pack, start, c: Out(c), c_row, spread }.run::<Avx512Bf16>();
+        Product { m, n, k: k.div_ceil(2), a, b, pack, start, c: Out(c), c_row, spread }.run_pairs();
     }
 
-    /// Words of rows of A. Rows stay rows where they are dense; where its columns are, pairs of them become lines of words.
-    pub fn gather<'a>(a: &Matrix, k: usize, rows: Range<usize>, ps: Range<usize>, out: &'a mut Vec<f32>) -> Matrix<'a> {
-        if a.col == 1 {
-            let (width, out) = near(rows.len(), ps.len(), out);
+    /// Words of rows of A. Rows stay rows where they are dense; where its columns are, pairs of them become lines of words,
+    /// which only a tile with a depth wants as rows.
+    pub fn gather<'a, T: Tile>(
+        a: &Matrix,
+        k: usize,
+        rows: Range<usize>,
+        ps: Range<usize>,
+        out: &'a mut Vec<f32>,
+    ) -> Matrix<'a> {
+        if a.col == 1 || T::DEPTH > 1 {
+            let (width, out) = near(rows.len().next_multiple_of(T::MR), ps.len(), out);
+            let lines = out.chunks_exact_mut(width).take(rows.len());
+            lines.for_each(|line| line[ps.len()..ps.len().next_multiple_of(T::DEPTH)].fill(0.0));
+            if a.col != 1 {
+                turn(a, k, rows, ps, out, width);
+                return Matrix::new(out, width);
+            }
             for (i, out) in rows.zip(out.chunks_exact_mut(width)) {
                 let numbers = &a.data[i * a.row + 2 * ps.start..i * a.row + k.min(2 * ps.end)];
                 along(numbers, 2 * a.row, &mut out[..ps.len()]);
@@ -80,6 +93,23 @@ mod pairs {
         Matrix::new(out, width).transposed()
     }
 
+    /// Lines of words of columns of A, turned into rows.
+    fn turn(a: &Matrix, k: usize, rows: Range<usize>, ps: Range<usize>, out: &mut [f32], width: usize) {
+        ROWS_OF_THREAD.with_borrow_mut(|lines| {
+            for some in rows.clone().step_by(64) {
+                let these = some..rows.end.min(some + 64);
+                for first in ps.clone().step_by(SOME) {
+                    let count = SOME.min(ps.end - first);
+                    for (p, line) in (first..first + count).zip(lines.chunks_exact_mut(64)) {
+                        across(a, 2 * p, k, these.clone(), &mut line[..these.len()]);
+                    }
+                    let to = &mut out[(some - rows.start) * width + first - ps.start..];
+                    transpose(lines, 64, count, these.len(), to, width);
+                }
+            }
+        });
+    }
+
     /// So many words of each row of B are turned at a time: they stay in the first-level cache.
     const SOME: usize = 64;
 
@@ -87,8 +117,10 @@ mod pairs {
         static ROWS_OF_THREAD: RefCell<[f32; 64 * SOME]> = const { RefCell::new([0.0; 64 * SOME]) };
     }
 
-    /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`; a row beyond the last is zero.
-    pub fn pack(b: &Matrix, k: usize, ps: Range<usize>, js: Range<usize>, to: Room) {
+    /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`; rows beyond the last, up to a multiple of `depth`,
+    /// are zero.
+    pub fn pack(b: &Matrix, k: usize, ps: Range<usize>, js: Range<usize>, depth: usize, mut to: Room) {
+        to.clear(ps.len()..ps.len().next_multiple_of(depth), &js);
         if b.col == 1 {
             return to.by_rows(ps.len(), js, |p, js, row| across(b, 2 * (ps.start + p), k, js, row));
         }

@@ -111,9 +111,9 @@ impl Few<'_> {
         match level() {
             // SAFETY: `level` only returns what was found on this machine.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if halves => unsafe { avx512::<X, S, true>(x, w, S * self.w.row) },
+            Level::Avx512 | Level::Amx if halves => unsafe { avx512::<X, S, true>(x, w, S * self.w.row) },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { avx512::<X, S, false>(x, w, S * self.w.row) },
+            Level::Avx512 | Level::Amx => unsafe { avx512::<X, S, false>(x, w, S * self.w.row) },
             _ => x.map(|x| w.map(|w| if halves { dot_of_pairs(x, w) } else { dot(x, w) })),
         }
     }

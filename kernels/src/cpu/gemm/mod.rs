@@ -17,6 +17,8 @@
 //! In bf16 both operands are rounded while they are gathered and packed, and the products summed in f32.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -27,12 +29,16 @@ mod neon;
 mod pack;
 mod panels;
 mod portable;
+#[cfg(test)]
+mod tests;
 mod transpose;
 
 use super::crew;
 use super::par::{self, Block};
 use super::simd::{Level, level};
 use crate::matmul::Precision;
+#[cfg(target_arch = "x86_64")]
+pub use amx::products as amx_products;
 pub use bf16::rounded;
 pub use few::{FEW, FEW_STORED, Stored, few, few_here};
 use pack::{Room, gather, pack};
@@ -95,6 +101,11 @@ trait Tile {
     const KC: usize;
     /// Does a tile read no more columns of B than it has?
     const MASKED: bool;
+    /// It takes so many k at a time, and always `MR` rows: where there are fewer k, A and B go on with zeros; what is in
+    /// rows beyond the last does not matter.
+    const DEPTH: usize = 1;
+    /// How many times faster it multiplies than the others, beside reading and packing.
+    const SPEED: usize = 1;
 
     /// C(i, j) = start(i, j) + Σ_k A(i, k) B(k, j) for i < `t.rows` ≤ MR, j < `t.cols` ≤ NR.
     ///
@@ -222,12 +233,20 @@ impl Product<'_> {
     fn run_numbers(&self) {
         match level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => self.run::<avx512::Avx512>(),
+            Level::Avx512 | Level::Amx => self.run::<avx512::Avx512>(),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => self.run::<avx2::Avx2>(),
             #[cfg(target_arch = "aarch64")]
             Level::Neon => self.run::<neon::Neon>(),
             _ => self.run::<portable::Portable>(),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn run_pairs(&self) {
+        match level() {
+            Level::Amx => self.run::<amx::Amx>(),
+            _ => self.run::<avx512::Avx512Bf16>(),
         }
     }
 
@@ -254,7 +273,7 @@ impl Product<'_> {
         // Until the last thread is done, which waits for an eighth of a task.
         let cost = |&(tall, wide): &(usize, usize)| {
             let (tasks, cols) = (self.m.div_ceil(tall) * strips.div_ceil(wide), wide * T::NR);
-            (8 * tasks.div_ceil(threads) + 1) * (tall * cols + tall * READ + cols * column)
+            (8 * tasks.div_ceil(threads) + 1) * (tall * cols + T::SPEED * (tall * READ + cols * column))
         };
         let (most, fewest) = (8 * threads, strips.div_ceil(WIDEST));
         let cuts = (fewest..=strips.min(most).max(fewest)).flat_map(|groups| {
@@ -276,7 +295,7 @@ impl Product<'_> {
         let depth = self.depth::<T>();
         let parts = if gathered { rows.len().div_ceil(GATHERED / depth) } else { 1 };
         let tall = rows.len().div_ceil(parts).next_multiple_of(T::MR);
-        let panel = (depth * T::NR).next_multiple_of(16);
+        let panel = (depth.next_multiple_of(T::DEPTH) * T::NR).next_multiple_of(16);
         let packed = parts > 1 && matches!(self.b, Right::Lies(_));
         let apart = if packed { panel } else { 0 };
         SCRATCH.with_borrow_mut(|Scratch { a: room, b: panels }| {
@@ -296,7 +315,7 @@ impl Product<'_> {
                         Pack::Numbers if gathered => gather(&self.a, rows.clone(), ks.clone(), room),
                         Pack::Numbers => self.a.from(rows.start, top),
                         #[cfg(target_arch = "x86_64")]
-                        Pack::Pairs { k } => bf16::gather(&self.a, k, rows.clone(), ks.clone(), room),
+                        Pack::Pairs { k } => bf16::gather::<T>(&self.a, k, rows.clone(), ks.clone(), room),
                     };
                     for (i, strip) in strips.clone().enumerate() {
                         let panel = &mut panels[i * apart..][..panel];
@@ -314,7 +333,7 @@ impl Product<'_> {
         match self.pack {
             Pack::Numbers => pack(b, ks, js, room),
             #[cfg(target_arch = "x86_64")]
-            Pack::Pairs { k } => bf16::pack(b, k, ks, js, room),
+            Pack::Pairs { k } => bf16::pack(b, k, ks, js, T::DEPTH, room),
         }
     }
 
@@ -381,110 +400,5 @@ impl Product<'_> {
                 });
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::simd::each_level;
-    use super::super::test::noise;
-    use super::*;
-
-    const SHAPES: [[usize; 3]; 19] = [
-        [1, 1, 1],
-        [1, 5, 3],
-        [5, 1, 7],
-        [2, 64, 64],
-        [7, 17, 33],
-        [6, 64, 128],
-        [13, 65, 129],
-        [16, 48, 40],
-        [33, 31, 1],
-        [3, 4, 0],
-        [100, 70, 300],
-        [64, 200, 65],
-        [257, 130, 100],
-        [300, 600, 70],
-        [1, 300, 70],
-        [16, 700, 33],
-        [128, 70, 300],
-        [256, 64, 512],
-        [200, 140, 1100],
-    ];
-
-    /// Every form, start and precision against plain loops in f64.
-    #[test]
-    fn every_level_every_form() {
-        each_level(|level| {
-            for precision in [Precision::F32, Precision::Bf16] {
-                every_form(level, precision);
-            }
-        });
-    }
-
-    fn every_form(level: Level, precision: Precision) {
-        for (s, [m, n, k]) in SHAPES.into_iter().enumerate() {
-            let (a, b) = (noise(m * k, s as u32), noise(k * n, 100 + s as u32));
-            let round = |x: &[f32]| x.iter().map(|&x| precision.round(x)).collect::<Vec<_>>();
-            let (a64, b64) = (round(&a), round(&b));
-            let (old, bias) = (noise(m * n, 200), noise(n, 300));
-            for form in ["NN", "NT", "TN", "TT"] {
-                let wide = |t: bool, rows, cols, data| match t {
-                    false => Matrix::new(data, cols),
-                    true => Matrix::new(data, rows).transposed(),
-                };
-                let (am, bm) = (wide(&form[..1] == "T", m, k, &a), wide(&form[1..] == "T", k, n, &b));
-                for (name, start) in [("zero", Start::Zero), ("old", Start::Old), ("bias", Start::Bias(&bias))] {
-                    let mut c = old.clone();
-                    gemm(precision, [m, n, k], am, bm, start, &mut c);
-                    let (am, bm) = (Matrix { data: &a64, ..am }, Matrix { data: &b64, ..bm });
-                    for i in 0..m {
-                        for j in 0..n {
-                            let from = match start {
-                                Start::Zero => 0.0,
-                                Start::Old => old[i * n + j] as f64,
-                                Start::Bias(bias) => bias[j] as f64,
-                            };
-                            let at = |m: &Matrix, i, j| m.data[i * m.row + j * m.col] as f64;
-                            let want = from + (0..k).map(|l| at(&am, i, l) * at(&bm, l, j)).sum::<f64>();
-                            let got = c[i * n + j] as f64;
-                            let close = (got - want).abs() <= 1e-6 * (k as f64).sqrt().max(1.0) * 4.0;
-                            assert!(
-                                close,
-                                "{level:?} {precision:?} {form} {name} {m}×{n}×{k} at ({i}, {j}): {got} for {want}"
-                            );
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// On one thread in parts, on all in tasks, and a row alone.
-    #[test]
-    fn the_cut_leaves_no_mark() {
-        let [m, n, k] = [1103, 200, 1100];
-        let (x, y) = (noise(m * k, 1), noise(k * n, 2));
-        each_level(|level| {
-            for precision in [Precision::F32, Precision::Bf16] {
-                for a in [Matrix::new(&x, k), Matrix::new(&x, m).transposed()] {
-                    let product = |a: Matrix, spread, c: &mut [f32]| {
-                        let c = Block::new(c, n, n);
-                        match precision {
-                            Precision::F32 => product(k, a, Matrix::new(&y, n), Start::Zero, c, spread),
-                            Precision::Bf16 => bf16::product(k, a, Matrix::new(&y, n), Start::Zero, c, spread),
-                        }
-                    };
-                    let [mut tasks, mut parts, mut row] = [vec![0.0; m * n], vec![0.0; m * n], vec![0.0; n]];
-                    product(a, true, &mut tasks);
-                    product(a, false, &mut parts);
-                    assert!(tasks == parts, "{level:?} {precision:?}");
-                    for i in [0, 3, 200, 1102] {
-                        product(a.from(i, 0), false, &mut row);
-                        assert!(row == tasks[i * n..][..n], "{level:?} {precision:?} row {i}");
-                    }
-                }
-            }
-        });
     }
 }

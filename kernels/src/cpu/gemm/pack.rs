@@ -48,6 +48,13 @@ pub(super) struct Room<'a> {
 }
 
 impl Room<'_> {
+    /// Rows of every panel are zero.
+    pub fn clear(&mut self, rows: Range<usize>, js: &Range<usize>) {
+        for (i, _) in strips(js, self.width) {
+            self.panels[i * self.apart..][rows.start * self.width..rows.end * self.width].fill(0.0);
+        }
+    }
+
     /// `write(k, columns, their place in row k of a panel)`, all columns of a row before the next: they are in one page.
     /// Columns beyond the last are zero.
     pub fn by_rows(self, rows: usize, js: Range<usize>, mut write: impl FnMut(usize, Range<usize>, &mut [f32])) {

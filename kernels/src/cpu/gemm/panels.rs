@@ -8,6 +8,8 @@ use crate::matmul::Precision;
 
 /// Columns of a panel: what the widest tile reads. Narrower ones read a part of it.
 pub const WIDTH: usize = 64;
+/// Rows after the last: a tile may take so many more, to multiply them by zero.
+const BEYOND: usize = 15;
 
 /// Wᵀ of a matrix W [n, k]: for each `WIDTH` of its columns, one row of them after the other.
 pub struct Panels {
@@ -26,13 +28,15 @@ impl Panels {
         let rounded = (precision == Precision::Bf16 && !pairs).then(|| bf16::rounded(w));
         let b = Matrix::new(rounded.as_deref().unwrap_or(w), k).transposed();
         let deep = if pairs { k.div_ceil(2) } else { k };
-        let mut data = pool::take(n.div_ceil(WIDTH) * deep * WIDTH);
-        par::rows(n.div_ceil(WIDTH), 1, [(&mut data, deep * WIDTH)], |strips, [panel]| {
+        let len = n.div_ceil(WIDTH) * deep * WIDTH;
+        let mut data = pool::take(len + BEYOND * WIDTH);
+        data[len..].fill(0.0);
+        par::rows(n.div_ceil(WIDTH), 1, [(&mut data[..len], deep * WIDTH)], |strips, [panel]| {
             let js = strips.start * WIDTH..n.min(strips.end * WIDTH);
             let room = Room { width: WIDTH, apart: 0, panels: panel };
             match pairs {
                 #[cfg(target_arch = "x86_64")]
-                true => bf16::pack(&b, k, 0..deep, js, room),
+                true => bf16::pack(&b, k, 0..deep, js, 1, room),
                 _ => pack(&b, 0..deep, js, room),
             }
         });
@@ -58,7 +62,7 @@ impl Panels {
             Product { m, n, k, a, b: Right::Panels(&self.data), pack: Pack::Numbers, start, c: Out(c), c_row, spread };
         #[cfg(target_arch = "x86_64")]
         if pairs {
-            return Product { k: k.div_ceil(2), pack: Pack::Pairs { k }, ..product }.run::<super::avx512::Avx512Bf16>();
+            return Product { k: k.div_ceil(2), pack: Pack::Pairs { k }, ..product }.run_pairs();
         }
         product.run_numbers();
     }

@@ -1,7 +1,7 @@
 //! Transposition, in squares that fit in registers.
 
 #[cfg(target_arch = "x86_64")]
-use crate::cpu::simd::{Level, level};
+use crate::cpu::simd::level;
 
 /// out[k * width + j] = from[j * stride + k] for j < `rows`, k < `depth`
 pub fn transpose(from: &[f32], stride: usize, rows: usize, depth: usize, out: &mut [f32], width: usize) {
@@ -10,7 +10,7 @@ pub fn transpose(from: &[f32], stride: usize, rows: usize, depth: usize, out: &m
     }
     assert!(rows <= width && (rows - 1) * stride + depth <= from.len() && (depth - 1) * width + rows <= out.len());
     #[cfg(target_arch = "x86_64")]
-    if level() == Level::Avx512 {
+    if level().has_avx512() {
         for k in (0..depth).step_by(16) {
             for j in (0..rows).step_by(16) {
                 let (rows, depth) = (16.min(rows - j), 16.min(depth - k));
