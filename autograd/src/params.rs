@@ -147,7 +147,8 @@ impl ParamsBuilder {
                 Init::Zeros => {}
                 Init::Ones => numbers.fill(1.0),
                 Init::Normal(std) => {
-                    numbers.iter_mut().enumerate().for_each(|(i, x)| *x = std * rng.normal_at(i as u64));
+                    let drawn = kernels::normal(*rng, &Device::Cpu, &[numbers.len()], *std);
+                    numbers.copy_from_slice(drawn.data());
                 }
             }
         }

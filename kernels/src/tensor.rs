@@ -44,11 +44,7 @@ impl Tensor {
 
     pub fn full(device: &Device, shape: &[usize], value: f32) -> Tensor {
         match device {
-            Device::Cpu => {
-                let mut data = pool::take(shape.iter().product());
-                data.fill(value);
-                Tensor::new(shape, data)
-            }
+            Device::Cpu => Tensor::new(shape, pool::full(shape.iter().product(), value)),
             Device::Gpu(gpu) => crate::elementwise::gpu::full(gpu, shape, value),
         }
     }

@@ -64,7 +64,7 @@ pub fn rows_and_sum<const P: usize>(
     let grain = grain.max(rows.div_ceil(64)); // at most 64 pieces to add up
     let pieces = rows.div_ceil(grain);
     let len = sum.len();
-    let mut partial = pool::zeros(pieces * len);
+    let mut partial = pool::full(pieces * len, 0.0);
     let shared = Shared::new(&mut partial);
     self::rows(rows, grain, outputs, |range, outputs| {
         let piece = range.start / grain;

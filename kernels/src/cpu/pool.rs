@@ -3,6 +3,7 @@
 //! A fresh large vector comes from the operating system page by page, and touching a page for the first time costs
 //! more than most kernels spend on it. So tensors take their memory here and give it back when they die.
 
+use super::par;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
@@ -101,10 +102,10 @@ pub fn trim() {
     idle.total = 0;
 }
 
-/// A vector of `len` zeros.
-pub fn zeros(len: usize) -> Vec<f32> {
+/// A vector of `len` times the same number.
+pub fn full(len: usize, value: f32) -> Vec<f32> {
     let mut vec = take(len);
-    vec.fill(0.0);
+    par::rows(len, par::grain(1), [(&mut vec, 1)], |_, [piece]| piece.fill(value));
     vec
 }
 
@@ -165,6 +166,6 @@ mod tests {
         give(vec);
         let again = take(len + 100);
         assert_eq!((again.as_ptr(), again.len()), (at, len + 100));
-        assert!(zeros(len).iter().all(|&x| x == 0.0));
+        assert!(full(len, 0.0).iter().all(|&x| x == 0.0));
     }
 }
