@@ -20,6 +20,7 @@ pub mod generate;
 pub mod gguf;
 pub mod heads;
 pub mod hf;
+pub mod hub;
 pub mod lora;
 pub mod safetensors;
 pub mod score;

@@ -9,6 +9,7 @@ use crate::files::{beside, remove_leftovers, rename, sync_dir, write_atomic};
 use crate::gguf::is_gguf;
 use crate::heads::Head;
 use crate::hf::{self, BIAS, Loaded, write_json};
+use crate::hub;
 use crate::safetensors::Archive;
 use crate::source::read_json;
 use crate::transformer::{Names, Transformer};
@@ -279,12 +280,14 @@ pub fn base_of(dir: &Path) -> Result<PathBuf> {
     base_dir(dir, &path, &name)
 }
 
-/// As it is called, or seen from the adapter.
+/// As it is called, or seen from the adapter, or of that name in Hugging Face's cache.
 fn base_dir(dir: &Path, path: &Path, name: &str) -> Result<PathBuf> {
     let there = |d: &PathBuf| is_gguf(d) || d.join("config.json").exists();
-    [PathBuf::from(name), dir.join(name)].into_iter().find(there).ok_or_else(|| {
-        let problem = format!("its model `{name}` (base_model_name_or_path) is no model here");
-        ModelError::file(path, problem, "Download it, and write its path there.")
+    let found = [PathBuf::from(name), dir.join(name)].into_iter().find(there);
+    found.or_else(|| hub::cached(name)).ok_or_else(|| {
+        let problem =
+            format!("its model `{name}` (base_model_name_or_path) is no model here, nor in Hugging Face's cache");
+        ModelError::file(path, problem, "Download it, or write its path there.")
     })
 }
 

@@ -8,9 +8,9 @@
 //! A download that was broken off goes on where it stopped. The hub names large files by their SHA-256, which is
 //! checked. HF_ENDPOINT is another place to ask, HF_TOKEN is who asks; it is told to that place alone.
 
-use super::{is_revision, shards};
 use crate::error::{Failure, Result};
 use crate::progress::{Mode, Progress};
+use model::hub::{is_revision, shards};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};

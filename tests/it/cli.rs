@@ -214,6 +214,32 @@ fn a_model_of_the_hub_is_looked_for_in_the_cache() {
     let model = path(&["S.sft"]);
     let beside = rlhf(&["generate", "--model", &model, "--prompt", "The", "--max-new", "3", "--greedy", "--json"]);
     assert_eq!(found.stdout, beside.stdout);
+
+    // an adapter that names its model as the hub does
+    let adapter = scratch().join("hub_adapter");
+    let demos = file("hub_demos.jsonl", "{\"prompt\": \"a cow\", \"completion\": \" eats grass\"}\n".repeat(4));
+    let trained = with_home(
+        &["sft", "--model", "org/tiny", "--data", &demos, "--out", adapter.to_str().unwrap()]
+            .into_iter()
+            .chain(["--lora-rank", "2", "--lr", "1e-2", "--device", "cpu"])
+            .collect::<Vec<_>>(),
+    );
+    assert!(trained.status.success(), "{}", stderr(&trained));
+    let answer = |adapter: &Path| {
+        let adapter = adapter.to_str().unwrap();
+        with_home(&["generate", "--model", adapter, "--prompt", "The", "--max-new", "3", "--greedy", "--json"])
+    };
+    let by_path = answer(&adapter);
+    let config = adapter.join("adapter_config.json");
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
+    json["base_model_name_or_path"] = "org/tiny".into();
+    fs::write(&config, json.to_string()).unwrap();
+    let by_name = answer(&adapter);
+    assert!(by_name.status.success(), "{}", stderr(&by_name));
+    assert_eq!(by_name.stdout, by_path.stdout);
+    json["base_model_name_or_path"] = "org/absent".into();
+    fs::write(&config, json.to_string()).unwrap();
+    assert!(stderr(&answer(&adapter)).contains("nor in Hugging Face's cache"));
 }
 
 #[test]

@@ -119,8 +119,8 @@ fn a_model_comes_into_the_cache_once() {
         assert!(fs::read(dir.join(name)).unwrap() == shelf.files[name], "{name}");
     }
     assert!(!dir.join("README.md").exists());
-    assert_eq!(super::super::snapshot(&cache.path().join("models--org--tiny")), Some(dir.clone()));
-    assert!(super::super::is_whole(&dir));
+    assert_eq!(model::hub::snapshot(&cache.path().join("models--org--tiny")), Some(dir.clone()));
+    assert!(model::hub::is_whole(&dir));
     let asked = hub.asked();
     assert!(asked.iter().any(|line| line.contains("GET /cdn/model.safetensors")));
     for line in &asked {
