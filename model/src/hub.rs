@@ -9,6 +9,14 @@ pub fn cached(name: &str) -> Option<PathBuf> {
     is_name(name).then(|| snapshot(&folder(name)?).filter(|dir| is_whole(dir)))?
 }
 
+/// What the hub calls the model that lies in this folder of the cache.
+pub fn name_of(dir: &Path) -> Option<String> {
+    let folder = dir.parent()?.parent()?.file_name()?.to_str()?;
+    let name = folder.strip_prefix("models--")?.replacen("--", "/", 1);
+    let same = |other: PathBuf| other.canonicalize().ok() == dir.canonicalize().ok();
+    cached(&name).is_some_and(same).then_some(name)
+}
+
 /// What the cache keeps of the model of that name; `None` where there is no home folder.
 pub fn folder(name: &str) -> Option<PathBuf> {
     Some(cache(|key| std::env::var_os(key))?.join(format!("models--{}", name.replace('/', "--"))))

@@ -213,7 +213,7 @@ fn config(model: &Transformer, lora: &Lora, params: &Params) -> Value {
     let mut json = json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": lora.base,
+        "base_model_name_or_path": hub::name_of(&lora.base).map_or(json!(lora.base), Value::from),
         "r": lora.rank,
         "lora_alpha": lora.alpha,
         "lora_dropout": 0.0,
