@@ -270,10 +270,10 @@ impl Product<'_> {
     fn cut<T: Tile>(&self, strips: usize) -> (usize, usize) {
         let threads = crew::threads();
         let column = if matches!(self.b, Right::Lies(_)) { PACK } else { READ / 2 };
-        // Until the last thread is done, which waits for an eighth of a task.
+        // Until the last thread is done, for which the others wait a thirty-second of a task.
         let cost = |&(tall, wide): &(usize, usize)| {
             let (tasks, cols) = (self.m.div_ceil(tall) * strips.div_ceil(wide), wide * T::NR);
-            (8 * tasks.div_ceil(threads) + 1) * (tall * cols + T::SPEED * (tall * READ + cols * column))
+            (32 * tasks.div_ceil(threads) + 1) * (tall * cols + T::SPEED * (tall * READ + cols * column))
         };
         let (most, fewest) = (8 * threads, strips.div_ceil(WIDEST));
         let cuts = (fewest..=strips.min(most).max(fewest)).flat_map(|groups| {
