@@ -148,12 +148,11 @@ pub fn attention_back(
     let (dqkv, delta) = (g.array(qkv.shape()), g.array(&[n, heads.q]));
     // a trial fills only its part of dqkv
     let blank = || Tensor::zeros(&qkv.device(), qkv.shape());
-    // Where every token sees itself alone, dq is nothing but rounding: a check against the base would say nothing.
-    let says_something = seg.longest() > 1;
     let rung = BACK_Q.choose(g, n, heads, &mut |rung| {
         let (dqkv, delta) = (blank(), g.array(&[n, heads.q]));
         back_q(rung, &dqkv, &delta);
-        if says_something { vec![dqkv, delta] } else { vec![delta] }
+        // where every token sees itself alone, dq is nothing but rounding: there is nothing to compare
+        if seg.longest() > 1 { vec![dqkv, delta] } else { vec![] }
     });
     back_q(rung, &dqkv, &delta);
     let rung = BACK_KV.choose(g, n, heads, &mut |rung| {

@@ -150,7 +150,7 @@ fn difference(got: &[Vec<f32>], want: &[Vec<f32>]) -> f32 {
 }
 
 impl Gpu {
-    /// The rung for this call. `trial` runs one of them into arrays of its own.
+    /// The rung for this call. `trial` runs one of them into arrays of its own: those to compare, or none.
     pub(crate) fn choose(self: &Arc<Gpu>, rungs: &Rungs, trial: &mut dyn FnMut(usize) -> Vec<Tensor>) -> usize {
         let Some(rung) = self.choose_anew(rungs, trial) else { return self.usual(rungs, &self.allowed(rungs)) };
         let mut tuner = self.tuner.lock().expect("tuner");
@@ -233,7 +233,7 @@ impl Gpu {
         };
         let (want, failed) = check(0, trial);
         assert!(!failed, "{}: the base rung of {} does not compile", self.name(), rungs.kernel);
-        if want.iter().flatten().any(|x| !x.is_finite()) {
+        if want.is_empty() || want.iter().flatten().any(|x| !x.is_finite()) {
             return None;
         }
         let mut best = (0, self.time(0, f64::INFINITY, trial));

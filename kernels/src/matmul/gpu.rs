@@ -89,7 +89,7 @@ fn plan(rung: usize, form: Form, matrix: (usize, usize)) -> Plan {
     let name = RUNGS[rung];
     let split = name.ends_with("split");
     // "register 32", "vec4 128x64": rows and columns of a tile
-    let numbers: Vec<usize> = name.split([' ', 'x']).filter_map(|word| word.parse().ok()).chain([16]).collect();
+    let numbers: Vec<usize> = name.split([' ', 'x']).filter_map(|word| word.parse().ok()).collect();
     let square = |side: usize| [side; 2];
     let wide = || {
         let [rows, columns] = [numbers[0], numbers[1]];

@@ -50,15 +50,15 @@ impl Tile for Amx {
                     continue;
                 }
                 let mut edge = [0.0f32; SIDE * SIDE];
+                let edge = edge.as_mut_ptr();
                 if !start.is_null() {
                     for i in 0..t.rows {
-                        edge.as_mut_ptr().add(i * SIDE).copy_from_nonoverlapping(start.add(i * t.start_row), cols);
+                        edge.add(i * SIDE).copy_from_nonoverlapping(start.add(i * t.start_row), cols);
                     }
                 }
-                let sides = edge.as_mut_ptr();
-                sums(a, t.a_row, b, t.depth, (sides, SIDE), (sides, SIDE));
+                sums(a, t.a_row, b, t.depth, (edge, SIDE), (edge, SIDE));
                 for i in 0..t.rows {
-                    c.add(i * t.c_row).copy_from_nonoverlapping(sides.add(i * SIDE), cols);
+                    c.add(i * t.c_row).copy_from_nonoverlapping(edge.add(i * SIDE), cols);
                 }
             }
         }

@@ -9,14 +9,14 @@ use super::{Block, Matrix, Start};
 use crate::cpu::par;
 use crate::cpu::pool::{self, Pooled};
 #[cfg(target_arch = "x86_64")]
-use crate::cpu::simd::{Level, level};
+use crate::cpu::simd::level;
 #[cfg(target_arch = "x86_64")]
 pub(super) use pairs::{gather, pack};
 
 /// Does the processor multiply pairs, and is it to?
 pub(super) fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return level() == Level::Amx || level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16");
+    return level().has_avx512() && is_x86_feature_detected!("avx512bf16");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -72,25 +72,25 @@ mod pairs {
         ps: Range<usize>,
         out: &'a mut Vec<f32>,
     ) -> Matrix<'a> {
-        if a.col == 1 || T::DEPTH > 1 {
-            let (width, out) = near(rows.len().next_multiple_of(T::MR), ps.len(), out);
-            let lines = out.chunks_exact_mut(width).take(rows.len());
-            lines.for_each(|line| line[ps.len()..ps.len().next_multiple_of(T::DEPTH)].fill(0.0));
-            if a.col != 1 {
-                turn(a, k, rows, ps, out, width);
-                return Matrix::new(out, width);
+        if a.col != 1 && T::DEPTH == 1 {
+            let (width, out) = near(ps.len(), rows.len(), out);
+            for (p, out) in ps.zip(out.chunks_exact_mut(width)) {
+                across(a, 2 * p, k, rows.clone(), &mut out[..rows.len()]);
             }
+            return Matrix::new(out, width).transposed();
+        }
+        let (width, out) = near(rows.len().next_multiple_of(T::MR), ps.len(), out);
+        let lines = out.chunks_exact_mut(width).take(rows.len());
+        lines.for_each(|line| line[ps.len()..ps.len().next_multiple_of(T::DEPTH)].fill(0.0));
+        if a.col == 1 {
             for (i, out) in rows.zip(out.chunks_exact_mut(width)) {
                 let numbers = &a.data[i * a.row + 2 * ps.start..i * a.row + k.min(2 * ps.end)];
                 along(numbers, 2 * a.row, &mut out[..ps.len()]);
             }
-            return Matrix::new(out, width);
+        } else {
+            turn(a, k, rows, ps, out, width);
         }
-        let (width, out) = near(ps.len(), rows.len(), out);
-        for (p, out) in ps.zip(out.chunks_exact_mut(width)) {
-            across(a, 2 * p, k, rows.clone(), &mut out[..rows.len()]);
-        }
-        Matrix::new(out, width).transposed()
+        Matrix::new(out, width)
     }
 
     /// Lines of words of columns of A, turned into rows.
