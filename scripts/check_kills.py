@@ -74,7 +74,7 @@ def picture(folder):
 def steady(row):
     """A logged step without what a clock says."""
     clocks = ("second", "time", "per_sec", "tok_s", "eta", "memory")
-    return {k: v for k, v in row.items() if not any(c in k for c in clocks)}
+    return {k: v for k, v in row.items() if k != "eps" and not any(c in k for c in clocks)}
 
 
 def interrupt(p, how):
