@@ -98,6 +98,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
     if cli.common.quiet {
         hub::be_quiet();
     }
+    if let Some(wrong) = kernels::cpu::simd::wrong_wish() {
+        return Err(Failure::usage(wrong));
+    }
     if let Some(threads) = cli.common.threads {
         kernels::cpu::crew::limit(threads);
     }

@@ -16,7 +16,7 @@ pub struct Opened {
     pub tokenizer: Option<Tokenizer>,
 }
 
-/// Loads a model whose head is of the given kind.
+/// Loads a model whose head is of the given kind, to answer with it: it is not trained.
 pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
     open_with(dir, None, head, device)
 }
@@ -24,7 +24,7 @@ pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
 /// The same with a tokenizer from elsewhere, for models that have none.
 pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Device) -> Result<Opened> {
     let path = hub::find(dir)?;
-    let loaded = model::load(&path, device).map_err(library_failure)?;
+    let loaded = model::load_to_answer(&path, device).map_err(library_failure)?;
     read(path, file, head, loaded)
 }
 

@@ -1,4 +1,4 @@
-//! What does not learn: matrices in bf16, vectors in f32, shared by all [`Params`](crate::Params) that stand on it; and
+//! What does not learn: matrices in bf16 (or in f32), vectors in f32, shared by all [`Params`](crate::Params) that stand on it; and
 //! the adapters that are added to its matrices (LoRA: Hu et al. 2021).
 use crate::params::ParamId;
 use kernels::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
@@ -19,7 +19,8 @@ pub(crate) struct Frozen {
 #[derive(Clone)]
 pub(crate) enum Numbers {
     Matrix(Bf16),
-    Vector(Tensor),
+    /// Vectors, and what is kept in f32.
+    Whole(Tensor),
     Missing,
 }
 
@@ -31,8 +32,16 @@ impl Base {
         assert_eq!(numbers.shape(), at.shape, "{} of a base", at.name);
         at.numbers = match at.shape.len() {
             2 => Numbers::Matrix(pack_bf16(numbers)),
-            _ => Numbers::Vector(numbers.clone()),
+            _ => Numbers::Whole(numbers.clone()),
         };
+    }
+
+    /// As they are, matrices too.
+    #[track_caller]
+    pub fn keep(&mut self, id: ParamId, numbers: &Tensor) {
+        let at = &mut self.arrays[id.0];
+        assert_eq!(numbers.shape(), at.shape, "{} of a base", at.name);
+        at.numbers = Numbers::Whole(numbers.clone());
     }
 
     /// In f32.
@@ -40,7 +49,7 @@ impl Base {
     pub fn get(&self, id: ParamId) -> Tensor {
         match &self.arrays[id.0].numbers {
             Numbers::Matrix(stored) => unpack_bf16(stored),
-            Numbers::Vector(array) => array.clone(),
+            Numbers::Whole(array) => array.clone(),
             Numbers::Missing => panic!("{} of the base was never set", self.arrays[id.0].name),
         }
     }
@@ -55,14 +64,14 @@ impl Base {
     }
 
     pub(crate) fn is_on(&self, device: &Device) -> bool {
-        self.arrays.iter().all(|a| !matches!(&a.numbers, Numbers::Vector(v) if v.device() != *device))
+        self.arrays.iter().all(|a| !matches!(&a.numbers, Numbers::Whole(v) if v.device() != *device))
     }
 
     pub(crate) fn to(&self, device: &Device) -> Base {
         let moved = |a: &Frozen| {
             let numbers = match &a.numbers {
                 Numbers::Matrix(stored) => Numbers::Matrix(pack_bf16(&unpack_bf16(stored).to(device))),
-                Numbers::Vector(array) => Numbers::Vector(array.to(device)),
+                Numbers::Whole(array) => Numbers::Whole(array.to(device)),
                 Numbers::Missing => Numbers::Missing,
             };
             Frozen { name: a.name.clone(), shape: a.shape.clone(), numbers }

@@ -13,7 +13,7 @@ use crate::tape::{Product, Tape, Var};
 use crate::weights::Weights;
 use kernels::{Device, Form, Precision, Rng, Tensor};
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -69,6 +69,7 @@ impl Layout {
 #[derive(Default)]
 pub struct ParamsBuilder {
     wanted: Vec<(Window, Init, bool, Rng)>,
+    names: HashSet<String>,
     base: Arc<Base>,
     adapters: Vec<Adapter>,
 }
@@ -116,7 +117,7 @@ impl ParamsBuilder {
     #[track_caller]
     pub fn add(&mut self, name: impl Into<String>, shape: &[usize], init: Init, decay: bool, rng: Rng) -> ParamId {
         let name = name.into();
-        assert!(self.wanted.iter().all(|(w, ..)| w.name != name), "there are two parameters called {name}");
+        assert!(self.names.insert(name.clone()), "there are two parameters called {name}");
         let rng = rng.stream(&name);
         self.wanted.push((Window { name, shape: shape.to_vec(), offset: 0 }, init, decay, rng));
         ParamId(self.base.arrays.len() + self.wanted.len() - 1)
@@ -309,7 +310,7 @@ impl Params {
     fn weights(&self, watched: Rc<[bool]>, var: impl Fn(ParamId, Tensor) -> Var) -> Weights {
         let base = self.base.arrays.iter().map(|array| match &array.numbers {
             Numbers::Matrix(stored) => (None, Some(stored.clone())),
-            Numbers::Vector(array) => (Some(Var::from(array.clone())), None),
+            Numbers::Whole(array) => (Some(Var::from(array.clone())), None),
             Numbers::Missing => (None, None),
         });
         let own = self.iter().map(|(id, ..)| (Some(var(id, self.get(id))), None));

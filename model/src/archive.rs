@@ -37,6 +37,14 @@ impl Archive {
         }
     }
 
+    /// One tensor as it lies in a .safetensors file.
+    pub(crate) fn bytes(&self, name: &str) -> Option<&[u8]> {
+        match self {
+            Archive::Safetensors(archive) => archive.bytes(name),
+            Archive::Gguf(_) => None,
+        }
+    }
+
     /// The numbers of one tensor, as f32.
     pub fn read_into(&self, name: &str, out: &mut [f32]) -> Result<()> {
         match self {

@@ -4,8 +4,9 @@ use crate::config::HeadKind;
 use crate::dtype::Dtype;
 use crate::error::{At, ModelError, Result};
 use crate::files::{beside, rename, sync_dir};
-use crate::gguf::{self, Value, is_gguf};
+use crate::gguf::{self, Value, is_gguf, named_gguf};
 use crate::hf::{generation_config, write_json};
+use crate::lora;
 use crate::safetensors;
 use crate::source::{Source, TEMPLATE, TEMPLATE_KEY, TOKENIZER_CONFIG, chat_template, read_json};
 use crate::tokenizer::{Tokenizer, TokenizerError};
@@ -34,10 +35,19 @@ pub fn convert(from: &Path, to: &Path, dtype: Dtype) -> Result<()> {
     if to.exists() {
         return Err(ModelError::file(to, "is there already", "Remove it, or choose another name."));
     }
+    if lora::is_adapter(from) {
+        return Err(ModelError::file(
+            from,
+            "is an adapter",
+            "Merge it into its model first: rlhf merge --model ADAPTER --out DIR.",
+        ));
+    }
     let source = Source::open(from)?;
     let (model, tensors) = source.tensors()?;
+    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), fs::create_dir_all).at("create", to)?;
     let beside = beside(to);
-    let written = match to.extension().is_some_and(|end| end == "gguf") {
+    let written = match named_gguf(to) {
         true if model.head_kind() == HeadKind::Score => {
             Err(ModelError::file(from, "is a reward model, which GGUF has no form for", "Convert it to a directory."))
         }

@@ -1,4 +1,5 @@
 //! How numbers are written to files.
+use crate::error::{ModelError, Result};
 use half::{bf16, f16};
 use std::io::{self, Write};
 use std::str::FromStr;
@@ -40,6 +41,35 @@ impl Dtype {
         }
     }
 
+    /// What is larger has no finite form: the middle between the largest number and what would come after it.
+    fn largest(self) -> f32 {
+        match self {
+            Dtype::F32 => f32::MAX,
+            Dtype::F16 => f32::from_bits(65_520f32.to_bits() - 1),
+            Dtype::Bf16 => f32::from_bits(0x7f7f_7fff),
+            Dtype::Q8_0 => 127.0 * f32::from_bits(65_520f32.to_bits() - 1), // the scale is f16
+        }
+    }
+
+    /// Nothing is written that would be infinite when it is read, nor what is not finite now.
+    pub(crate) fn check(self, name: &str, numbers: &[f32]) -> Result<()> {
+        let largest = largest(numbers);
+        if largest <= self.largest() {
+            return Ok(());
+        }
+        if !largest.is_finite() {
+            let problem = format!("`{name}` has numbers that are not finite, and is not written");
+            return Err(ModelError::request(problem, "Training diverged; go back to an earlier checkpoint."));
+        }
+        let (name_of, end) = match self {
+            Dtype::F16 => ("f16", "65504"),
+            Dtype::Q8_0 => ("q8_0", "8319008"),
+            _ => ("bf16", "3.39e38"),
+        };
+        let problem = format!("the largest number of `{name}` is {largest}, and {name_of} ends at {end}");
+        Err(ModelError::request(problem, if self == Dtype::Bf16 { "Choose f32." } else { "Choose bf16 or f32." }))
+    }
+
     pub(crate) fn write(self, numbers: &[f32], file: &mut impl Write) -> io::Result<()> {
         match self {
             Dtype::F32 if cfg!(target_endian = "little") => file.write_all(bytemuck::cast_slice(numbers)),
@@ -62,4 +92,52 @@ fn q8_0(block: &[f32]) -> [u8; 2 + BLOCK] {
         *byte = (x * inverse).round() as i8 as u8;
     }
     bytes
+}
+
+/// The largest magnitude; NaN, which is above infinity here, where there is one.
+fn largest(numbers: &[f32]) -> f32 {
+    f32::from_bits(numbers.iter().fold(0, |most, x| most.max(x.to_bits() & 0x7fff_ffff)))
+}
+
+/// The first number that is NaN or infinite, and where it is.
+pub(crate) fn not_finite(numbers: &[f32]) -> Option<(usize, f32)> {
+    match largest(numbers).is_finite() {
+        true => None,
+        false => numbers.iter().copied().enumerate().find(|(_, x)| !x.is_finite()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_checked_is_finite_when_it_is_read() {
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Q8_0] {
+            let most = dtype.largest();
+            let mut block = [0.0; BLOCK];
+            block[7] = -most;
+            dtype.check("x", &block).unwrap();
+            let above = f32::from_bits(most.to_bits() + 1);
+            assert!(dtype.check("x", &[above]).is_err());
+            let stored = |x: f32| match dtype {
+                Dtype::F32 => x,
+                Dtype::F16 => f16::from_f32(x).to_f32(),
+                Dtype::Bf16 => bf16::from_f32(x).to_f32(),
+                Dtype::Q8_0 => f16::from_f32(x / 127.0).to_f32(),
+            };
+            assert!(stored(most).is_finite(), "{dtype:?}");
+            assert!(dtype == Dtype::Q8_0 || !stored(above).is_finite(), "{dtype:?}");
+            for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                assert!(dtype.check("x", &[0.0, odd]).unwrap_err().to_string().contains("not finite"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_found() {
+        assert_eq!(not_finite(&[0.0, -1e38, f32::MIN_POSITIVE]), None);
+        assert_eq!(not_finite(&[0.0, f32::NEG_INFINITY, f32::NAN]), Some((1, f32::NEG_INFINITY)));
+        assert_eq!(not_finite(&[-f32::NAN]).unwrap().0, 0);
+    }
 }

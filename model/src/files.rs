@@ -69,9 +69,21 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     }
 }
 
+/// How many bytes a file has. What is no file is refused before it is opened: a pipe may never say anything, and a
+/// device never end.
+pub fn size_of(path: &Path) -> Result<u64> {
+    let data = fs::metadata(path).at("read", path)?;
+    let is = match data.is_dir() {
+        _ if data.is_file() => return Ok(data.len()),
+        true => "is a directory",
+        false => "is a pipe or a device",
+    };
+    Err(ModelError::file(path, format!("{is}, where a file is expected"), "Put the file there."))
+}
+
 /// A text file of at most `limit` bytes.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
-    let size = fs::metadata(path).at("read", path)?.len();
+    let size = size_of(path)?;
     if size > limit {
         let problem = format!("{size} bytes, where at most {limit} are expected");
         return Err(ModelError::file(path, problem, "Is it the file you meant?"));
@@ -82,6 +94,7 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
 /// The bytes of a file, read when they are looked at.
 #[allow(unsafe_code)]
 pub(crate) fn map(path: &Path) -> Result<Mmap> {
+    size_of(path)?;
     let file = File::open(path).at("open", path)?;
     // SAFETY: the map is read only. As everywhere with mapped files, nobody may truncate it meanwhile.
     unsafe { Mmap::map(&file) }.at("map", path)

@@ -19,12 +19,13 @@ use crate::safetensors;
 use crate::source::{Source, read_json};
 use crate::transformer::Transformer;
 use crate::windows::{Window, hf_windows};
-use autograd::{Base, Params};
+use autograd::{Base, Params, ParamsBuilder};
 use kernels::{Device, Tensor};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Key of config.json with what is added to every score.
 pub const BIAS: &str = "rlhf_reward_bias";
@@ -68,12 +69,33 @@ pub fn load_sharing(path: &Path, device: &Device, bases: &mut Bases) -> Result<L
     Ok(Loaded { transformer: model, params: params.to(device) })
 }
 
-/// A model that does not learn, in bf16. No more of it than one matrix is ever held in f32.
-pub(crate) fn load_base(path: &Path, device: &Device) -> Result<(Transformer, Base)> {
+/// A model that only answers: of a file in bf16, matrices stay so on the CPU, in half the bytes of f32, and products
+/// are those of the same numbers in f32. Nothing of it can be trained.
+pub fn load_to_answer(path: &Path, device: &Device) -> Result<Loaded> {
+    match (lora::is_adapter(path), device) {
+        (true, _) => lora::load(path, device, &mut Bases::exact()),
+        (false, Device::Cpu) => {
+            let (transformer, base) = load_base(path, device, true)?;
+            Ok(Loaded { transformer, params: ParamsBuilder::upon(&Arc::new(base)).build(device) })
+        }
+        (false, _) => load(path, device), // a GPU unpacks what it multiplies, at every product
+    }
+}
+
+/// A model that does not learn, its matrices in bf16: rounded to it, or where `exact` only those that are so in the
+/// file. No more of it than one matrix is ever held twice.
+pub(crate) fn load_base(path: &Path, device: &Device, exact: bool) -> Result<(Transformer, Base)> {
     let source = Source::open(path)?;
     let (model, builder) = source.lay_out()?;
     let (shapes, mut base) = (builder.shapes(), builder.freeze());
-    source.weights.each(&model, |id| shapes[&id].clone(), |id, numbers| base.set(id, &numbers.to(device)))?;
+    source.weights.each(
+        &model,
+        |id| shapes[&id].clone(),
+        |id, numbers, halves| match exact && !halves {
+            true => base.keep(id, &numbers.to(device)),
+            false => base.set(id, &numbers.to(device)),
+        },
+    )?;
     if let Some(bias) = model.score_bias() {
         base.set(bias, &Tensor::new(&[1], vec![source.score_bias(path)?]).to(device));
     }

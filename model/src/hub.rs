@@ -4,9 +4,19 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The model of that name, where it is in the cache and whole.
+/// The model or adapter of that name, where it is in the cache and whole.
 pub fn cached(name: &str) -> Option<PathBuf> {
-    is_name(name).then(|| snapshot(&folder(name)?).filter(|dir| is_whole(dir)))?
+    cached_at(name, None)
+}
+
+/// The same of another revision than the newest: a commit, a branch or a tag.
+pub fn cached_at(name: &str, revision: Option<&str>) -> Option<PathBuf> {
+    let dir = |folder: PathBuf| match revision {
+        Some(commit) if is_revision(commit) => Some(folder.join("snapshots").join(commit)),
+        Some(branch) => is_name(branch).then(|| snapshot_of(&folder, branch))?,
+        None => snapshot(&folder),
+    };
+    is_name(name).then(|| dir(folder(name)?).filter(|dir| is_whole(dir)))?
 }
 
 /// What the hub calls the model that lies in this folder of the cache.
@@ -22,27 +32,68 @@ pub fn folder(name: &str) -> Option<PathBuf> {
     Some(cache(|key| std::env::var_os(key))?.join(format!("models--{}", name.replace('/', "--"))))
 }
 
-/// `org/name` as the hub allows it: two parts of letters, digits, `-`, `_` and `.`, none of them a path like `..`.
+/// `org/name`, or `gpt2` as the first models are called, as the hub allows it: parts of letters, digits, `-`, `_` and
+/// `.`, none of them a path like `..`.
 pub fn is_name(text: &str) -> bool {
     let is_part = |part: &str| {
         (1..=96).contains(&part.len())
             && part.starts_with(|c: char| c.is_ascii_alphanumeric())
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
-    text.split_once('/').is_some_and(|(org, name)| is_part(org) && is_part(name))
+    let parts: Vec<&str> = text.split('/').collect();
+    parts.len() <= 2 && parts.into_iter().all(is_part) && !text.contains("--") && !text.contains("..")
 }
 
-/// $HF_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub.
+/// $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub.
 fn cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let set = |key: &str| variable(key).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let standard = || set("XDG_CACHE_HOME").or_else(|| Some(std::env::home_dir()?.join(".cache")));
-    let home = || set("HF_HOME").or_else(|| Some(standard()?.join("huggingface")));
-    set("HF_HUB_CACHE").or_else(|| Some(home()?.join("hub")))
+    let get = |key: &str| variable(key).filter(|value| !value.is_empty());
+    let set = |key: &str| get(key).map(|value| expand(value, &variable));
+    let standard = || get("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cache")));
+    let home = || set("HF_HOME").or_else(|| Some(expand(standard()?.join("huggingface").into(), &variable)));
+    set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE")).or_else(|| Some(home()?.join("hub")))
+}
+
+/// `~` at the start is the home folder, `$NAME` and `${NAME}` are variables where there are such: files for docker and
+/// systemd have them, and no shell that replaces them.
+fn expand(value: OsString, variable: &impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let Some(text) = value.to_str() else { return value.into() };
+    let home = || variable("HOME").or_else(|| std::env::home_dir().map(OsString::from));
+    let (mut out, mut rest) = match (text.strip_prefix('~'), home()) {
+        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => (home, rest),
+        _ => (OsString::new(), text),
+    };
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push(before);
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, behind) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some(braced) => braced,
+            None => after.split_at(after.find(|c| !is_letter(c)).unwrap_or(after.len())),
+        };
+        match variable(name).filter(|_| !name.is_empty()) {
+            Some(value) => out.push(value),
+            None => out.push(&text[text.len() - after.len() - 1..text.len() - behind.len()]),
+        }
+        rest = behind;
+    }
+    out.push(rest);
+    out.into()
+}
+
+/// The path as a person wrote it, `~` the home folder.
+pub(crate) fn at_home(text: &str) -> PathBuf {
+    match text.starts_with('~') {
+        true => expand(text.into(), &|key: &str| std::env::var_os(key).filter(|_| key == "HOME")),
+        false => text.into(),
+    }
 }
 
 /// The folder of the revision that `refs/main` names.
 pub fn snapshot(folder: &Path) -> Option<PathBuf> {
-    let revision = std::fs::read_to_string(folder.join("refs/main")).ok()?;
+    snapshot_of(folder, "main")
+}
+
+fn snapshot_of(folder: &Path, branch: &str) -> Option<PathBuf> {
+    let revision = std::fs::read_to_string(folder.join("refs").join(branch)).ok()?;
     let revision = revision.trim();
     is_revision(revision).then(|| folder.join("snapshots").join(revision))
 }
@@ -52,13 +103,15 @@ pub fn is_revision(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Has it a config.json and all its weights? A download that was broken off has not.
+/// Has it a config.json and all its weights, or an adapter's? A download that was broken off has not.
 pub fn is_whole(dir: &Path) -> bool {
     let shards = || -> Option<bool> {
         let index = std::fs::read(dir.join("model.safetensors.index.json")).ok()?;
         Some(shards(&index)?.iter().all(|name| dir.join(name).exists()))
     };
-    dir.join("config.json").exists() && (dir.join("model.safetensors").exists() || shards().unwrap_or(false))
+    let has = |name: &str| dir.join(name).exists();
+    has("config.json") && (has("model.safetensors") || shards().unwrap_or(false))
+        || ["adapter_config.json", "adapter_model.safetensors"].into_iter().all(has)
 }
 
 /// The files that an index of shards names.
@@ -77,7 +130,26 @@ mod tests {
         for name in ["HuggingFaceTB/SmolLM2-135M-Instruct", "a/b", "openai-community/gpt2", "x/y.z_1"] {
             assert!(is_name(name), "{name}");
         }
-        for path in ["gpt2", "/a/b", "./a", "../a", "a/..", "a/b/c", "a/", "/a", "a\\b/c", "~/x", "a b/c", "", "é/b"] {
+        assert!(is_name("gpt2") && is_name("gpt2-medium"));
+        for path in [
+            "models--gpt2",
+            "a/b--c",
+            "a..b",
+            ".",
+            "..",
+            "/a/b",
+            "./a",
+            "../a",
+            "a/..",
+            "a/b/c",
+            "a/",
+            "/a",
+            "a\\b/c",
+            "~/x",
+            "a b/c",
+            "",
+            "é/b",
+        ] {
             assert!(!is_name(path), "{path}");
         }
     }
@@ -90,6 +162,22 @@ mod tests {
         assert_eq!(with(&[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/h")]), Path::new("/c"));
         assert_eq!(with(&[("HF_HOME", "/h"), ("XDG_CACHE_HOME", "/x")]), Path::new("/h/hub"));
         assert_eq!(with(&[("XDG_CACHE_HOME", "/x"), ("HF_HOME", "")]), Path::new("/x/huggingface/hub"));
+        assert_eq!(with(&[("HUGGINGFACE_HUB_CACHE", "/l"), ("HF_HOME", "/h")]), Path::new("/l"));
+        assert_eq!(with(&[("HF_HUB_CACHE", "/c"), ("HUGGINGFACE_HUB_CACHE", "/l")]), Path::new("/c"));
+        let home = ("HOME", "/me");
+        for (value, hub) in [
+            ("~/hf", "/me/hf/hub"),
+            ("~", "/me/hub"),
+            ("$HOME/hf", "/me/hf/hub"),
+            ("${HOME}hf", "/mehf/hub"),
+            ("/a/$X/$Y$/~", "/a/x/$Y$/~/hub"),
+            ("~you/${Y}${", "~you/${Y}${/hub"),
+            ("$HOME_", "$HOME_/hub"),
+        ] {
+            assert_eq!(with(&[("HF_HOME", value), home, ("X", "x")]), Path::new(hub), "{value}");
+        }
+        assert_eq!(with(&[("HF_HUB_CACHE", "~/c"), home]), Path::new("/me/c"));
+        assert_eq!(with(&[("HUGGINGFACE_HUB_CACHE", "$HOME/c"), home]), Path::new("/me/c"));
         assert!(with(&[]).ends_with(".cache/huggingface/hub"));
     }
 

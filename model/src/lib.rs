@@ -30,8 +30,10 @@ pub mod transformer;
 pub mod windows;
 
 mod files;
+mod json;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 pub use cache::Cache;
 pub use checkpoint::Checkpoint;
@@ -40,9 +42,10 @@ pub use convert::convert;
 pub use dtype::Dtype;
 pub use error::{ModelError, Result};
 pub use generate::{GenerateConfig, Generated, generate};
-pub use hf::{Loaded, load, load_sharing, save};
+pub use gguf::named_gguf;
+pub use hf::{Loaded, load, load_sharing, load_to_answer, save};
 pub use lora::Bases;
-pub use source::{ChatTemplate, chat_template, dtypes, read_config};
+pub use source::{ChatTemplate, Description, chat_template, describe, read_config};
 pub use tokenizer::{Tokenizer, TokenizerError};
 pub use transformer::{Dropout, Transformer};
 pub use windows::{Window, hf_windows};

@@ -3,21 +3,23 @@
 //! The network is that of the frozen model, its ids too; what learns are `Params` upon its [`Base`]. On disk an adapter
 //! is what PEFT writes: `adapter_config.json` and `adapter_model.safetensors`, which names a module as the frozen
 //! model's file does. Our queries, keys and values are one matrix and theirs may be three: an adapter is of some rows.
+mod files;
+
+pub(crate) use files::{Said, describe, load};
+pub use files::{base_of, is_adapter};
+
 use crate::config::{Config, HeadKind};
 use crate::error::{At, ModelError, Result};
 use crate::files::{beside, remove_leftovers, rename, sync_dir, write_atomic};
-use crate::gguf::is_gguf;
 use crate::heads::Head;
-use crate::hf::{self, BIAS, Loaded, write_json};
+use crate::hf::{self, BIAS, write_json};
 use crate::hub;
-use crate::safetensors::Archive;
-use crate::source::read_json;
 use crate::transformer::{Names, Transformer};
 use crate::windows::{Layout, Window, hf_windows};
 use autograd::{Base, ParamId, Params, ParamsBuilder};
 use kernels::{Device, Rng};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,24 +52,32 @@ pub struct Foundation {
 
 /// Frozen models by their directories: who opens the same one twice shares it.
 #[derive(Default)]
-pub struct Bases(Vec<Foundation>);
+pub struct Bases {
+    open: Vec<Foundation>,
+    exact: bool,
+}
 
 impl Bases {
+    /// To answer or to be merged with: matrices in bf16 only where the file has them so, else in f32.
+    pub fn exact() -> Bases {
+        Bases { open: Vec::new(), exact: true }
+    }
+
     pub fn open(&mut self, dir: &Path, device: &Device) -> Result<Foundation> {
         let dir = fs::canonicalize(dir).at("find", dir)?;
-        if let Some(open) = self.0.iter().find(|f| f.dir == dir) {
+        if let Some(open) = self.open.iter().find(|f| f.dir == dir) {
             return Ok(open.clone());
         }
-        let (model, base) = hf::load_base(&dir, device)?;
-        self.0.push(Foundation { dir, model, base: Arc::new(base) });
-        Ok(self.0[self.0.len() - 1].clone())
+        let (model, base) = hf::load_base(&dir, device, self.exact)?;
+        self.open.push(Foundation { dir, model, base: Arc::new(base) });
+        Ok(self.open[self.open.len() - 1].clone())
     }
 }
 
 /// The windows of the linear layers of the blocks.
 fn linears(model: &Transformer) -> Vec<Window> {
     let weights = model.blocks.iter().flat_map(|b| [b.qkv, b.out, b.up, b.down].map(|linear| linear.weight));
-    let weights: Vec<ParamId> = weights.collect();
+    let weights: HashSet<ParamId> = weights.collect();
     hf_windows(model).into_iter().filter(|w| weights.contains(&w.param)).collect()
 }
 
@@ -100,7 +110,8 @@ pub fn modules(model: &Transformer, targets: &str) -> Result<Vec<String>> {
 pub fn count(config: &Config, rank: usize, targets: &str) -> Result<usize> {
     let (model, builder) = Transformer::lay_out(config, HeadKind::Lm, None);
     let (shapes, modules) = (builder.shapes(), modules(&model, targets)?);
-    let linears = linears(&model).into_iter().filter(|w| modules.iter().any(|m| m == module(w)));
+    let modules: HashSet<&str> = modules.iter().map(String::as_str).collect();
+    let linears = linears(&model).into_iter().filter(|w| modules.contains(module(w)));
     Ok(linears.map(|w| rank * (w.rows.len() + shapes[&w.param][1])).sum())
 }
 
@@ -115,8 +126,8 @@ pub fn attach(
     rng: Rng,
 ) -> (Transformer, Params) {
     let mut builder = ParamsBuilder::upon(&on.base);
-    let mut windows = Vec::new();
-    for window in linears(&on.model).iter().filter(|w| modules.iter().any(|m| m == module(w))) {
+    let (mut windows, wanted) = (Vec::new(), modules.iter().map(String::as_str).collect::<HashSet<_>>());
+    for window in linears(&on.model).iter().filter(|w| wanted.contains(module(w))) {
         let (name, rows) = (module(window), window.rows.clone());
         let scale = (alpha / rank as f64) as f32;
         let adapter = builder.adapter(name, window.param, rows.clone(), rank, scale, rng);
@@ -166,13 +177,21 @@ pub fn merge(model: &Transformer, params: &Params) -> (Transformer, Params) {
     let mut pairs: Vec<_> = pairs.chain(model.score_bias().zip(whole.score_bias())).collect();
     pairs.dedup();
     for (from, to) in pairs {
-        merged.set(to, &params.merged(from).to_vec());
+        merged.set(to, params.merged(from).data());
     }
     (whole, merged)
 }
 
-pub fn is_adapter(dir: &Path) -> bool {
-    dir.join(CONFIG).exists()
+/// Can an adapter name that model? JSON has no words for a path that is not UTF-8.
+pub fn check_name(on: &Foundation) -> Result<()> {
+    match hub::name_of(&on.dir).is_some() || on.dir.to_str().is_some() {
+        true => Ok(()),
+        false => {
+            let problem =
+                format!("{}: its path is not UTF-8, and an adapter upon it could not name it", on.dir.display());
+            Err(ModelError::request(problem, "Rename the folder, or train without --lora-rank."))
+        }
+    }
 }
 
 /// Write an adapter directory as PEFT does, its config last.
@@ -213,7 +232,7 @@ fn config(model: &Transformer, lora: &Lora, params: &Params) -> Value {
     let mut json = json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": hub::name_of(&lora.base).map_or(json!(lora.base), Value::from),
+        "base_model_name_or_path": hub::name_of(&lora.base).unwrap_or_else(|| lora.base.to_string_lossy().into()),
         "r": lora.rank,
         "lora_alpha": lora.alpha,
         "lora_dropout": 0.0,
@@ -230,116 +249,4 @@ fn config(model: &Transformer, lora: &Lora, params: &Params) -> Value {
         json[BIAS] = json!(params.get(bias).item());
     }
     json
-}
-
-/// Read an adapter directory and the frozen model that it names.
-pub(crate) fn load(dir: &Path, device: &Device, bases: &mut Bases) -> Result<Loaded> {
-    let path = dir.join(CONFIG);
-    let json = read_json(&path)?;
-    let mend = "Merge it into its model with PEFT (merge_and_unload), and give the result.";
-    let refuse = |problem: String| ModelError::file(&path, problem, mend);
-    let settings = Settings::read(&json).map_err(refuse)?;
-    let on = bases.open(&base_dir(dir, &path, &settings.base)?, device)?;
-    let archive = Archive::open(&dir.join(WEIGHTS))?;
-    let names = archive.names();
-    let of = |name: &String| Some(name.strip_suffix(".lora_A.weight")?.strip_prefix(PREFIX)?.to_string());
-    let modules: Vec<String> = names.iter().filter_map(of).collect();
-    let scored = names.iter().any(|n| n.strip_prefix(PREFIX) == Some("score.weight"));
-    let head = if scored || json["task_type"] == "SEQ_CLS" { HeadKind::Score } else { HeadKind::Lm };
-    if on.model.head_kind() == HeadKind::Score && head == HeadKind::Lm {
-        return Err(refuse(format!("an adapter of a language model, and {} has a score head", on.dir.display())));
-    }
-    let (model, mut params) = attach(&on, settings.rank, settings.alpha, &modules, head, Rng::new(0));
-    let lora = model.lora.as_ref().expect("just attached");
-    for window in &lora.windows {
-        let wanted = window.hf_shape(params.shape(window.param));
-        let name = &window.hf_name;
-        if archive.shape(name) != Some(&wanted) {
-            let have = archive.shape(name);
-            let problem = format!("`{name}` has shape {have:?}, {wanted:?} is expected");
-            return Err(ModelError::file(archive.path(), problem, "It is an adapter of another model."));
-        }
-        let mut numbers = archive.read(name)?;
-        window.make_ours(&wanted, &mut numbers);
-        params.set(window.param, &numbers);
-    }
-    if let Some(name) = names.iter().find(|name| !lora.windows.iter().any(|w| &w.hf_name == *name)) {
-        let problem = format!("`{name}` is no adapter of a linear layer of the model");
-        return Err(ModelError::file(archive.path(), problem, mend));
-    }
-    if let Some(bias) = model.score_bias() {
-        params.set(bias, &[json.get(BIAS).and_then(Value::as_f64).unwrap_or(0.0) as f32]);
-    }
-    Ok(Loaded { transformer: model, params: params.to(device) })
-}
-
-/// The model that an adapter stands on.
-pub fn base_of(dir: &Path) -> Result<PathBuf> {
-    let path = dir.join(CONFIG);
-    let name = read_json(&path)?["base_model_name_or_path"].as_str().unwrap_or_default().to_string();
-    base_dir(dir, &path, &name)
-}
-
-/// As it is called, or seen from the adapter, or of that name in Hugging Face's cache.
-fn base_dir(dir: &Path, path: &Path, name: &str) -> Result<PathBuf> {
-    let there = |d: &PathBuf| is_gguf(d) || d.join("config.json").exists();
-    let found = [PathBuf::from(name), dir.join(name)].into_iter().find(there);
-    found.or_else(|| hub::cached(name)).ok_or_else(|| {
-        let problem =
-            format!("its model `{name}` (base_model_name_or_path) is no model here, nor in Hugging Face's cache");
-        ModelError::file(path, problem, "Download it, or write its path there.")
-    })
-}
-
-struct Settings {
-    base: String,
-    rank: usize,
-    alpha: f64,
-}
-
-/// Keys that change nothing of what an adapter computes once it is trained.
-const HARMLESS: [&str; 14] = [
-    "auto_mapping",
-    "corda_config",
-    "eva_config",
-    "fan_in_fan_out",
-    "inference_mode",
-    "loftq_config",
-    "lora_dropout",
-    "lora_ga_config",
-    "megatron_core",
-    "peft_version",
-    "qalora_group_size",
-    "revision",
-    "target_modules",
-    "task_type",
-];
-
-impl Settings {
-    fn read(json: &Value) -> std::result::Result<Settings, String> {
-        let keys: &Map<String, Value> = json.as_object().ok_or("not a JSON object")?;
-        let unset = |v: &Value| match v {
-            Value::Null | Value::Bool(false) => true,
-            Value::Array(all) => all.is_empty(),
-            Value::Object(all) => all.is_empty(),
-            _ => false,
-        };
-        let gaussian = |v: &Value| v.is_boolean() || v == "gaussian" || v == "eva";
-        for (key, value) in keys {
-            let fine = match key.as_str() {
-                "peft_type" => value == "LORA",
-                "bias" => value == "none",
-                "init_lora_weights" => gaussian(value), // others change the frozen matrices
-                "modules_to_save" => unset(value) || *value == json!(["score"]),
-                "base_model_name_or_path" | "r" | "lora_alpha" | BIAS => true,
-                key => HARMLESS.contains(&key) || unset(value),
-            };
-            if !fine {
-                return Err(format!("`{key}` is {value}, which is not supported"));
-            }
-        }
-        let number = |key: &str| json[key].as_f64().filter(|x| *x > 0.0).ok_or(format!("`{key}`: expected a number"));
-        let base = json["base_model_name_or_path"].as_str().ok_or("no `base_model_name_or_path`")?;
-        Ok(Settings { base: base.into(), rank: number("r")? as usize, alpha: number("lora_alpha")? })
-    }
 }

@@ -64,6 +64,12 @@ impl Archive {
         self.table.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
+    /// One array as it lies in the file.
+    pub(crate) fn bytes(&self, name: &str) -> Option<&[u8]> {
+        let (start, end) = self.table.info(name)?.data_offsets;
+        Some(&self.map[self.data..][start..end])
+    }
+
     /// The numbers of one array, as f32, from f32, f16 or bf16.
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
         let mut numbers = vec![0.0; self.shape(name).unwrap_or_default().iter().product()];
@@ -77,7 +83,7 @@ impl Archive {
         let Some(info) = self.table.info(name) else {
             return Err(broken(&self.path, format!("no tensor `{name}`")));
         };
-        let bytes = &self.map[self.data..][info.data_offsets.0..info.data_offsets.1];
+        let bytes = self.bytes(name).expect("it is in the table");
         assert_eq!(info.shape.iter().product::<usize>(), out.len(), "{name}: a place of another size");
         to_f32(info, bytes, out).ok_or_else(|| {
             let problem = format!("`{name}` is stored as {:?}; F32, F16 and BF16 can be read", info.dtype);
@@ -148,7 +154,9 @@ pub(crate) fn write_as<'a>(
     file.write_all(&(header.len() as u64).to_le_bytes()).at("write", path)?;
     file.write_all(header.as_bytes()).at("write", path)?;
     for (name, _) in sorted {
-        stored.write(&read(name)?, &mut file).at("write", path)?;
+        let numbers = read(name)?;
+        stored.check(name, &numbers)?;
+        stored.write(&numbers, &mut file).at("write", path)?;
     }
     file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all()).at("write", path)
 }
@@ -288,9 +296,9 @@ impl<'de> Visitor<'de> for Entry<'_> {
         let width = width(&dtype).ok_or_else(|| wrong(format!("dtype `{dtype}` is not known")))?;
         let &[start, end] = &offsets.0[..] else { return Err(wrong("data_offsets are not two numbers".into())) };
         // Over the sizes that are not 0, so that the order of the axes does not matter.
-        let full = shape.0.iter().filter(|&&n| n > 0).try_fold(width, |bytes, &n| bytes.checked_mul(n));
+        let full = shape.0.iter().filter(|&&n| n > 0).try_fold(width, |bits, &n| bits.checked_mul(n));
         let full = full.ok_or_else(|| wrong(format!("shape {:?} overflows", shape.0)))?;
-        let bytes = if shape.0.contains(&0) { 0 } else { full };
+        let bytes = if shape.0.contains(&0) { 0 } else { full.div_ceil(8) };
         if end > self.numbers || start > end || end - start != bytes {
             let have = self.numbers;
             return Err(wrong(format!("bytes {start}..{end} of {have} are not {bytes} bytes of shape {:?}", shape.0)));
@@ -299,12 +307,15 @@ impl<'de> Visitor<'de> for Entry<'_> {
     }
 }
 
+/// Bits of a number. Those that are not read are known too: such a file is whole.
 fn width(dtype: &str) -> Option<u64> {
     Some(match dtype {
-        "BOOL" | "U8" | "I8" => 1,
-        "F16" | "BF16" | "U16" | "I16" => 2,
-        "F32" | "U32" | "I32" => 4,
-        "F64" | "U64" | "I64" => 8,
+        "F4" => 4,
+        "F6_E2M3" | "F6_E3M2" => 6,
+        "BOOL" | "U8" | "I8" | "F8_E4M3" | "F8_E5M2" | "F8_E8M0" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ" => 8,
+        "F16" | "BF16" | "U16" | "I16" => 16,
+        "F32" | "U32" | "I32" => 32,
+        "F64" | "U64" | "I64" | "C64" => 64,
         _ => return None,
     })
 }

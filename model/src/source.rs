@@ -1,20 +1,18 @@
 //! A model as it lies on the disk, a directory or a GGUF file: what its config.json says, and its tensors, each
 //! checked before it is read.
-use crate::archive::Archive;
 use crate::config::{Config, HeadKind, ids};
 use crate::error::{ModelError, Result};
 use crate::files::read_text;
 use crate::gguf::{self, Value as Said, is_gguf};
-use crate::heads::Head;
 use crate::hf::BIAS;
+use crate::json;
 use crate::lora;
-use crate::safetensors;
 use crate::transformer::Transformer;
-use crate::windows::{Window, hf_windows, lm_head};
-use autograd::{ParamId, Params, ParamsBuilder};
-use kernels::{Device, Tensor};
+use crate::weights::Weights;
+use crate::windows::hf_windows;
+use autograd::ParamsBuilder;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Where a directory has its chat template.
@@ -28,23 +26,36 @@ pub fn read_config(path: &Path) -> Result<Config> {
     if lora::is_adapter(path) {
         return read_config(&lora::base_of(path)?);
     }
-    match is_gguf(path) {
-        true => Ok(Source::open(path)?.config),
-        false => load_config(path, &read_json(&path.join("config.json"))?),
-    }
+    let source = Source::open(path)?;
+    source.check_size()?;
+    Ok(source.config)
 }
 
-/// How many tensors of a model, or of that which an adapter stands on, are stored as what.
-pub fn dtypes(path: &Path) -> Result<BTreeMap<String, usize>> {
+/// What can be said of a model without its numbers.
+pub struct Description {
+    pub config: Config,
+    pub head: HeadKind,
+    /// How many numbers learn when it is trained, and how many do not.
+    pub learning: usize,
+    pub frozen: usize,
+    /// Of an adapter: its rank, and the model that it stands on.
+    pub adapter: Option<(usize, PathBuf)>,
+    /// How many tensors of the model are stored as what.
+    pub dtypes: BTreeMap<String, usize>,
+}
+
+/// From config.json and the tables of the files alone: at once, however large the model is.
+pub fn describe(path: &Path) -> Result<Description> {
     if lora::is_adapter(path) {
-        return dtypes(&lora::base_of(path)?);
+        let lora::Said { head, learning, rank, base } = lora::describe(path)?;
+        let on = describe(&base)?;
+        return Ok(Description { head, learning, frozen: on.learning, adapter: Some((rank, base)), ..on });
     }
-    let weights = Source::open(path)?.weights;
-    let mut count = BTreeMap::new();
-    for dtype in weights.found.values().filter_map(|(archive, name)| weights.archives[*archive].dtype(name)) {
-        *count.entry(dtype).or_default() += 1;
-    }
-    Ok(count)
+    let source = Source::open(path)?;
+    let (model, _) = source.tensors()?;
+    let (config, head) = (model.config.clone(), model.head_kind());
+    let learning = config.parameters(head).expect("no more than the files hold");
+    Ok(Description { config, head, learning, frozen: 0, adapter: None, dtypes: source.weights.dtypes() })
 }
 
 /// The Jinja template that a model brings.
@@ -111,25 +122,34 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn open(path: &Path) -> Result<Source> {
-        if !is_gguf(path) {
-            let json = read_json(&path.join("config.json"))?;
-            return Ok(Source { config: load_config(path, &json)?, json, weights: Weights::open(path)? });
+        let (mut json, mut config, mut weights) = match is_gguf(path) {
+            false => {
+                let json = read_json(&path.join("config.json"))?;
+                (json.clone(), load_config(path, &json)?, Weights::open(path)?)
+            }
+            true => {
+                let archive = gguf::Archive::open(path)?;
+                let json = archive.config.clone();
+                (json.clone(), parse_config(path, &json)?, Weights::of_gguf(path, archive))
+            }
+        };
+        if weights.head(&json) == HeadKind::Lm && weights.ties(&config) != config.tied {
+            config.tied = false;
+            json["tie_word_embeddings"] = false.into();
         }
-        let archive = gguf::Archive::open(path)?;
-        let json = archive.config.clone();
-        let config = parse_config(path, &json)?;
-        let found = archive.names().into_iter().map(|name| (name.clone(), (0, name))).collect();
-        Ok(Source {
-            json,
-            config,
-            weights: Weights { dir: path.into(), archives: vec![Archive::Gguf(archive)], found },
-        })
+        Ok(Source { json, config, weights })
     }
 
-    /// The network; the files hold as many numbers as it has.
-    pub(crate) fn lay_out(&self) -> Result<(Transformer, ParamsBuilder)> {
+    /// The files hold as many numbers as the config describes.
+    fn check_size(&self) -> Result<HeadKind> {
         let head = self.weights.head(&self.json);
         self.weights.check_size(&self.config, head)?;
+        Ok(head)
+    }
+
+    /// The network without its numbers.
+    pub(crate) fn lay_out(&self) -> Result<(Transformer, ParamsBuilder)> {
+        let head = self.check_size()?;
         Ok(Transformer::lay_out(&self.config, head, None))
     }
 
@@ -157,8 +177,7 @@ impl Source {
 
     /// The numbers of one of them.
     pub(crate) fn read_into(&self, name: &str, out: &mut [f32]) -> Result<()> {
-        let (archive, spelt) = self.weights.get(name).expect("named by `tensors`");
-        archive.read_into(spelt, out)
+        self.weights.read_into(name, out)
     }
 }
 
@@ -190,172 +209,5 @@ pub(crate) fn read_json(path: &Path) -> Result<Value> {
 }
 
 fn parse_json(path: &Path, text: &str) -> Result<Value> {
-    serde_json::from_str(text).map_err(|e| ModelError::file(path, format!("not JSON: {e}"), "Mend it."))
-}
-
-/// The tensors of a directory, in however many files.
-pub(crate) struct Weights {
-    dir: PathBuf,
-    archives: Vec<Archive>,
-    /// Our spelling of a name → the archive that has it, and its spelling there.
-    found: BTreeMap<String, (usize, String)>,
-}
-
-impl Weights {
-    fn open(dir: &Path) -> Result<Weights> {
-        let single = dir.join("model.safetensors");
-        let index = dir.join("model.safetensors.index.json");
-        let paths = match (single.exists(), index.exists()) {
-            (true, _) => vec![single],
-            (false, true) => shards(dir, &index)?,
-            (false, false) => {
-                let remedy = "Convert other formats to safetensors first; pickled files (.bin, .pt) run code \
-                              when opened and are never read.";
-                return Err(ModelError::file(dir, "no model.safetensors, and no index of shards", remedy));
-            }
-        };
-        let open = |path: &PathBuf| Ok(Archive::Safetensors(safetensors::Archive::open(path)?));
-        let archives = paths.iter().map(open).collect::<Result<Vec<_>>>()?;
-        let mut found = BTreeMap::new();
-        for (a, archive) in archives.iter().enumerate() {
-            for name in archive.names().into_iter().filter(|name| !is_buffer(name)) {
-                if let Some((b, name)) = found.insert(name.clone(), (a, name)) {
-                    let problem = format!("`{name}` is also in {}", archives[b].path().display());
-                    return Err(ModelError::file(archive.path(), problem, "Remove one of them."));
-                }
-            }
-        }
-        Ok(Weights { dir: dir.into(), archives, found })
-    }
-
-    /// Scores where the config or the tensors say so.
-    fn head(&self, json: &Value) -> HeadKind {
-        let classes = json.get("architectures").and_then(Value::as_array);
-        let scores = |name: &Value| name.as_str().is_some_and(|n| n.ends_with("ForSequenceClassification"));
-        match self.found.contains_key("score.weight") || classes.is_some_and(|c| c.iter().any(scores)) {
-            true => HeadKind::Score,
-            false => HeadKind::Lm,
-        }
-    }
-
-    /// Before anything is allocated: the config must not promise more than the files hold.
-    fn check_size(&self, config: &Config, head: HeadKind) -> Result<()> {
-        let sizes = self.found.values().filter_map(|(a, name)| self.archives[*a].shape(name));
-        let have: usize = sizes.map(|shape| shape.iter().product::<usize>()).sum();
-        match config.parameters(head) {
-            // + 1: the bias of a score head is not in the files
-            Some(need) if need <= have + 1 => Ok(()),
-            need => {
-                let need = need.map_or("far too many".into(), |n| n.to_string());
-                let problem = format!("config.json describes {need} parameters, the weights are {have}");
-                Err(ModelError::file(&self.dir, problem, "The two are of different models, or a file is missing."))
-            }
-        }
-    }
-
-    /// GPT-2's first files have no `transformer.` before their names, and bodies without a head no `model.`.
-    fn get(&self, name: &str) -> Option<(&Archive, &str)> {
-        let short = ["transformer.", "model.", "gpt_neox."].iter().find_map(|prefix| name.strip_prefix(prefix));
-        let (archive, spelt) = self.found.get(name).or_else(|| self.found.get(short?))?;
-        Some((&self.archives[*archive], spelt))
-    }
-
-    pub(crate) fn fill(&self, model: &Transformer, params: &mut Params) -> Result<()> {
-        let mut used = BTreeSet::new();
-        for window in hf_windows(model) {
-            let shape = window.hf_shape(params.shape(window.param));
-            used.insert(self.read_window(&window, &shape, params.data_mut(window.param))?);
-        }
-        self.refuse_others(&used, model)
-    }
-
-    /// Every parameter by itself, of the shape that is asked for.
-    pub(crate) fn each(
-        &self,
-        model: &Transformer,
-        shape: impl Fn(ParamId) -> Vec<usize>,
-        mut take: impl FnMut(ParamId, Tensor),
-    ) -> Result<()> {
-        let (windows, mut used) = (hf_windows(model), BTreeSet::new());
-        for windows in windows.chunk_by(|a, b| a.param == b.param) {
-            let shape = shape(windows[0].param);
-            let mut numbers = Tensor::zeros(&Device::Cpu, &shape);
-            for window in windows {
-                used.insert(self.read_window(window, &window.hf_shape(&shape), numbers.data_mut())?);
-            }
-            take(windows[0].param, numbers);
-        }
-        self.refuse_others(&used, model)
-    }
-
-    /// A window of the parameter whose numbers are `ours`. Returns the name under which it was found.
-    fn read_window(&self, window: &Window, shape: &[usize], ours: &mut [f32]) -> Result<String> {
-        let (archive, spelt) = self.find(window, shape)?;
-        let size: usize = shape.iter().product();
-        let place = &mut ours[size / window.rows.len() * window.rows.start..][..size];
-        archive.read_into(spelt, place)?;
-        window.make_ours(shape, place);
-        Ok(spelt.to_string())
-    }
-
-    /// The tensor of a window, which must have this shape.
-    fn find(&self, window: &Window, shape: &[usize]) -> Result<(&Archive, &str)> {
-        let (archive, spelt) = self.get(&window.hf_name).ok_or_else(|| self.missing(window))?;
-        if archive.shape(spelt) != Some(shape) {
-            let problem = format!("`{spelt}` has shape {:?}, {shape:?} is expected", archive.shape(spelt));
-            let remedy = "The weights and config.json are of different models.";
-            return Err(ModelError::file(archive.path(), problem, remedy));
-        }
-        Ok((archive, spelt))
-    }
-
-    fn missing(&self, window: &Window) -> ModelError {
-        let problem = format!("no tensor `{}`", window.hf_name);
-        ModelError::file(&self.dir, problem, "A shard is missing, or config.json is of another model.")
-    }
-
-    /// A tensor that nobody read would have changed the result.
-    fn refuse_others(&self, used: &BTreeSet<String>, model: &Transformer) -> Result<()> {
-        let head_unused = !matches!(model.head, Head::Untied(_)); // tied, or replaced by a score
-        let known = |name: &String| used.contains(name) || head_unused && name == lm_head(model.config.arch);
-        let extra = self.found.values().find(|(_, name)| !known(name));
-        match extra {
-            None => Ok(()),
-            Some((archive, name)) => {
-                let problem = format!("`{name}` is no part of a {:?} as config.json describes it", model.config.arch);
-                let remedy = "The model computes something that this program does not.";
-                Err(ModelError::file(self.archives[*archive].path(), problem, remedy))
-            }
-        }
-    }
-}
-
-/// Constants that old files carry along: causal masks and rotary frequencies.
-fn is_buffer(name: &str) -> bool {
-    let ends = [".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"];
-    ends.iter().any(|end| name.ends_with(end))
-}
-
-/// The files that an index names. A name must be a plain file name: an index from elsewhere must not reach
-/// outside its directory (`..`, absolute paths, which `Path::join` would follow).
-fn shards(dir: &Path, index: &Path) -> Result<Vec<PathBuf>> {
-    let text = read_text(index, 16 << 20)?;
-    let wrong = |problem: String| ModelError::file(index, problem, "Copy or download it again.");
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: HashMap<String, String>,
-    }
-    let index: Index = serde_json::from_str(&text).map_err(|e| wrong(format!("not an index of shards: {e}")))?;
-    let names: BTreeSet<&String> = index.weight_map.values().collect();
-    let plain = |name: &str| {
-        let stem = name.strip_suffix(".safetensors").unwrap_or("");
-        (1..=255).contains(&stem.len())
-            && !stem.starts_with('.')
-            && stem.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    };
-    match names.iter().find(|name| !plain(name)) {
-        Some(name) => Err(wrong(format!("`{}` is not a plain name of a .safetensors file", name.escape_debug()))),
-        None if names.is_empty() => Err(wrong("it names no file".into())),
-        None => Ok(names.into_iter().map(|name| dir.join(name)).collect()),
-    }
+    json::parse(text).map_err(|e| ModelError::file(path, format!("cannot be read as JSON: {e}"), "Mend it."))
 }

@@ -73,6 +73,15 @@ pub(crate) fn lm_head(arch: Arch) -> &'static str {
     if arch == Arch::GptNeox { "embed_out.weight" } else { "lm_head.weight" }
 }
 
+/// The table of embeddings.
+pub(crate) fn embedding(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Gpt2 => "transformer.wte.weight",
+        Arch::GptNeox => "gpt_neox.embed_in.weight",
+        _ => "model.embed_tokens.weight",
+    }
+}
+
 /// Every tensor of the Hugging Face form of this model; the windows of one parameter stand together.
 pub fn hf_windows(model: &Transformer) -> Vec<Window> {
     let config = &model.config;
@@ -130,7 +139,7 @@ impl Table<'_> {
 
     fn gpt2(&mut self, model: &Transformer) {
         let Config { vocab, context, channels, hidden, heads, .. } = *self.config;
-        self.whole("transformer.wte.weight", model.embedding, vocab);
+        self.whole(embedding(Arch::Gpt2), model.embedding, vocab);
         if let Positions::Learned(table) = model.positions {
             self.whole("transformer.wpe.weight", table, context);
         }
@@ -148,7 +157,7 @@ impl Table<'_> {
 
     fn gpt_neox(&mut self, model: &Transformer) {
         let Config { vocab, channels, hidden, heads, .. } = *self.config;
-        self.whole("gpt_neox.embed_in.weight", model.embedding, vocab);
+        self.whole(embedding(Arch::GptNeox), model.embedding, vocab);
         for (l, block) in model.blocks.iter().enumerate() {
             let at = |name: &str| format!("gpt_neox.layers.{l}.{name}");
             self.norm(&at("input_layernorm"), &block.norm1);
@@ -165,7 +174,7 @@ impl Table<'_> {
     fn llama(&mut self, model: &Transformer) {
         let Config { vocab, channels, hidden, heads, .. } = *self.config;
         let (q, kv) = (heads.q * heads.dim, heads.kv * heads.dim);
-        self.whole("model.embed_tokens.weight", model.embedding, vocab);
+        self.whole(embedding(Arch::Llama), model.embedding, vocab);
         for (l, block) in model.blocks.iter().enumerate() {
             let at = |name: &str| format!("model.layers.{l}.{name}");
             self.norm(&at("input_layernorm"), &block.norm1);

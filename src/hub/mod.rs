@@ -1,4 +1,4 @@
-//! `--model org/name`: a model of huggingface.co, from the cache that all of Hugging Face's tools share, and with
+//! `--model org/name`, or `gpt2`: a model of huggingface.co, from the cache that all of Hugging Face's tools share, and with
 //! the feature `hub` from the network into that cache.
 
 #[cfg(feature = "hub")]
@@ -25,7 +25,10 @@ fn is_quiet() -> bool {
 /// Where a model lies: at the path itself, or in the cache where `model` is the name of one on the hub.
 pub fn find(model: &Path) -> Result<PathBuf> {
     let name = model.to_str().filter(|name| hub::is_name(name) && !model.exists());
-    let Some(name) = name else { return Ok(model.to_path_buf()) };
+    // The name of one file is more likely a file that is missing.
+    let is_file =
+        |name: &str| !name.contains('/') && Path::new(name).extension().is_some() && hub::cached(name).is_none();
+    let Some(name) = name.filter(|name| !is_file(name)) else { return Ok(model.to_path_buf()) };
     let no_home = || Failure::usage("there is no home folder to look for Hugging Face's cache in; set HF_HOME");
     let folder = hub::folder(name).ok_or_else(no_home)?;
     hub::cached(name).map_or_else(|| get(name, &folder), Ok)

@@ -55,6 +55,7 @@ impl Tuning {
             return Ok(self.apply(loaded.transformer, loaded.params));
         }
         let on = bases.open(dir, device).map_err(library_failure)?;
+        lora::check_name(&on).map_err(|e| Failure::usage(e.to_string()))?;
         let modules = lora::modules(&on.model, &self.targets)
             .map_err(|e| Failure::usage(format!("lora_targets = {:?}: {e}", self.targets)))?;
         let (net, params) =

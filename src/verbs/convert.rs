@@ -29,7 +29,7 @@ pub fn run(args: &ConvertArgs, common: &Common) -> Result {
     if to.exists() {
         return Err(Failure::usage(format!("{} exists; remove it or choose another name", to.display())));
     }
-    if args.dtype == Dtype::Q8_0 && to.extension().is_none_or(|end| end != "gguf") {
+    if args.dtype == Dtype::Q8_0 && !model::named_gguf(to) {
         return Err(Failure::usage(format!(
             "--dtype q8_0: only GGUF has it; choose f32, f16 or bf16 for a directory, or write {}.gguf",
             to.display()
@@ -39,7 +39,7 @@ pub fn run(args: &ConvertArgs, common: &Common) -> Result {
     model::convert(&from, to, args.dtype).map_err(library_failure)?;
     let bytes = size(to);
     if common.json {
-        println!("{}", json!({"path": to, "bytes": bytes}));
+        println!("{}", json!({"path": to.to_string_lossy(), "bytes": bytes}));
     } else if !common.quiet {
         println!("{}: {:.1} MiB", to.display(), bytes as f64 / f64::from(1 << 20));
     }

@@ -8,8 +8,7 @@ use crate::progress::use_colour;
 use crate::rows::data_failure;
 use crate::run::library_failure;
 use clap::Args;
-use kernels::Device;
-use model::HeadKind;
+use model::{Description, HeadKind};
 use rlhf_core::data::{self, Codec, Inspection, Part};
 use serde_json::json;
 use std::io::IsTerminal;
@@ -41,7 +40,7 @@ pub fn run(args: &InspectArgs, common: &Common) -> Result {
         return data_files(args, common);
     }
     let path = hub::find(&args.path)?;
-    let is_model = path.is_dir() || path.extension().is_some_and(|end| end == "gguf");
+    let is_model = path.is_dir() || model::named_gguf(&path);
     if is_model { model_files(&path, common) } else { data_files(args, common) }
 }
 
@@ -74,13 +73,11 @@ fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
 }
 
 fn model_files(dir: &Path, common: &Common) -> Result {
-    let loaded = model::load(dir, &Device::Cpu).map_err(library_failure)?;
-    let config = loaded.config();
-    let (learning, frozen) = (loaded.params.count(), loaded.params.base().count());
+    let Description { config, head, learning, frozen, adapter, dtypes } =
+        model::describe(dir).map_err(library_failure)?;
     let parameters = learning + frozen;
     let arch = config.arch.name();
-    let head = if loaded.head() == HeadKind::Lm { "language model" } else { "reward model (one score a token)" };
-    let dtypes = model::dtypes(dir).map_err(library_failure)?;
+    let head = if head == HeadKind::Lm { "language model" } else { "reward model (one score a token)" };
     let vocabulary = loading::tokenizer(dir)?.map(|t| t.vocab_size());
     let (weights, training) = (2 * frozen + 4 * learning, 2 * frozen + 16 * learning);
     if common.json {
@@ -99,8 +96,8 @@ fn model_files(dir: &Path, common: &Common) -> Result {
     println!("{}", dir.display());
     println!("  {arch}, {head}");
     println!("  parameters   {parameters} ({:.2} million)", parameters as f64 / 1e6);
-    if let Some(lora) = &loaded.transformer.lora {
-        println!("  adapter      {learning} of them, rank {}, upon {}", lora.rank, lora.base.display());
+    if let Some((rank, base)) = adapter {
+        println!("  adapter      {learning} of them, rank {rank}, upon {}", base.display());
     }
     println!("  layers       {} of {} channels, MLP {}", config.layers, config.channels, config.hidden);
     println!("  heads        {} of size {}, {} for keys and values", config.heads.q, config.heads.dim, config.heads.kv);

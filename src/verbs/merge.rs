@@ -2,6 +2,7 @@
 
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::hub;
 use crate::loading;
 use crate::run::{Model, library_failure};
 use clap::Args;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   rlhf merge --model adapter --out whole          a model directory that needs neither adapter nor base")]
 pub struct MergeArgs {
-    /// An adapter's directory
+    /// An adapter: its directory, or org/name on the hub
     #[arg(long)]
     model: PathBuf,
     /// The folder to write
@@ -22,18 +23,19 @@ pub struct MergeArgs {
 }
 
 pub fn run(args: &MergeArgs, common: &Common) -> Result {
-    if !lora::is_adapter(&args.model) {
-        let dir = args.model.display();
+    let adapter = hub::find(&args.model)?;
+    if !lora::is_adapter(&adapter) {
+        let dir = adapter.display();
         return Err(Failure::usage(format!("{dir} has no adapter_config.json: it is no adapter to merge")));
     }
     if args.out.exists() && std::fs::read_dir(&args.out).is_ok_and(|mut files| files.next().is_some()) {
         let out = args.out.display();
         return Err(Failure::usage(format!("{out} is not empty; choose another folder with --out")));
     }
-    let loaded = model::load(&args.model, &Device::Cpu).map_err(library_failure)?;
+    let loaded = model::load_to_answer(&adapter, &Device::Cpu).map_err(library_failure)?;
     let (net, params) = lora::merge(&loaded.transformer, &loaded.params);
     let head = loaded.head();
-    let opened = loading::read(args.model.clone(), None, head, loaded)?;
+    let opened = loading::read(adapter, None, head, loaded)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Failure::write(&args.out, e))?;
     match opened.tokenizer {
         Some(_) => Model { net, params }.save(&args.out, &opened.codec()?)?,

@@ -102,10 +102,19 @@ fn choose(wish: Option<&str>) -> Level {
     let Some(wish) = wish.filter(|w| !w.is_empty()) else {
         return available().next_back().expect("the portable level is always there");
     };
-    available().find(|l| l.name() == wish).unwrap_or_else(|| {
-        let names: Vec<_> = available().map(Level::name).collect();
-        panic!("RLHF_SIMD={wish}: this machine has {}", names.join(", "))
-    })
+    available().find(|l| l.name() == wish).unwrap_or_else(|| panic!("{}", unknown(wish)))
+}
+
+fn unknown(wish: &str) -> String {
+    let names: Vec<_> = Level::ALL.into_iter().filter(|l| l.is_available()).map(Level::name).collect();
+    format!("RLHF_SIMD={wish}: this machine has {}", names.join(", "))
+}
+
+/// What is wrong with `RLHF_SIMD`, before anything is computed.
+pub fn wrong_wish() -> Option<String> {
+    let wish = std::env::var_os("RLHF_SIMD").filter(|wish| !wish.is_empty())?;
+    let known = Level::ALL.into_iter().any(|l| l.is_available() && wish == l.name());
+    (!known).then(|| unknown(&wish.to_string_lossy()))
 }
 
 /// Runs `f` once for every level of this machine, from the plainest up, one caller at a time. For tests and benches:

@@ -10,68 +10,89 @@ pub const IGNORED: &[&str] = &[
     "_attn_implementation",
     "_attn_implementation_autoset",
     "_commit_hash",
+    "_flash_attn_2_enabled",
     "_name_or_path",
+    "_num_labels",
     "architectures", // read by hf.rs
-    "attention_dropout",
     "attn_implementation",
-    "attn_pdrop",
+    "auto_map",
+    "bad_words_ids",
     "begin_suppress_tokens",
     "chunk_size_feed_forward",
-    "classifier_dropout",
+    "cls_token_id",
+    "custom_pipelines",
     "decoder_start_token_id",
     "diversity_penalty",
     "do_sample",
     "dtype",
     "early_stopping",
-    "embd_pdrop",
+    "encoder_no_repeat_ngram_size",
+    "exponential_decay_length_penalty",
     "finetuning_task",
     "forced_bos_token_id",
     "forced_eos_token_id",
     "gradient_checkpointing",
-    "hidden_dropout",
     "id2label",
     "initializer_range",
     "is_decoder",
     "is_llama_config",
+    "keys_to_ignore_at_inference",
     "label2id",
     "length_penalty",
+    "mask_token_id",
     "max_length",
+    "max_sequence_length",
     "max_window_layers", // of `use_sliding_window`, which is refused
     "min_length",
     "model_max_length",
     "n_ctx",
+    "n_special",
+    "neftune_noise_alpha",
     "no_repeat_ngram_size",
     "num_beam_groups",
     "num_beams",
     "num_labels", // the score head's shape says it
     "num_return_sequences",
+    "output_attentions",
+    "output_hidden_states",
+    "output_past",
+    "output_scores",
+    "pre_quantization_dtype",
+    "predict_special_tokens",
     "prefix",
     "pretraining_tp",
     "problem_type",
+    "remove_invalid_values",
+    "renormalize_logits",
     "reorder_and_upcast_attn",
     "repetition_penalty",
-    "resid_pdrop",
     "return_dict",
+    "return_dict_in_generate",
     crate::hf::BIAS,
     "sep_token_id",
     "summary_activation",
-    "summary_first_dropout",
     "summary_proj_to_labels",
     "summary_type",
     "summary_use_proj",
     "suppress_tokens",
     "task_specific_params",
     "temperature",
+    "tf_legacy_loss",
+    "tie_encoder_decoder",
     "tokenizer_class",
     "top_k",
     "top_p",
     "torch_dtype",
+    "torchscript",
     "transformers.js_config",
     "transformers_version",
     "typical_p",
+    "unk_token_id",
     "unsloth_fixed",
     "unsloth_version",
+    "use_bfloat16",
     "use_cache",
+    "use_flash_attn",
 ];
 
 /// Sizes above this are mistakes, and products of two of them still fit an integer.
@@ -110,7 +131,7 @@ impl<'a> Keys<'a> {
         let Some(value) = self.get(key) else {
             return default.ok_or(format!("no `{key}`: expected a whole number"));
         };
-        match value.as_u64() {
+        match whole(value) {
             Some(n) if (1..=LARGEST).contains(&n) => Ok(n as usize),
             Some(n) => Err(format!("`{key}`: {n} is no size of a model")),
             None => Err(format!("`{key}`: expected a whole number, got {value}")),
@@ -142,6 +163,14 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// Another name of a size that has been read: it must say the same.
+    pub fn same(&self, key: &str, size: usize) -> Result<(), String> {
+        match self.size(key, Some(size))? {
+            other if other == size => Ok(()),
+            other => Err(format!("`{key}` is {other}, where the same size is {size} under another name")),
+        }
+    }
+
     /// A key that nobody has read may change what the model computes. One that says "no" or "nothing" does not.
     pub fn refuse_unread(&self, ignored: &[&str]) -> Result<(), String> {
         let nothing = |value: &Value| match value {
@@ -151,7 +180,7 @@ impl<'a> Keys<'a> {
             _ => false,
         };
         let read = self.read.borrow();
-        let known = |key: &String| read.contains(key) || ignored.contains(&key.as_str());
+        let known = |key: &String| read.contains(key) || ignored.contains(&key.as_str()) || is_dropout(key);
         match self.map.iter().find(|(key, value)| !known(key) && !nothing(value)) {
             None => Ok(()),
             Some((key, value)) => {
@@ -161,14 +190,27 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Token ids as Hugging Face writes them: absent, null, a number, or a list of numbers.
+/// Dropout is of training, where it is the recipe's.
+fn is_dropout(key: &str) -> bool {
+    ["_dropout", "_pdrop", "dropout_prob"].iter().any(|end| key.ends_with(end))
+}
+
+/// A whole number, be it written as 2048.0.
+fn whole(value: &Value) -> Option<u64> {
+    let exact = |x: f64| (x.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&x)).then_some(x as u64);
+    value.as_u64().or_else(|| exact(value.as_f64()?))
+}
+
+/// Token ids as Hugging Face writes them: absent, null, a number, or a list of numbers. -1 is none.
 pub(crate) fn ids(value: Option<&Value>) -> Result<Vec<u32>, String> {
-    let one = |v: &Value| {
-        v.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or(format!("expected a token id or a list of them, got {v}"))
+    let one = |v: &&Value| {
+        let id = whole(v).and_then(|n| u32::try_from(n).ok());
+        id.ok_or(format!("expected a token id or a list of them, got {v}"))
     };
-    match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(list)) => list.iter().map(one).collect(),
-        Some(value) => Ok(vec![one(value)?]),
-    }
+    let all: Vec<&Value> = match value {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(list)) => list.iter().collect(),
+        Some(value) => vec![value],
+    };
+    all.iter().filter(|v| v.as_i64() != Some(-1)).map(one).collect()
 }

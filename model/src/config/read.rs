@@ -11,8 +11,12 @@ impl Config {
     /// The error says which key, what was expected, what we do.
     pub fn from_hf(json: &Value) -> Result<Config, String> {
         let keys = Keys::new(json.as_object().ok_or("expected a JSON object")?);
-        if keys.get("quantization_config").is_some() {
-            return Err("`quantization_config`: quantised weights are not supported".into());
+        if let Some(how) = keys.get("quantization_config") {
+            let method = how["quant_method"].as_str().map_or(String::new(), |method| format!(" by {method}"));
+            return Err(format!(
+                "`quantization_config`: the weights are quantised{method}, which is not read; take the model that it was \
+                 made from, in bf16 or f32, or a GGUF file of it (Q8_0, Q4_K_M)"
+            ));
         }
         let config = match arch(&keys)? {
             Arch::Gpt2 => gpt2(&keys)?,
@@ -23,7 +27,8 @@ impl Config {
             tied: keys.flag("tie_word_embeddings", config.arch == Arch::Gpt2)?,
             bos: keys.ids("bos_token_id")?.first().copied(),
             eos: keys.ids("eos_token_id")?,
-            pad: keys.ids("pad_token_id")?.first().copied(),
+            // we never pad, and some files name one that is not there
+            pad: keys.ids("pad_token_id")?.first().copied().filter(|&id| (id as usize) < config.vocab),
             ..config
         };
         keys.refuse_unread(IGNORED)?;
@@ -35,6 +40,9 @@ impl Config {
         let Heads { q, kv, .. } = self.heads;
         if q % kv != 0 {
             return Err(format!("{q} query heads cannot share {kv} key/value heads evenly"));
+        }
+        if !(self.norm_eps > 0.0 && self.norm_eps <= 1.0) {
+            return Err(format!("the norm's epsilon is {}: expected a number above 0 and at most 1", self.norm_eps));
         }
         if let Some(id) = self.eos.iter().chain(&self.bos).chain(&self.pad).find(|&&id| id as usize >= self.vocab) {
             return Err(format!("special token {id} is not below vocab_size {}", self.vocab));
@@ -64,6 +72,8 @@ fn gpt2(keys: &Keys) -> Result<Config, String> {
     let vocab = keys.size("vocab_size", Some(50_257))?;
     let (context, layers) = (keys.size("n_positions", Some(1024))?, keys.size("n_layer", Some(12))?);
     let base = Config::gpt2(vocab, context, layers, channels, q);
+    let others = ["hidden_size", "num_attention_heads", "max_position_embeddings", "num_hidden_layers"];
+    others.into_iter().zip([channels, q, context, layers]).try_for_each(|(key, size)| keys.same(key, size))?;
     Ok(Config {
         hidden: keys.size("n_inner", Some(4 * channels))?,
         norm_eps: keys.number("layer_norm_epsilon")?.unwrap_or(1e-5) as f32,
@@ -149,6 +159,9 @@ const GELU: &[(&str, Activation)] = &[
     ("gelu_new", Activation::GeluTanh),
     ("gelu_pytorch_tanh", Activation::GeluTanh),
     ("gelu_fast", Activation::GeluTanh),
+    ("gelu_accurate", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
+    ("gelu_python", Activation::GeluErf),
 ];
 
 fn activation(keys: &Keys, key: &str, known: &[(&str, Activation)]) -> Result<Option<Activation>, String> {

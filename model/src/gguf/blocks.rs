@@ -35,6 +35,34 @@ const KINDS: [(Kind, u32, usize, usize); 11] = [
     (Kind::Q6_K, 14, 256, 210),
 ];
 
+/// What ggml calls the others.
+const UNREAD: [(u32, &str); 24] = [
+    (9, "Q8_1"),
+    (10, "Q2_K"),
+    (11, "Q3_K"),
+    (15, "Q8_K"),
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (20, "IQ4_NL"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (23, "IQ4_XS"),
+    (24, "I8"),
+    (25, "I16"),
+    (26, "I32"),
+    (27, "I64"),
+    (28, "F64"),
+    (29, "IQ1_M"),
+    (31, "Q4_0_4_4"),
+    (32, "Q4_0_4_8"),
+    (33, "Q4_0_8_8"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (39, "MXFP4"),
+];
+
 impl From<Dtype> for Kind {
     fn from(dtype: Dtype) -> Kind {
         match dtype {
@@ -49,6 +77,11 @@ impl From<Dtype> for Kind {
 impl Kind {
     pub fn of(id: u32) -> Option<Kind> {
         KINDS.iter().find(|row| row.1 == id).map(|row| row.0)
+    }
+
+    /// What ggml calls a type that is not read here.
+    pub fn unread(id: u32) -> Option<&'static str> {
+        UNREAD.iter().find(|row| row.0 == id).map(|row| row.1)
     }
 
     pub fn names() -> String {

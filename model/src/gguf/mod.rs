@@ -16,8 +16,9 @@ pub(crate) use write::{describe, write};
 use crate::error::{ModelError, Result};
 use crate::files::map;
 use memmap2::Mmap;
-use names::{Layout, Swap};
-use std::collections::BTreeMap;
+use names::{Layout, ROPE_FREQS, Swap};
+use parse::Problem;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,11 @@ pub(crate) struct Tensor {
     swap: Option<Swap>,
 }
 
+/// Is it called as GGUF files are?
+pub fn named_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"))
+}
+
 /// A model in one file, not in a directory? Anything that is a file is taken for GGUF.
 pub fn is_gguf(path: &Path) -> bool {
     path.is_file()
@@ -50,16 +56,25 @@ pub fn metadata(path: &Path) -> Result<Metadata> {
     Ok(parse(&map(path)?).map_err(|problem| broken(path, problem))?.0)
 }
 
-fn broken(path: &Path, problem: String) -> ModelError {
-    let problem = format!("not a whole GGUF file: {problem}");
-    ModelError::file(path, problem, "A model is a directory with a config.json, or a .gguf file; download it again.")
+fn broken(path: &Path, problem: Problem) -> ModelError {
+    match problem {
+        Problem::Broken(problem) => {
+            let remedy = "A model is a directory with a config.json, or a .gguf file; download it again.";
+            ModelError::file(path, format!("not a whole GGUF file: {problem}"), remedy)
+        }
+        Problem::Unread(problem) => {
+            let remedy = "Take a Q4_K_M or Q8_0 file of the model, or make one of it with llama.cpp: llama-quantize \
+                          --allow-requantize IN OUT Q8_0.";
+            ModelError::file(path, problem, remedy)
+        }
+    }
 }
 
 impl Archive {
     pub fn open(path: &Path) -> Result<Archive> {
         let map = map(path)?;
         let (metadata, tensors) = parse(&map).map_err(|problem| broken(path, problem))?;
-        let (config, tensors) = translate(&metadata, tensors)
+        let (config, tensors) = translate(&metadata, tensors, &map)
             .map_err(|problem| ModelError::file(path, problem, "Give a model that this program can compute."))?;
         Ok(Archive { path: path.into(), map, metadata, config, tensors })
     }
@@ -84,7 +99,7 @@ impl Archive {
     /// The numbers of the tensor `name`, as f32.
     pub fn read_into(&self, name: &str, out: &mut [f32]) -> Result<()> {
         let Some(tensor) = self.tensors.get(name) else {
-            return Err(broken(&self.path, format!("no tensor `{name}`")));
+            return Err(broken(&self.path, format!("no tensor `{name}`").into()));
         };
         let bytes = &self.map[tensor.bytes.clone()];
         match tensor.swap {
@@ -101,14 +116,20 @@ impl Archive {
 
 type Translated = (serde_json::Value, BTreeMap<String, Tensor>);
 
-/// What config.json would say, and the tensors under Hugging Face's names.
-pub(crate) fn translate(metadata: &Metadata, tensors: Vec<parse::Tensor>) -> Result<Translated, String> {
+/// What config.json would say, and the tensors of a file under Hugging Face's names.
+pub(crate) fn translate(metadata: &Metadata, tensors: Vec<parse::Tensor>, file: &[u8]) -> Result<Translated, String> {
     let vocab = tensors.iter().find(|t| t.name == "token_embd.weight").map(|t| t.shape[0]);
     let vocab = vocab.ok_or("no tensor `token_embd.weight`: it is a vocabulary or an adapter, not a whole model")?;
-    let config = config::to_hf(metadata, vocab, |name| tensors.iter().any(|t| t.name == name))?;
+    let names: HashSet<&str> = tensors.iter().map(|t| &t.name[..]).collect();
+    let slower = tensors.iter().find(|t| t.name == ROPE_FREQS).map(|tensor| {
+        let mut numbers = vec![0.0; tensor.shape.iter().product()];
+        tensor.kind.decode(&file[tensor.bytes.clone()], &mut numbers);
+        numbers
+    });
+    let config = config::to_hf(metadata, vocab, |name| names.contains(name), slower.as_deref())?;
     let layout = Layout::of(&config)?;
     let mut found = BTreeMap::new();
-    for parse::Tensor { name, shape, kind, bytes } in tensors {
+    for parse::Tensor { name, shape, kind, bytes } in tensors.into_iter().filter(|t| t.name != ROPE_FREQS) {
         let Some(hf) = layout.to_hf(&name) else {
             return Err(format!("tensor `{name}` is no part of a model that this program computes"));
         };

@@ -46,6 +46,9 @@ const GPT_NEOX: Names = &[
     ("embed_out", "output"),
 ];
 
+/// A tensor that is no part of a model but of how it turns: for each rotary pair, by how much it turns slower.
+pub const ROPE_FREQS: &str = "rope_freqs.weight";
+
 /// Which family a config.json is of, and the heads that its matrices are cut into.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 use super::blocks::Kind;
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::ops::Range;
 
 const MAX_TENSORS: u64 = 65_536;
@@ -41,7 +42,44 @@ pub struct Tensor {
 }
 
 /// Why a file is no good, and where.
-pub type Result<T> = std::result::Result<T, String>;
+#[derive(Debug)]
+pub enum Problem {
+    /// It is not what a file should be.
+    Broken(String),
+    /// It is, and stored in a way that is not read here.
+    Unread(String),
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Problem {
+        Problem::Broken(text)
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(text: &str) -> Problem {
+        Problem::Broken(text.into())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let (Problem::Broken(text) | Problem::Unread(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl Problem {
+    /// The same, said of `what`.
+    fn of(self, what: &str) -> Problem {
+        match self {
+            Problem::Broken(text) => Problem::Broken(format!("{what}: {text}")),
+            Problem::Unread(text) => Problem::Unread(format!("{what}: {text}")),
+        }
+    }
+}
+
+pub type Result<T> = std::result::Result<T, Problem>;
 
 pub fn parse(file: &[u8]) -> Result<(Metadata, Vec<Tensor>)> {
     let mut cursor = Cursor { file, at: 0 };
@@ -53,7 +91,7 @@ pub fn parse(file: &[u8]) -> Result<(Metadata, Vec<Tensor>)> {
         version if version.swap_bytes() <= 3 => {
             return Err("it is a big-endian file; only little-endian is read".into());
         }
-        version => return Err(format!("it is version {version} of GGUF; 2 and 3 are read")),
+        version => return Err(format!("it is version {version} of GGUF; 2 and 3 are read").into()),
     }
     // A tensor takes at least name, rank, one axis, type and offset; a key its name, its type and a byte.
     let tensors = cursor.count("tensors", 8 + 4 + 8 + 4 + 8, MAX_TENSORS)?;
@@ -68,9 +106,9 @@ fn metadata(cursor: &mut Cursor, keys: usize) -> Result<Metadata> {
     for _ in 0..keys {
         let key = cursor.name()?;
         let kind = cursor.u32()?;
-        let value = cursor.value(kind).map_err(|problem| format!("`{key}`: {problem}"))?;
+        let value = cursor.value(kind).map_err(|problem| problem.of(&format!("`{key}`")))?;
         if metadata.insert(key.clone(), value).is_some() {
-            return Err(format!("`{key}` occurs twice"));
+            return Err(format!("`{key}` occurs twice").into());
         }
     }
     Ok(metadata)
@@ -79,7 +117,9 @@ fn metadata(cursor: &mut Cursor, keys: usize) -> Result<Metadata> {
 fn alignment(metadata: &Metadata) -> Result<usize> {
     match metadata.get("general.alignment").unwrap_or(&Value::Integer(DEFAULT_ALIGNMENT)) {
         &Value::Integer(n) if (8..=MAX_ALIGNMENT).contains(&n) && n & (n - 1) == 0 => Ok(n as usize),
-        other => Err(format!("`general.alignment`: expected a power of two from 8 to {MAX_ALIGNMENT}, got {other:?}")),
+        other => {
+            Err(format!("`general.alignment`: expected a power of two from 8 to {MAX_ALIGNMENT}, got {other:?}").into())
+        }
     }
 }
 
@@ -88,13 +128,13 @@ fn table(cursor: &mut Cursor, tensors: usize, alignment: usize) -> Result<Vec<Te
     let (mut names, mut next) = (HashSet::new(), 0usize);
     for _ in 0..tensors {
         let name = cursor.name()?;
-        let (tensor, offset) = cursor.tensor(name).map_err(|(name, problem)| format!("tensor `{name}`: {problem}"))?;
+        let (tensor, offset) = cursor.tensor(name)?;
         let name = &tensor.name;
         if offset != next as u64 {
-            return Err(format!("tensor `{name}`: it starts at {offset}, the one before it ends at {next}"));
+            return Err(format!("tensor `{name}`: it starts at {offset}, the one before it ends at {next}").into());
         }
         if !names.insert(name.clone()) {
-            return Err(format!("tensor `{name}` occurs twice"));
+            return Err(format!("tensor `{name}` occurs twice").into());
         }
         let end = next.checked_add(tensor.bytes.len()).and_then(|end| end.checked_next_multiple_of(alignment));
         next = end.ok_or_else(|| format!("tensor `{name}`: the sizes overflow"))?;
@@ -105,13 +145,13 @@ fn table(cursor: &mut Cursor, tensors: usize, alignment: usize) -> Result<Vec<Te
         let end = at.checked_add(tensor.bytes.len()).filter(|&end| end <= cursor.file.len());
         let end = end.ok_or_else(|| {
             let (name, bytes, have) = (&tensor.name, tensor.bytes.len(), cursor.file.len());
-            format!("tensor `{name}` of {bytes} bytes at {at} does not fit into {have} bytes")
+            Problem::Broken(format!("tensor `{name}` of {bytes} bytes at {at} does not fit into {have} bytes"))
         })?;
         tensor.bytes = at..end;
         at = end.checked_next_multiple_of(alignment).ok_or("the sizes overflow")?;
     }
     match cursor.file.len() > at && !table.is_empty() {
-        true => Err(format!("it has {} bytes, its tensors end at {at}", cursor.file.len())),
+        true => Err(format!("it has {} bytes, its tensors end at {at}", cursor.file.len()).into()),
         false => Ok(table),
     }
 }
@@ -128,7 +168,9 @@ impl<'a> Cursor<'a> {
 
     fn take(&mut self, bytes: usize) -> Result<&'a [u8]> {
         if bytes > self.left() {
-            return Err(format!("it ends at {}, {bytes} more bytes were expected at {}", self.file.len(), self.at));
+            return Err(
+                format!("it ends at {}, {bytes} more bytes were expected at {}", self.file.len(), self.at).into()
+            );
         }
         let taken = &self.file[self.at..][..bytes];
         self.at += bytes;
@@ -151,11 +193,11 @@ impl<'a> Cursor<'a> {
     fn count(&mut self, what: &str, least: u64, most: u64) -> Result<usize> {
         let (at, count) = (self.at, self.u64()?);
         if count > most {
-            return Err(format!("{count} {what} at {at}, at most {most} are read"));
+            return Err(format!("{count} {what} at {at}, at most {most} are read").into());
         }
         match count.checked_mul(least) {
             Some(bytes) if bytes <= self.left() as u64 => Ok(count as usize),
-            _ => Err(format!("{count} {what} at {at}, but only {} bytes are left", self.left())),
+            _ => Err(format!("{count} {what} at {at}, but only {} bytes are left", self.left()).into()),
         }
     }
 
@@ -171,7 +213,7 @@ impl<'a> Cursor<'a> {
         let at = self.at;
         let name = self.text(MAX_NAME)?;
         match name.is_empty() || name.chars().any(char::is_control) {
-            true => Err(format!("the name at {at} is empty or has control characters")),
+            true => Err(format!("the name at {at} is empty or has control characters").into()),
             false => Ok(name),
         }
     }
@@ -183,7 +225,7 @@ impl<'a> Cursor<'a> {
             7 => Value::Flag(self.flag()?),
             8 => Value::Text(self.text(MAX_TEXT)?),
             9 => self.list()?,
-            _ => return Err(format!("a value of unknown type {kind}")),
+            _ => return Err(format!("a value of unknown type {kind}").into()),
         })
     }
 
@@ -214,7 +256,7 @@ impl<'a> Cursor<'a> {
         match self.array()? {
             [0] => Ok(false),
             [1] => Ok(true),
-            [other] => Err(format!("a flag that is {other}, expected 0 or 1")),
+            [other] => Err(format!("a flag that is {other}, expected 0 or 1").into()),
         }
     }
 
@@ -226,7 +268,7 @@ impl<'a> Cursor<'a> {
             4..=6 => 4,
             8 | 10..=12 => 8, // a text: its length
             9 => return Err("a list of lists".into()),
-            _ => return Err(format!("a list of unknown type {kind}")),
+            _ => return Err(format!("a list of unknown type {kind}").into()),
         };
         let count = self.count("items", width, MAX_ITEMS)?;
         Ok(match kind {
@@ -238,17 +280,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// An entry of the table, with as many bytes as it needs, and its offset. The error has the name.
-    fn tensor(&mut self, name: String) -> std::result::Result<(Tensor, u64), (String, String)> {
+    fn tensor(&mut self, name: String) -> Result<(Tensor, u64)> {
         match self.entry() {
             Ok((shape, kind, bytes, offset)) => Ok((Tensor { name, shape, kind, bytes: 0..bytes }, offset)),
-            Err(problem) => Err((name, problem)),
+            Err(problem) => Err(problem.of(&format!("tensor `{name}`"))),
         }
     }
 
     fn entry(&mut self) -> Result<(Vec<usize>, Kind, usize, u64)> {
         let rank = self.u32()?;
         if !(1..=MAX_RANK).contains(&rank) {
-            return Err(format!("it has {rank} axes, 1 to {MAX_RANK} are read"));
+            return Err(format!("it has {rank} axes, 1 to {MAX_RANK} are read").into());
         }
         let mut shape = Vec::with_capacity(rank as usize);
         for _ in 0..rank {
@@ -257,10 +299,13 @@ impl<'a> Cursor<'a> {
             shape.push(size.ok_or("an axis is 0 or too large")?);
         }
         let id = self.u32()?;
-        let kind = Kind::of(id).ok_or_else(|| format!("it is stored as type {id}; {} can be read", Kind::names()))?;
+        let kind = Kind::of(id).ok_or_else(|| match Kind::unread(id) {
+            Some(name) => Problem::Unread(format!("it is stored as {name}, which is not read; {} are", Kind::names())),
+            None => format!("it is stored as type {id}, which is not known; {} can be read", Kind::names()).into(),
+        })?;
         let offset = self.u64()?;
         if shape[0] % kind.block() != 0 {
-            return Err(format!("rows of {} cannot be cut into blocks of {}", shape[0], kind.block()));
+            return Err(format!("rows of {} cannot be cut into blocks of {}", shape[0], kind.block()).into());
         }
         let numbers = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
         let bytes = numbers.and_then(|n| (n / kind.block()).checked_mul(kind.bytes()));

@@ -1,6 +1,6 @@
 //! Writing GGUF: the layout that llama.cpp's own converter writes, so that llama.cpp loads it.
 use super::blocks::Kind;
-use super::names::{Layout, Swap};
+use super::names::{Layout, ROPE_FREQS, Swap};
 use super::{Value, config};
 use crate::config::Config;
 use crate::dtype::{BLOCK, Dtype};
@@ -50,18 +50,28 @@ pub(crate) fn write(
     mut read: impl FnMut(&str, &mut [f32]) -> Result<()>,
 ) -> Result<()> {
     let layout = Layout::of(config).map_err(wrong)?;
+    let model = Config::from_hf(config).map_err(wrong)?;
     let entries = tensors.iter().map(|(name, shape)| entry(layout, name, shape, dtype));
-    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+    let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+    let slower = config::slower(&model);
+    if let Some(slower) = &slower {
+        let (hf_name, name) = (ROPE_FREQS, ROPE_FREQS.into());
+        entries.insert(0, Entry { hf_name, name, shape: vec![slower.len()], dtype: Dtype::F32, swap: None });
+    }
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path).at("create", path)?);
     put_header(&mut file, metadata, &entries).at("write", path)?;
     for entry in &entries {
         let mut numbers = vec![0.0; entry.numbers()];
-        read(entry.hf_name, &mut numbers)?;
+        match &slower {
+            Some(slower) if entry.hf_name == ROPE_FREQS => numbers.copy_from_slice(slower),
+            _ => read(entry.hf_name, &mut numbers)?,
+        }
         if let Some(swap) = entry.swap {
             let mut theirs = vec![0.0; numbers.len()];
             swap.to_gguf(&numbers, &mut theirs);
             numbers = theirs;
         }
+        entry.dtype.check(entry.hf_name, &numbers)?;
         let padding = vec![0; padding(entry.dtype.bytes(numbers.len()))];
         entry.dtype.write(&numbers, &mut file).and_then(|()| file.write_all(&padding)).at("write", path)?;
     }

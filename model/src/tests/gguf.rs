@@ -2,7 +2,9 @@
 use super::memory::peak;
 use super::{all, gpt2, llama, mutate, shaken, shared};
 use crate::gguf::{self, Archive, Metadata, Value};
-use crate::{Arch, Biases, Config, Dtype, HeadKind, Loaded, Scaling, Tokenizer, convert, load, safetensors, save};
+use crate::{
+    Arch, Biases, Config, Dtype, HeadKind, Loaded, Rope, Scaling, Tokenizer, convert, load, safetensors, save,
+};
 use kernels::{Device, Rng};
 use serde_json::json;
 use std::fs;
@@ -56,11 +58,15 @@ fn directories_become_files_and_directories_again() {
     }
 }
 
+fn gguf_llama3(config: &Config) -> bool {
+    config.rope.is_some_and(|rope| matches!(rope.scaling, Scaling::Llama3 { .. }))
+}
+
 /// What GGUF has no key for.
 fn unwritable(config: &Config) -> Option<&'static str> {
     let usual = Config::new(config.arch, 61, 48, 2, 32, 4, config.heads.kv);
     match config {
-        _ if config.rope.is_some_and(|rope| rope.scaling != Scaling::None) => Some("scaled"),
+        _ if gguf_llama3(config) && !matches!(config.arch, Arch::Llama | Arch::Mistral) => Some("llama3"),
         _ if config.window.is_some() => Some("sliding_window"),
         _ if config.activation != usual.activation => Some("activation"),
         _ if config.arch != Arch::Llama && config.biases != usual.biases => Some("biases"),
@@ -72,9 +78,14 @@ fn unwritable(config: &Config) -> Option<&'static str> {
 fn what_gguf_cannot_say_is_not_written() {
     let neox = Config::new(Arch::GptNeox, 61, 48, 2, 32, 4, 4);
     let neox = Config { biases: Biases { mlp: true, ..Biases::NONE }, ..neox };
+    let long = Scaling::Llama3 { factor: 4.0, low: 1.0, high: 4.0, original: 16.0 };
+    let qwen = Config {
+        rope: Some(Rope { scaling: long, ..Rope::new(1e4, 8) }),
+        ..Config::new(Arch::Qwen2, 61, 48, 2, 32, 4, 2)
+    };
     let configs: Vec<_> =
-        all().into_iter().chain([neox]).filter_map(|config| Some((unwritable(&config)?, config))).collect();
-    for word in ["scaled", "sliding_window", "activation", "biases"] {
+        all().into_iter().chain([neox, qwen]).filter_map(|config| Some((unwritable(&config)?, config))).collect();
+    for word in ["llama3", "sliding_window", "activation", "biases"] {
         assert!(configs.iter().any(|(says, _)| *says == word), "no example of {word}");
     }
     for (says, config) in configs {
@@ -101,7 +112,7 @@ fn narrower_numbers_are_close() {
                 let worst =
                     numbers(&loaded).iter().zip(numbers(&model)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(worst > 0.0 && worst < tolerance, "{name}: off by {worst}");
-                let kept = crate::dtypes(&to).unwrap();
+                let kept = crate::describe(&to).unwrap().dtypes;
                 assert!(kept.keys().any(|kind| kind.eq_ignore_ascii_case(&format!("{dtype:?}"))), "{kept:?}");
             }
         }
@@ -317,7 +328,7 @@ fn hostile_files_are_refused() {
     ];
     for (Made(bytes), says) in cases {
         let (parsed, held) = peak(|| gguf::parse(&bytes));
-        let error = parsed.err().unwrap_or_else(|| panic!("accepted, expected `{says}`: {bytes:?}"));
+        let error = parsed.err().unwrap_or_else(|| panic!("accepted, expected `{says}`: {bytes:?}")).to_string();
         assert!(error.contains(says), "`{says}` not in: {error}");
         assert!(held < (1 << 20) + 8 * bytes.len(), "{held} bytes for {error}");
     }
@@ -347,6 +358,44 @@ fn changed(key: &str, value: Option<Value>) -> (tempfile::TempDir, PathBuf) {
     (dir, file)
 }
 
+/// Keys that say nothing, or what is so anyway.
+#[test]
+fn neutral_keys_change_nothing() {
+    let plain = changed("general.name", None);
+    let plain = load(&plain.1, &Device::Cpu).unwrap();
+    for (key, value) in [
+        ("tensor_data_layout", Value::Text("Meta AI original pth".into())),
+        ("attention.causal", Value::Flag(true)),
+        ("logit_scale", Value::Float(1.0)),
+        ("logit_scale", Value::Float(0.0)),
+        ("rope.scale_linear", Value::Float(1.0)),
+        ("rope.scaling.factor", Value::Float(0.0)),
+        ("rope.scaling.type", Value::Text("none".into())),
+        ("rope.scaling.type", Value::Text("linear".into())),
+        ("rope.scaling.attn_factor", Value::Float(1.0)),
+        ("rope.scaling.original_context_length", Value::Integer(48)),
+        ("attention.sliding_window", Value::Integer(48)),
+        ("attention.sliding_window", Value::Integer(0)),
+        ("attention.head_count_kv", Value::Integers(vec![2, 2])),
+        ("expert_count", Value::Integer(0)),
+    ] {
+        let (_dir, file) = changed(&format!("llama.{key}"), Some(value));
+        let loaded = load(&file, &Device::Cpu).unwrap_or_else(|e| panic!("{key}: {e}"));
+        assert_eq!(loaded.config(), plain.config(), "{key}");
+    }
+    for key in ["bos", "eos", "padding"] {
+        for id in [310, u32::MAX] {
+            let (_dir, file) = changed(&format!("tokenizer.ggml.{key}_token_id"), Some(Value::Integer(id.into())));
+            let config = load(&file, &Device::Cpu).unwrap().config().clone();
+            let all: Vec<u32> = config.eos.iter().copied().chain(config.bos).chain(config.pad).collect();
+            assert!(all.iter().all(|&other| other != id), "{key} {id}: {all:?}");
+        }
+    }
+    let (_dir, file) = changed("llama.rope.scale_linear", Some(Value::Float(4.0)));
+    let scaling = load(&file, &Device::Cpu).unwrap().config().rope.unwrap().scaling;
+    assert_eq!(scaling, Scaling::Linear { factor: 4.0 });
+}
+
 #[test]
 fn what_it_cannot_compute_is_refused_by_name() {
     for (key, value, says) in [
@@ -364,14 +413,15 @@ fn what_it_cannot_compute_is_refused_by_name() {
         ("llama.expert_count", Some(Value::Integer(8)), "llama.expert_count"),
         ("llama.attention.sliding_window", Some(Value::Integer(8)), "sliding_window"),
         ("split.count", Some(Value::Integer(2)), "one part of several"),
-        ("tokenizer.ggml.eos_token_id", Some(Value::Integer(310)), "310"),
+        ("tokenizer.ggml.eos_token_id", Some(Value::Text("2".into())), "token id"),
+        ("llama.logit_scale", Some(Value::Float(0.5)), "llama.logit_scale` is 0.5"),
+        ("llama.attention.causal", Some(Value::Flag(false)), "attention.causal"),
     ] {
         let (_dir, file) = changed(key, value);
         refused(&file, says);
     }
     for (key, value, says) in [
         ("tokenizer.ggml.pre", Some(Value::Text("chameleon".into())), "chameleon"),
-        ("tokenizer.ggml.pre", None, "tokenizer.ggml.pre"),
         ("tokenizer.ggml.model", Some(Value::Text("bert".into())), "bert"),
         ("tokenizer.ggml.merges", None, "merges"),
         ("tokenizer.ggml.token_type", Some(Value::Integers(vec![1])), "token_type"),
@@ -408,9 +458,9 @@ fn mutations() {
             }
         }
         let (parsed, held) = peak(|| {
-            let (metadata, tensors) = gguf::parse(&bytes)?;
+            let (metadata, tensors) = gguf::parse(&bytes).map_err(|problem| problem.to_string())?;
             let _ = Tokenizer::from_gguf(&metadata, &file);
-            gguf::translate(&metadata, tensors).and_then(|(config, _)| Config::from_hf(&config))
+            gguf::translate(&metadata, tensors, &bytes).and_then(|(config, _)| Config::from_hf(&config))
         });
         assert!(held < (16 << 20) + 8 * bytes.len(), "{held} bytes held");
         accepted += usize::from(parsed.is_ok());

@@ -32,6 +32,14 @@ const SPLITS: [(&str, Split, bool, bool); 14] = [
     ("deepseek-r1-qwen", Split::Gpt4 { digits: 1 }, false, true),
 ];
 
+/// How llama.cpp cuts text where a file does not say how, or `default`: by one expression after the other.
+const DEFAULT: [&str; 4] = [
+    r"[\p{P}\$\+<=>\^~\|]+",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    r"\p{N}+",
+    r"[0-9][0-9][0-9]",
+];
+
 /// What `tokenizers` calls Unicode's form C.
 const NFC: &str = "NFC";
 
@@ -76,9 +84,10 @@ fn byte_level(
     added: BTreeMap<u32, Added>,
     ends: &Ends,
 ) -> Result<Tokenizer, Fault> {
-    let Some(pre) = keys.text("pre")? else { return malformed("no `tokenizer.ggml.pre`, which says how text is cut") };
-    let Some(&(_, split, whole_words, composes)) = SPLITS.iter().find(|row| row.0 == pre) else {
-        return unsupported("tokenizer.ggml.pre", pre);
+    let pre = keys.text("pre")?.filter(|pre| *pre != "default");
+    let row = SPLITS.iter().find(|row| pre.is_none_or(|pre| row.0 == pre));
+    let Some(&(_, split, whole_words, composes)) = row else {
+        return unsupported("tokenizer.ggml.pre", pre.unwrap_or_default());
     };
     let mut vocab = BTreeMap::new();
     for (id, text) in tokens.iter().enumerate().filter(|&(id, _)| kinds[id] == NORMAL) {
@@ -92,11 +101,21 @@ fn byte_level(
     if whole_words {
         tokenizer.keep_whole_words();
     }
-    if !composes {
+    if !composes && pre.is_some() {
         return Ok(tokenizer);
     }
     let mut file: Json = serde_json::from_str(&json::write(&tokenizer)).expect("we have written it");
-    file["normalizer"] = json!({"type": NFC});
+    match pre {
+        Some(_) => file["normalizer"] = json!({"type": NFC}),
+        None => {
+            let cut =
+                |by: &str| json!({"type": "Split", "pattern": {"Regex": by}, "behavior": "Isolated", "invert": false});
+            let bytes =
+                json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
+            let steps: Vec<Json> = DEFAULT.iter().map(|by| cut(by)).chain([bytes]).collect();
+            file["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": steps});
+        }
+    }
     foreign::parse(&file.to_string(), file, ends)
 }
 
