@@ -42,14 +42,20 @@ pub fn read(path: PathBuf, file: Option<&Path>, head: HeadKind, loaded: Loaded) 
         Some(file) => Some(Tokenizer::from_file(file).map_err(library_failure)?),
         None => tokenizer(&path)?,
     };
-    let size = tokenizer.as_ref().map_or(0, Tokenizer::vocab_size);
-    if size > loaded.config().vocab {
-        let (dir, vocab) = (dir.display(), loaded.config().vocab);
-        return Err(Failure::model(format!(
-            "{dir}: its tokenizer has {size} tokens, the model {vocab}; they do not belong together"
-        )));
+    if let Some(tokenizer) = &tokenizer {
+        fits(tokenizer, loaded.config(), dir)?;
     }
     Ok(Opened { path, loaded, tokenizer })
+}
+
+/// Refuses a tokenizer with tokens that the model does not know, but for such as no text becomes, which are told.
+fn fits(tokenizer: &Tokenizer, config: &Config, dir: &Path) -> Result {
+    match tokenizer.fits(config.vocab) {
+        Ok(None) => {}
+        Ok(Some(left_out)) => eprintln!("{}: {left_out}", dir.display()),
+        Err(problem) => return Err(Failure::model(format!("{}: {problem}", dir.display()))),
+    }
+    Ok(())
 }
 
 /// The tokenizer of a model, or of that which an adapter stands on; `None` when there is none.
@@ -75,13 +81,33 @@ pub fn shorter(most: usize, context: usize) -> Result<usize> {
 /// How text becomes tokens for a model, by the tokenizer that it brings.
 pub fn codec_of(path: &Path, config: &Config) -> Result<Codec> {
     let missing = || Failure::model(format!("{} has no tokenizer; copy its tokenizer.json there", path.display()));
-    codec(path, tokenizer(path)?.ok_or_else(missing)?, config)
+    let tokenizer = tokenizer(path)?.ok_or_else(missing)?;
+    fits(&tokenizer, config, path)?;
+    codec(path, tokenizer, config)
+}
+
+/// The same to look at data with: a tokenizer that the model is too small for is told, and used.
+pub fn codec_to_look(path: &Path, config: &Config) -> Result<Codec> {
+    match tokenizer(path)? {
+        Some(tokenizer) if fits(&tokenizer, config, path).is_err() => {
+            let (dir, size, vocab) = (path.display(), tokenizer.vocab_size(), config.vocab);
+            eprintln!("{dir}: its tokenizer has {size} tokens, the model {vocab}; it cannot be used with it");
+            codec(path, tokenizer, &Config { vocab: size, ..config.clone() })
+        }
+        _ => codec_of(path, config),
+    }
 }
 
 fn codec(path: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
     let template =
         Template::of_model(&with_tokenizer(path)?).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
-    Codec::new(tokenizer, config.context, template, &config.eos).map_err(library_failure)
+    let mut codec = Codec::new(tokenizer, config.context, template, &config.eos).map_err(library_failure)?;
+    codec.rows = config.vocab;
+    if let Some(end) = codec.ends.iter().find(|&&id| id as usize >= config.vocab) {
+        let problem = format!("its template ends answers with token {end}, and the model has {} rows", config.vocab);
+        return Err(Failure::model(format!("{}: {problem}", path.display())));
+    }
+    Ok(codec)
 }
 
 impl Opened {

@@ -123,6 +123,8 @@ pub struct Config {
     pub eos: Vec<u32>,
     /// What others fill batches with. We never pad; `transformers` wants it for scores (see `hf.rs`).
     pub pad: Option<u32>,
+    /// generation_config.json, of which we know the end tokens: temperature and the like, for others.
+    pub generation: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Config {
@@ -169,6 +171,7 @@ impl Config {
             bos: None,
             eos: Vec::new(),
             pad: None,
+            generation: serde_json::Map::new(),
         }
     }
 

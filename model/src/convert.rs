@@ -1,6 +1,6 @@
 //! From one kind of model file to another, and from one width of numbers to another: one tensor in memory at a
 //! time.
-use crate::config::HeadKind;
+use crate::config::{Config, HeadKind};
 use crate::dtype::Dtype;
 use crate::error::{At, ModelError, Result};
 use crate::files::{beside, rename, sync_dir};
@@ -8,8 +8,8 @@ use crate::gguf::{self, Value, is_gguf, named_gguf};
 use crate::hf::{generation_config, write_json};
 use crate::lora;
 use crate::safetensors;
-use crate::source::{Source, TEMPLATE, TEMPLATE_KEY, TOKENIZER_CONFIG, chat_template, read_json};
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::source::{Source, TEMPLATE, TEMPLATE_KEY, TOKENIZER_CONFIG, chat_template};
+use crate::tokenizer::{TEMPLATES, Tokenizer, TokenizerError};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -72,23 +72,50 @@ type Tensors = [(String, Vec<usize>)];
 fn write_gguf(from: &Path, source: &Source, tensors: &Tensors, to: &Path, dtype: Dtype) -> Result<()> {
     let config = &source.config;
     let mut said = gguf::describe(config, dtype)?;
-    said.extend(match Tokenizer::of_model(from).map_err(unusable)? {
-        Some(tokenizer) if tokenizer.vocab_size() > config.vocab => {
-            let problem = format!("its tokenizer has {} tokens, the model {}", tokenizer.vocab_size(), config.vocab);
-            return Err(ModelError::file(from, problem, "They do not belong together."));
+    let tokenizer = Tokenizer::of_model(from).map_err(unusable)?;
+    let roles = match &tokenizer {
+        Some(tokenizer) => {
+            tokenizer.fits(config.vocab).map_err(|problem| ModelError::file(from, problem, "Give its own."))?;
+            said.extend(tokenizer.to_gguf(config.vocab, from).map_err(unusable)?);
+            tokenizer.roles()
         }
-        Some(tokenizer) => tokenizer.to_gguf(config.vocab, from).map_err(unusable)?,
-        None => vec![("tokenizer.ggml.model".into(), Value::Text("none".into()))],
-    });
-    let ends = ["eos", "eot"].into_iter().zip(&config.eos);
-    let others =
-        [("bos", &config.bos), ("padding", &config.pad)].into_iter().filter_map(|(k, id)| Some((k, id.as_ref()?)));
-    let id = |(key, &id): (&str, &u32)| (format!("tokenizer.ggml.{key}_token_id"), Value::Integer(id.into()));
-    said.extend(ends.chain(others).map(id));
+        None => {
+            said.push(("tokenizer.ggml.model".into(), Value::Text("none".into())));
+            vec![]
+        }
+    };
+    let ends = ends(from, config, tokenizer.as_ref())?;
+    let in_config = [("bos", config.bos), ("padding", config.pad)].into_iter().filter_map(|(key, id)| Some((key, id?)));
+    let in_config = in_config.filter(|(key, _)| !roles.iter().any(|(role, _)| role == key));
+    let roles = roles.iter().copied().chain(in_config).filter(|&(_, id)| (id as usize) < config.vocab);
+    let id = |(key, id): (&str, u32)| (format!("tokenizer.ggml.{key}_token_id"), Value::Integer(id.into()));
+    said.extend(gguf::ENDS.into_iter().zip(ends).chain(roles).map(id));
+    if !config.generation.is_empty() {
+        let text = serde_json::Value::Object(config.generation.clone()).to_string();
+        said.push((gguf::GENERATION_KEY.into(), Value::Text(text)));
+    }
     said.extend(chat_template(from)?.map(|template| (TEMPLATE_KEY.to_string(), Value::Text(template.text))));
     let name = from.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     said.push(("general.name".into(), Value::Text(name)));
     gguf::write(to, &source.json, &said, tensors, dtype, |name, out| source.read_into(name, out))
+}
+
+/// The tokens that end an answer, that which ends a text first.
+fn ends(from: &Path, config: &Config, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
+    let mut ends: Vec<u32> = vec![];
+    for id in tokenizer.map(Tokenizer::eos).into_iter().chain(config.eos.iter().copied()) {
+        if !ends.contains(&id) {
+            ends.push(id);
+        }
+    }
+    match ends.len() <= gguf::ENDS.len() {
+        true => Ok(ends),
+        false => Err(ModelError::file(
+            from,
+            format!("{} tokens end an answer ({ends:?}), and GGUF has keys for {}", ends.len(), gguf::ENDS.join(", ")),
+            "Leave those in eos_token_id of generation_config.json that the model uses.",
+        )),
+    }
 }
 
 fn unusable(error: TokenizerError) -> ModelError {
@@ -102,6 +129,14 @@ fn write_directory(from: &Path, source: &Source, tensors: &Tensors, to: &Path, d
         false => {
             for name in COMPANIONS.into_iter().filter(|name| from.join(name).exists()) {
                 fs::copy(from.join(name), to.join(name)).at("copy", &from.join(name))?;
+            }
+            let (templates, there) = (from.join(TEMPLATES), to.join(TEMPLATES));
+            if templates.is_dir() {
+                fs::create_dir_all(&there).at("create", &there)?;
+                for entry in fs::read_dir(&templates).at("list", &templates)? {
+                    let file = entry.at("list", &templates)?;
+                    fs::copy(file.path(), there.join(file.file_name())).at("copy", &file.path())?;
+                }
             }
         }
     }
@@ -122,15 +157,14 @@ fn write_directory(from: &Path, source: &Source, tensors: &Tensors, to: &Path, d
 
 /// What a GGUF file says, in the files of a directory.
 fn write_companions(from: &Path, source: &Source, to: &Path) -> Result<()> {
-    if let Some(tokenizer) = Tokenizer::of_model(from).map_err(unusable)? {
+    let tokenizer = Tokenizer::of_model(from).map_err(unusable)?;
+    if let Some(tokenizer) = &tokenizer {
         tokenizer.save(to).map_err(unusable)?;
     }
-    if let Some(template) = chat_template(from)? {
-        let (path, config) = (to.join(TEMPLATE), to.join(TOKENIZER_CONFIG));
+    let named = tokenizer.is_some_and(|tokenizer| tokenizer.has_named_templates());
+    if let Some(template) = chat_template(from)?.filter(|_| !named) {
+        let path = to.join(TEMPLATE);
         fs::write(&path, template.text).at("write", &path)?;
-        let mut said = if config.exists() { read_json(&config)? } else { json!({}) };
-        template.tokens.into_iter().for_each(|(name, text)| said[name] = text.into());
-        write_json(&config, &said)?;
     }
     write_json(&to.join("generation_config.json"), &generation_config(&source.config))
 }

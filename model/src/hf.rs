@@ -8,8 +8,8 @@
 //!
 //! Their class finds the last token of each row of a batch as the last that is not `pad_token_id`. If that
 //! were the end token, it would read the score one token too early, as our scores are read at the end token.
-//! So we write the pad id that the config has, if it is not an end token, and else none: `transformers` then
-//! asks for one when given a batch, and scores single sequences as we do.
+//! So who saves a reward model gives its config a pad that ends no answer, or none: `transformers` then asks
+//! for one when given a batch, and scores single sequences as we do.
 use crate::config::{Config, HeadKind};
 use crate::dtype::Dtype;
 use crate::error::{At, ModelError, Result};
@@ -128,9 +128,6 @@ pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<
     let mut json = config.to_hf(model.head_kind());
     if let Some(bias) = model.score_bias() {
         json[BIAS] = json!(params.get(bias).item());
-        if config.pad.is_some_and(|pad| config.eos.contains(&pad)) {
-            json["pad_token_id"] = Value::Null;
-        }
     }
     // Ready before the weights are in place: what is left of it tells that a stopped save was ours.
     let config = dir.join("config.json");
@@ -139,8 +136,12 @@ pub fn save(dir: &Path, model: &Transformer, params: &Params, tokenizer: Option<
     rename(&config_beside, &config)
 }
 
+/// generation_config.json with the end tokens that the config has.
 pub(crate) fn generation_config(config: &Config) -> Value {
-    json!({"bos_token_id": config.bos, "eos_token_id": config.eos_to_hf()})
+    let mut said = config.generation.clone();
+    said.entry("bos_token_id").or_insert(config.bos.into());
+    said.insert("eos_token_id".into(), config.eos_to_hf());
+    Value::Object(said)
 }
 
 fn write_weights(path: &Path, model: &Transformer, params: &Params) -> Result<()> {
@@ -179,7 +180,8 @@ fn refuse_other_model(dir: &Path, model: &Transformer) -> Result<()> {
         let head = if json.get(BIAS).is_some() { HeadKind::Score } else { HeadKind::Lm };
         let there = Config::from_hf(&json).ok()?;
         let ours = &model.config;
-        let there = Config { bos: ours.bos, eos: ours.eos.clone(), pad: ours.pad, ..there };
+        let (eos, generation) = (ours.eos.clone(), ours.generation.clone());
+        let there = Config { bos: ours.bos, eos, pad: ours.pad, generation, ..there };
         (there == *ours && head == model.head_kind()).then_some(())
     };
     match read_json(&dir.join("config.json")).ok().and_then(same) {

@@ -211,12 +211,19 @@ pub(crate) fn save(
     if let Some(text) = tokenizer {
         write_atomic(&dir.join("tokenizer.json"), text.as_bytes())?;
     }
+    // PEFT takes it from the frozen model; who reads it here stops where this one was trained to
+    write_json(&dir.join("generation_config.json"), &hf::generation_config(&model.config))?;
     let weights = dir.join(WEIGHTS);
     let beside = beside(&weights);
     hf::write_windows(&beside, lora.windows.clone(), params)?;
     rename(&beside, &weights)?;
     write_json(&dir.join(CONFIG), &config(model, lora, params))?;
     sync_dir(dir)
+}
+
+/// What an adapter calls its model: a name on the hub, or a path.
+pub fn base_name(lora: &Lora) -> String {
+    hub::name_of(&lora.base).unwrap_or_else(|| lora.base.to_string_lossy().into())
 }
 
 fn config(model: &Transformer, lora: &Lora, params: &Params) -> Value {
@@ -232,7 +239,7 @@ fn config(model: &Transformer, lora: &Lora, params: &Params) -> Value {
     let mut json = json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": hub::name_of(&lora.base).unwrap_or_else(|| lora.base.to_string_lossy().into()),
+        "base_model_name_or_path": base_name(lora),
         "r": lora.rank,
         "lora_alpha": lora.alpha,
         "lora_dropout": 0.0,

@@ -7,6 +7,7 @@ use crate::gguf::{self, Value as Said, is_gguf};
 use crate::hf::BIAS;
 use crate::json;
 use crate::lora;
+use crate::tokenizer::Tokenizer;
 use crate::transformer::Transformer;
 use crate::weights::Weights;
 use crate::windows::hf_windows;
@@ -24,7 +25,9 @@ pub(crate) const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 /// What the configuration of a model says.
 pub fn read_config(path: &Path) -> Result<Config> {
     if lora::is_adapter(path) {
-        return read_config(&lora::base_of(path)?);
+        let mut config = read_config(&lora::base_of(path)?)?;
+        add_generation(path, &mut config)?;
+        return Ok(config);
     }
     let source = Source::open(path)?;
     source.check_size()?;
@@ -76,14 +79,13 @@ pub fn chat_template(path: &Path) -> Result<Option<ChatTemplate>> {
     if is_gguf(path) {
         return gguf_template(path);
     }
-    let (file, config) = (path.join(TEMPLATE), path.join(TOKENIZER_CONFIG));
+    let (dir, file, config) = (path, path.join(TEMPLATE), path.join(TOKENIZER_CONFIG));
     let said = if config.exists() { parse_json(&config, &read_text(&config, 64 << 20)?)? } else { Value::Null };
     let (text, path) = match file.exists() {
         true => (Some(read_text(&file, 1 << 20)?), file),
         false => (in_config(&said["chat_template"]), config),
     };
-    let token = |name: &str| said[name].as_str().or(said[name]["content"].as_str()).map(String::from);
-    let tokens = TOKENS.iter().filter_map(|(name, _)| Some((name.to_string(), token(name)?))).collect();
+    let tokens = Tokenizer::roles_beside(dir).map_err(|error| ModelError::request(error.to_string(), "Mend it."))?;
     Ok(text.map(|text| ChatTemplate { text, path, tokens }))
 }
 
@@ -130,7 +132,10 @@ impl Source {
             true => {
                 let archive = gguf::Archive::open(path)?;
                 let json = archive.config.clone();
-                (json.clone(), parse_config(path, &json)?, Weights::of_gguf(path, archive))
+                let mut config = parse_config(path, &json)?;
+                let wrong = |problem| ModelError::file(path, problem, "Convert it again.");
+                config.generation = gguf::generation(&archive.metadata).map_err(wrong)?;
+                (json, config, Weights::of_gguf(path, archive))
             }
         };
         if weights.head(&json) == HeadKind::Lm && weights.ties(&config) != config.tied {
@@ -183,20 +188,32 @@ impl Source {
 
 fn load_config(dir: &Path, json: &Value) -> Result<Config> {
     let mut config = parse_config(&dir.join("config.json"), json)?;
-    let path = dir.join("generation_config.json");
-    if path.exists() {
-        let generation = read_json(&path)?;
-        let eos = ids(generation.get("eos_token_id"))
-            .map_err(|e| ModelError::file(&path, format!("`eos_token_id`: {e}"), "Mend or remove it."))?;
-        if let Some(&id) = eos.iter().find(|&&id| id as usize >= config.vocab) {
-            let problem = format!("`eos_token_id` {id} is not below vocab_size {}", config.vocab);
-            return Err(ModelError::file(&path, problem, "Mend or remove it."));
-        }
-        if !eos.is_empty() {
-            config.eos = eos;
-        }
-    }
+    add_generation(dir, &mut config)?;
     Ok(config)
+}
+
+/// What generation_config.json says, if it is there: of the end tokens it has the last word.
+pub(crate) fn add_generation(dir: &Path, config: &mut Config) -> Result<()> {
+    let path = dir.join("generation_config.json");
+    if !path.exists() {
+        return Ok(());
+    }
+    let wrong = |problem: String| ModelError::file(&path, problem, "Mend or remove it.");
+    let Value::Object(mut generation) = read_json(&path)? else { return Err(wrong("expected a JSON object".into())) };
+    let eos = ids(generation.get("eos_token_id")).map_err(|e| wrong(format!("`eos_token_id`: {e}")))?;
+    if let Some(&id) = eos.iter().find(|&&id| id as usize >= config.vocab) {
+        return Err(wrong(format!("`eos_token_id` {id} is not below vocab_size {}", config.vocab)));
+    }
+    if !eos.is_empty() {
+        config.eos = eos;
+    }
+    // what the config says itself is not said twice
+    generation.remove("eos_token_id");
+    if generation.get("bos_token_id").is_some_and(|id| *id == serde_json::json!(config.bos)) {
+        generation.remove("bos_token_id");
+    }
+    config.generation = generation;
+    Ok(())
 }
 
 fn parse_config(path: &Path, json: &Value) -> Result<Config> {

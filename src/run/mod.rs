@@ -14,6 +14,7 @@ mod runner;
 mod stages;
 mod tuning;
 
+pub mod card;
 pub mod configs;
 pub mod text;
 pub use folder::write_environment as environment_of;

@@ -1,5 +1,6 @@
 //! A model of the run: its network, its numbers, and its folder.
 
+use super::card;
 use crate::error::{Failure, Kind, Result, chain};
 use crate::hub;
 use crate::recipe::sections::{Shape, given};
@@ -18,8 +19,8 @@ pub struct Model {
 impl Model {
     /// A language model with fresh numbers.
     pub fn new(shape: &Shape, codec: &Codec, rng: Rng, device: &Device) -> Model {
-        let (bos, eos, pad) = (Some(codec.eos), vec![codec.eos], Some(codec.eos));
-        let config = Config { bos, eos, pad, ..config(shape, codec.tokenizer.vocab_size()) };
+        let (bos, eos) = (Some(codec.eos), vec![codec.eos]);
+        let config = Config { bos, eos, ..config(shape, codec.tokenizer.vocab_size()) };
         let (net, params) = Transformer::new(&config, HeadKind::Lm, rng, device);
         Model { net, params }
     }
@@ -29,11 +30,24 @@ impl Model {
         Ok(Model { net: loaded.transformer, params: loaded.params })
     }
 
-    /// A Hugging Face model directory.
+    /// A Hugging Face model directory. Every token that ends an answer is among those that it says; a reward model has no
+    /// padding token that an answer ends with.
     pub fn save(&self, dir: &Path, codec: &Codec) -> Result {
-        codec.template.write(dir).map_err(|e| Failure::write(dir, e))?;
-        codec.tokenizer.save(dir).map_err(library_failure)?;
-        model::save(dir, &self.net, &self.params, Some(&codec.tokenizer.to_json())).map_err(library_failure)
+        let mut net = self.net.clone();
+        net.config.eos = codec.ends.clone();
+        if !codec.tokenizer.has_named_templates() {
+            codec.template.write(dir).map_err(|e| Failure::write(dir, e))?;
+        }
+        match net.head_kind() {
+            HeadKind::Lm => codec.tokenizer.save(dir),
+            HeadKind::Score => {
+                net.config.pad = codec.padding(net.config.pad);
+                codec.tokenizer.save_padding(dir, net.config.pad)
+            }
+        }
+        .map_err(library_failure)?;
+        model::save(dir, &net, &self.params, None).map_err(library_failure)?;
+        net.lora.as_ref().map_or(Ok(()), |lora| card::write(dir, &net, lora, codec))
     }
 
     /// The same body with a fresh head of one number: a reward model before its training.

@@ -27,7 +27,7 @@ pub fn codec_of_models(p: &Pipeline) -> Result<Option<Codec>> {
     for size in p.recipe.sizes() {
         let path = p.stage_dir(&format!("{size}.base"));
         let codec = loading::codec_of(&path, &config_of(&p.recipe.model[size], 0)?)?;
-        if found.as_ref().is_some_and(|f| f.tokenizer.to_json() != codec.tokenizer.to_json()) {
+        if found.as_ref().is_some_and(|f| !f.tokenizer.same_as(&codec.tokenizer)) {
             return Err(Failure::usage(format!("{}: its tokenizer is not that of the other sizes", path.display())));
         }
         found = Some(codec);

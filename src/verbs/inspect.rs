@@ -69,7 +69,7 @@ fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
     if let Some(context) = context {
         config.context = loading::shorter(config.context, context)?;
     }
-    loading::codec_of(&path, &config)
+    loading::codec_to_look(&path, &config)
 }
 
 fn model_files(dir: &Path, common: &Common) -> Result {

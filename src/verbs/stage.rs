@@ -9,7 +9,7 @@ use crate::memory::{self, Need, Plan};
 use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft, Shape, Tokenizer};
 use crate::rows::{self, data_failure};
 use crate::run::{
-    Model, Reporter, Tuning, configs, drop_checkpoints, environment_of, library_failure, text, train_failure,
+    Model, Reporter, Tuning, card, configs, drop_checkpoints, environment_of, library_failure, text, train_failure,
 };
 use crate::runlog::RunLog;
 use crate::stop;
@@ -225,6 +225,9 @@ impl Started {
         model.save(&self.stage.out, codec)?;
         drop_checkpoints(&self.stage.out)?;
         self.reporter.say(&format!("{} written to {}", self.stage.name, self.stage.out.display()));
+        if let Some(hint) = card::hint(&model.net) {
+            self.reporter.say(&hint);
+        }
         Ok(())
     }
 

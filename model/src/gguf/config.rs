@@ -53,6 +53,9 @@ const ARCHITECTURES: [(&str, &str, &str); 5] = [
     ("gptneox", "gpt_neox", "GPTNeoXForCausalLM"),
 ];
 
+/// The keys of tokens that end an answer.
+pub const ENDS: [&str; 3] = ["eos", "eot", "eom"];
+
 /// What a config.json would say. `has` asks for a tensor by GGUF's name, `vocab` is the rows of the embedding, `slower`
 /// by how much each rotary pair turns slower, where the file says so in a tensor.
 pub fn to_hf(
@@ -87,9 +90,10 @@ pub fn to_hf(
         Some(&Said::Integer(id)) => Ok(u64::try_from(id).ok().filter(|&id| id < vocab as u64)),
         Some(_) => Err(format!("`tokenizer.ggml.{key}_token_id`: expected a token id")),
     };
-    let ids = [token("eos")?, token("eot")?];
-    let mut eos: Vec<u64> = ids.into_iter().flatten().collect();
-    eos.dedup();
+    let mut eos: Vec<u64> = vec![];
+    for key in ENDS {
+        eos.extend(token(key)?.filter(|id| !eos.contains(id)));
+    }
     json["bos_token_id"] = token("bos")?.into();
     json["eos_token_id"] = if let [one] = eos[..] { one.into() } else { json!(eos) };
     json["pad_token_id"] = token("padding")?.into();
@@ -361,7 +365,7 @@ fn refuse_unwritable(config: &Config, said: &[(String, Said)]) -> Result<(), Str
     let again = Config { rope: if scaled { config.rope } else { again.rope }, ..again };
     let wanted = Config { arch: in_gguf(config.arch), window: None, ..config.clone() };
     // these are written with the tokenizer
-    match again == (Config { bos: None, eos: Vec::new(), pad: None, ..wanted }) {
+    match again == (Config { bos: None, eos: Vec::new(), pad: None, generation: Default::default(), ..wanted }) {
         true => Ok(()),
         false => Err(format!("an activation or biases other than usual in {} have no key in GGUF", config.arch.name())),
     }

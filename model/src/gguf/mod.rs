@@ -9,6 +9,7 @@ mod names;
 mod parse;
 mod write;
 
+pub(crate) use config::ENDS;
 pub(crate) use parse::parse;
 pub use parse::{Metadata, Value};
 pub(crate) use write::{describe, write};
@@ -111,6 +112,17 @@ impl Archive {
             }
         }
         Ok(())
+    }
+}
+
+/// generation_config.json, of which GGUF has keys for the end tokens alone; of no meaning to other programs.
+pub(crate) const GENERATION_KEY: &str = "rlhf.generation_config";
+
+pub(crate) fn generation(metadata: &Metadata) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    match metadata.get(GENERATION_KEY) {
+        None => Ok(Default::default()),
+        Some(Value::Text(text)) => serde_json::from_str(text).map_err(|error| format!("`{GENERATION_KEY}`: {error}")),
+        Some(_) => Err(format!("`{GENERATION_KEY}`: expected a text")),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::hf::{BIAS, Loaded};
 use crate::hub;
 use crate::lora::Bases;
 use crate::safetensors::Archive;
-use crate::source::{Source, read_json};
+use crate::source::{Source, add_generation, read_json};
 use crate::transformer::Transformer;
 use crate::windows::Layout;
 use autograd::ParamId;
@@ -140,7 +140,7 @@ pub(crate) fn load(dir: &Path, device: &Device, bases: &mut Bases) -> Result<Loa
     files.check(&model, &base, |id| builder.shape(id).to_vec())?;
     let on = bases.open(&base, device)?;
     let Settings { rank, alpha, .. } = files.settings;
-    let (model, mut params) = attach(&on, rank, alpha, &files.modules(), files.head(), Rng::new(0));
+    let (mut model, mut params) = attach(&on, rank, alpha, &files.modules(), files.head(), Rng::new(0));
     let lora = model.lora.as_ref().expect("just attached");
     for window in &lora.windows {
         let mut numbers = files.read(&window.hf_name)?;
@@ -152,6 +152,7 @@ pub(crate) fn load(dir: &Path, device: &Device, bases: &mut Bases) -> Result<Loa
     if let Some(bias) = model.score_bias() {
         params.set(bias, &[files.json.get(BIAS).and_then(Value::as_f64).unwrap_or(0.0) as f32]);
     }
+    add_generation(dir, &mut model.config)?;
     Ok(Loaded { transformer: model, params: params.to(device) })
 }
 

@@ -59,16 +59,6 @@ fn a_reward_model_keeps_its_bias() {
     assert_eq!(of(&again), of(&model));
 }
 
-#[test]
-fn an_end_token_is_not_written_as_padding_of_a_reward_model() {
-    let pad = |pad, head| {
-        read(saved(&Config { pad: Some(pad), ..gpt2() }, head).0.path(), "config.json")["pad_token_id"].clone()
-    };
-    assert_eq!(pad(0, HeadKind::Score), Value::Null); // 0 is the end token, where scores are read
-    assert_eq!(pad(60, HeadKind::Score), json!(60));
-    assert_eq!(pad(0, HeadKind::Lm), json!(0));
-}
-
 /// Stopped between the weights and config.json: saving again goes on. Weights that are nobody's are left alone.
 #[test]
 fn a_stopped_save_is_done_again() {

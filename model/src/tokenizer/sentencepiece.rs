@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use super::beside::Beside;
 use super::bpe::{Merge, Merges};
 use super::error::{Fault, malformed};
-use super::files::Ends;
 use super::hash::FastMap;
 use super::{Added, Prefix, Split, Tokenizer, Units};
 
@@ -54,7 +54,7 @@ pub fn units(pieces: &[Option<Box<[u8]>>], added: &BTreeMap<u32, Added>, bytes: 
 
 /// llama2.c's format: the longest piece's length (u32), then for each id its score (f32), length (i32) and
 /// text. Of two neighbours that are a piece together, those with the best score are merged first.
-pub fn parse_llama2c(file: &[u8], ends: &Ends) -> Result<Tokenizer, Fault> {
+pub fn parse_llama2c(file: &[u8], beside: &Beside) -> Result<Tokenizer, Fault> {
     let mut rest = file.get(4..).unwrap_or_default();
     let (mut pieces, mut scores, mut bytes) = (vec![], vec![], [None; 256]);
     while !rest.is_empty() {
@@ -78,28 +78,48 @@ pub fn parse_llama2c(file: &[u8], ends: &Ends) -> Result<Tokenizer, Fault> {
     if pieces.len() < 3 {
         return malformed("it has fewer than the three control tokens <unk>, <s> and </s>");
     }
-    let special = |text: &str| Added { text: text.into(), special: true, strip: (false, false) };
-    let added = BTreeMap::from([(0, special("<unk>")), (1, special("<s>")), (2, special("</s>"))]);
-    for (&id, token) in &added {
-        pieces[id as usize] = Some(token.text.as_bytes().into());
-    }
-    let mut tokenizer = by_score(pieces, &scores, added, bytes, ends)?;
+    let added = ["<unk>", "<s>", "</s>"].map(|text| Added::new(text, true));
+    let added = (0..).zip(added).collect();
+    let mut tokenizer = by_score(pieces, &scores, added, bytes, beside)?;
     tokenizer.bos = Some(1);
     tokenizer.prefix = Prefix::Always;
     Ok(tokenizer)
 }
 
+/// Every way to cut a piece in two is looked up: a longer one would take long.
+const MAX_PIECE: usize = 512;
+
 /// A vocabulary whose merges follow from the scores of its pieces.
 pub fn by_score(
-    pieces: Vec<Option<Box<[u8]>>>,
+    mut pieces: Vec<Option<Box<[u8]>>>,
     scores: &[f32],
-    added: BTreeMap<u32, Added>,
+    mut added: BTreeMap<u32, Added>,
     bytes: [Option<u32>; 256],
-    ends: &Ends,
+    beside: &Beside,
 ) -> Result<Tokenizer, Fault> {
+    let long = |piece: &Option<Box<[u8]>>| piece.as_ref().is_some_and(|piece| piece.len() > MAX_PIECE);
+    if let Some(id) = pieces.iter().position(long) {
+        let length = pieces[id].as_ref().map_or(0, |piece| piece.len());
+        return malformed(format!("token {id} has {length} bytes, at most {MAX_PIECE} are read"));
+    }
+    let vocab = pieces.iter().enumerate().filter_map(|(id, piece)| {
+        let text = String::from_utf8(piece.as_deref()?.to_vec()).ok()?;
+        Some((text, id as u32))
+    });
+    let vocab: BTreeMap<String, u32> = vocab.collect();
+    beside.declare(&vocab, std::iter::empty(), &mut added)?;
+    if let Some(last) = added.keys().max().map(|&id| id as usize).filter(|&id| id >= pieces.len()) {
+        if last > pieces.len() + 4096 {
+            return malformed(format!("the greatest id is {last}, but there are only {} tokens", pieces.len()));
+        }
+        pieces.resize(last + 1, None);
+    }
+    for (&id, token) in &added {
+        pieces[id as usize] = Some(token.text.as_bytes().into());
+    }
     let units = units(&pieces, &added, bytes);
     let merges = merges_by_score(&pieces, scores, &added, &bytes);
-    let (eos, bos) = ends.resolve(&added, pieces.len())?;
+    let (eos, bos) = beside.ends(&vocab, &added, pieces.len())?;
     let mut tokenizer = Tokenizer::new(pieces, merges, units, Split::Whole, added, eos);
     tokenizer.bos = bos;
     Ok(tokenizer)

@@ -109,7 +109,7 @@ fn training_is_deterministic_and_merges_whole_words() {
     assert_eq!(a.to_json(), b.to_json());
     assert_eq!(a.encode(" the cat").len(), 2);
     assert_eq!(a.eos() as usize, a.vocab_size() - 2);
-    assert!(a.missing_bytes().is_empty());
+    assert!(!a.loses("é日本 \0 🙂"));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn both_spellings_of_merges_are_read() {
         *merge = serde_json::json!([left, right]);
     }
     let again = Tokenizer::from_json(&file.to_string()).unwrap();
-    assert_eq!(again.to_json(), tokenizer.to_json());
+    assert!(again.same_as(&tokenizer));
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn broken_files_never_panic() {
             }
         }
         let parsed = match trial % 4 {
-            0 => sentencepiece::parse_llama2c(&bytes, &files::Ends::default()).ok(),
+            0 => sentencepiece::parse_llama2c(&bytes, &Beside::default()).ok(),
             _ => Tokenizer::from_json(&String::from_utf8_lossy(&bytes)).ok(),
         };
         if let Some(tokenizer) = parsed {

@@ -25,6 +25,8 @@ pub struct Codec {
     pub ends: Vec<u32>,
     /// The most tokens that the models read.
     pub context: usize,
+    /// Tokens that the models know: less than the tokenizer where it has control tokens that nobody has trained.
+    pub rows: usize,
     pub template: Template,
     /// How the template ends a turn of the assistant: text that ends in a control token.
     turn_end: Option<String>,
@@ -49,7 +51,35 @@ impl Codec {
                 all.push(end);
             }
         }
-        Ok(Codec { tokenizer, eos, ends: all, context, template, turn_end, cuts: Mutex::default() })
+        let rows = tokenizer.vocab_size();
+        Ok(Codec { tokenizer, eos, ends: all, context, rows, template, turn_end, cuts: Mutex::default() })
+    }
+
+    /// The tokens at whose place an answer is scored: those that it ends with.
+    pub fn scored_at(&self) -> Vec<u32> {
+        let turn = self.turn_end.as_deref().and_then(|end| self.tokenizer.encode_with_special(end).last().copied());
+        [Some(self.eos), turn].into_iter().flatten().collect()
+    }
+
+    /// What `transformers` shall fill batches for a reward model with: it reads the score before the last such tokens, so
+    /// none that an answer ends with, nor that a template writes. The one that the model's files name, if it may be; or
+    /// one that is called so, or that ends texts and not answers; or none.
+    pub fn padding(&self, said: Option<u32>) -> Option<u32> {
+        let ends = self.scored_at();
+        let fits = |id: &u32| (*id as usize) < self.rows && !ends.contains(id);
+        if let Some(said) = self.tokenizer.pad().or(said).filter(fits) {
+            return Some(said);
+        }
+        let written = |name: &str| self.template.writes(name);
+        let free = |id: &u32| fits(id) && Some(*id) != self.tokenizer.bos() && self.tokenizer.is_control(*id);
+        let mut controls: Vec<(&str, u32)> =
+            self.tokenizer.control_names().filter_map(|name| Some((name, self.tokenizer.added_token(name)?))).collect();
+        controls.retain(|(name, id)| free(id) && !written(name));
+        let called = |name: &str| name.to_lowercase().contains("pad");
+        let end = |name: &str| ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"].contains(&name);
+        let found =
+            controls.iter().find(|(name, _)| called(name)).or_else(|| controls.iter().find(|(name, _)| end(name)));
+        found.map(|&(_, id)| id)
     }
 
     /// A prompt that leaves room for `room` more tokens: its beginning goes when it is too long.
@@ -327,9 +357,15 @@ impl Codec {
             Ok(ids.into_iter().zip(parts).map(|(ids, (_, trained))| (ids, trained)).collect())
         };
         let controls = |parts: &[(Vec<u32>, bool)]| -> Vec<u32> {
-            parts.iter().flat_map(|(ids, _)| ids).copied().filter(|&id| self.tokenizer.is_special(id)).collect()
+            parts.iter().flat_map(|(ids, _)| ids).copied().filter(|&id| self.tokenizer.is_control(id)).collect()
         };
         let found = ids(&guard.broken(messages, &names))?;
+        if let Some(id) = found.iter().flat_map(|(ids, _)| ids).find(|&&id| id as usize >= self.rows) {
+            let name = self.tokenizer.decode(&[*id]);
+            return Err(self
+                .template
+                .fault(format!("it writes {name}, token {id}, and the model has {} rows", self.rows)));
+        }
         if controls(&found) != controls(&ids(&Guard::neutral(messages))?) {
             let text: String = messages.iter().flat_map(|message| message.text.chars()).take(80).collect();
             return Err(self.template.fault(format!(

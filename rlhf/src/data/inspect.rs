@@ -155,10 +155,10 @@ impl Inspection {
     fn warn_of_tokenizer(&mut self, file: &DataFile, codec: &Codec) {
         let tokenizer = &codec.tokenizer;
         let texts: Vec<String> = file.rows.iter().map(Row::all_text).collect();
-        let missing = tokenizer.missing_bytes();
-        let lossy = texts.iter().filter(|text| text.bytes().any(|byte| missing.contains(&byte))).count();
-        if !missing.is_empty() && lossy > 0 {
-            self.warnings.push(format!("{lossy} rows have bytes that the tokenizer has no token for; they are lost"));
+        let lossy = texts.iter().filter(|text| tokenizer.loses(text)).count();
+        if lossy > 0 {
+            self.warnings
+                .push(format!("{lossy} rows have characters that the tokenizer has no token for; they are lost"));
         }
         let named = |name: &&str| texts.iter().any(|text| text.contains(name));
         let names: Vec<&str> = tokenizer.control_names().filter(named).collect();

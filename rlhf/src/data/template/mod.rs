@@ -77,6 +77,12 @@ impl Template {
         std::fs::write(dir.join(FILE), &self.source)
     }
 
+    /// May it write this name? It has it in its text, or knows it by another.
+    pub fn writes(&self, name: &str) -> bool {
+        let by_role = |(role, text): (&String, &String)| text == name && self.source.contains(role.as_str());
+        self.source.contains(name) || self.names.iter().any(by_role)
+    }
+
     /// Tells the template a token's name, unless the model's files did.
     pub fn name(&mut self, token: &str, text: &str) {
         self.names.entry(token.to_string()).or_insert_with(|| text.to_string());
