@@ -105,8 +105,8 @@ impl Plan {
     /// A policy of this plan, its reference and average, a value network and the reward model. `longest`: tokens of a
     /// prompt with its answer. `shared`: do policy and value stand on one frozen model?
     pub fn ppo(&self, value: &Plan, shared: bool, section: &Ppo, longest: usize) -> Need {
-        let tokens = section.token_budget.min(section.minibatch * longest).max(longest);
-        let cached = section.batch.min(64) * longest;
+        let tokens = section.token_budget.min(section.minibatch.saturating_mul(longest)).max(longest);
+        let cached = section.batch.min(64).saturating_mul(longest);
         self.need(tokens, |plan, tokens| {
             let value = match plan.adapters {
                 Some(_) => value.clone().adapter(),
@@ -117,7 +117,7 @@ impl Plan {
             let frozen = plan.frozen() + if shared { 0.0 } else { value.frozen() };
             let decoding = if plan.bf16 { 2.0 * policy } else { 4.0 * policy }; // packed
             let heads = plan.config.heads;
-            let cache = (plan.config.layers * cached * 2 * heads.kv * heads.dim) as f64;
+            let cache = 2.0 * plan.config.layers as f64 * cached as f64 * heads.kv as f64 * heads.dim as f64;
             vec![
                 ("weights", frozen + 4.0 * (3.0 * policy + 2.0 * judge) + decoding),
                 ("gradients", 4.0 * (policy + judge)),

@@ -53,13 +53,16 @@ pub(crate) fn total(parts: &[Tensor]) -> f64 {
 
 /// Mean loss per trained token, in nats, of a model that is not learning.
 pub fn evaluate(model: &Transformer, params: &Params, examples: &[Example], token_budget: usize) -> f64 {
-    let examples: Vec<&Example> = examples.iter().filter(|e| weight(e) > 0.0).collect();
+    let all: Vec<&Example> = examples.iter().collect();
+    loss_now(model, params, &all, token_budget) / examples.iter().map(|e| weight(e) as f64).sum::<f64>()
+}
+
+/// The loss of a batch as the numbers are now, summed: what `Run::after_step` looks at.
+pub(crate) fn loss_now(model: &Transformer, params: &Params, examples: &[&Example], token_budget: usize) -> f64 {
+    let examples: Vec<&Example> = examples.iter().copied().filter(|e| weight(e) > 0.0).collect();
     let w = params.frozen();
-    let parts: Vec<Tensor> = data::cut(&examples, token_budget)
-        .into_iter()
-        .map(|range| loss(model, &w, &Batch::new(&examples[range]), 1.0, None).value().clone())
-        .collect();
-    total(&parts) / examples.iter().map(|e| weight(e) as f64).sum::<f64>()
+    let part = |range| loss(model, &w, &Batch::new(&examples[range]), 1.0, None).value().clone();
+    total(&data::cut(&examples, token_budget).into_iter().map(part).collect::<Vec<_>>())
 }
 
 /// log π(token | those before it) of every token but the first, for each sequence. Temperature 1.

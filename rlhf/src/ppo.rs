@@ -12,7 +12,9 @@ mod update;
 
 use crate::{
     data::Example,
+    lm,
     metrics::Average,
+    rm,
     rollout::{Actors, Episode, Rollout, RolloutConfig, collect},
     stats,
     train::{Learner, Order, Progress, Run, State, TrainError, check_lengths},
@@ -177,9 +179,10 @@ pub fn train(
         value: Learner::new(ppo.value_params.clone(), adam, config.grad_clip),
         kl_coef: config.kl_coef as f64,
     };
+    let iterations = config.episodes.div_ceil(config.batch);
+    run.tell_schedule(iterations, 0.0, config.warmup);
     run.restore(moving.state())?;
 
-    let iterations = config.episodes.div_ceil(config.batch);
     let schedule = Schedule::Constant { warmup: config.warmup };
     let mut prompt_order = Order::new(rng.stream("prompts"), prompts.len());
     let mut text_order = Order::new(rng.stream("text"), text.len().max(1));
@@ -227,7 +230,7 @@ pub fn train(
             ("time/rollout", sampled),
             ("time/update", started.elapsed().as_secs_f64() - sampled),
         ]);
-        run.after_step(iterations, metrics, moving.state())?;
+        run.after_step(iterations, metrics, moving.state(), |now| ppo.look(now, &rollout.episodes, config))?;
     }
     Ok(PpoOutcome { policy: moving.policy.params, ema: moving.ema, value: moving.value.params })
 }
@@ -255,6 +258,15 @@ fn check_input(ppo: &Ppo, prompts: &[Vec<u32>], text: &[Example], config: &PpoCo
 }
 
 impl Ppo<'_> {
+    /// What policy, average and value network make of some answers now: a sum that is finite as long as they are well.
+    fn look(&self, now: &State, episodes: &[Episode], config: &PpoConfig) -> f64 {
+        let some: Vec<Vec<u32>> = episodes.iter().take(config.minibatch).map(Episode::sequence).collect();
+        let read = |params: &Params| lm::logprobs(self.policy, params, &some, config.token_budget).concat();
+        let policies = [read(&now.learners[0].1.params), read(now.params[0].1)].concat();
+        let values = rm::score(self.value, &now.learners[1].1.params, &some, config.token_budget);
+        policies.iter().chain(&values).map(|&x| f64::from(x)).sum()
+    }
+
     fn actors<'b>(&'b self, moving: &'b Moving) -> Actors<'b> {
         Actors {
             policy: (self.policy, &moving.policy.params), // sampling uses the raw weights, not the average

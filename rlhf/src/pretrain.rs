@@ -58,11 +58,12 @@ pub fn train(
         return Err(TrainError::Data("pretraining: there is no text".into()));
     }
     check_lengths("pretraining sequence", text.iter().map(|e| e.tokens.len()), model)?;
-    let (end, total) = plan(text.len(), config.epochs, config.batch);
+    let (end, total) = plan(text.len(), config.epochs, config.batch)?;
     let schedule = Schedule::Cosine { warmup: config.warmup, floor: config.lr_floor };
     let adam = AdamWConfig { weight_decay: config.weight_decay, ..AdamWConfig::default() };
     let (mut learner, mut progress) = (Learner::new(params, adam, config.grad_clip), Progress::default());
     let mut order = Order::new(rng.stream("order"), text.len());
+    run.tell_schedule(total, config.epochs.into(), config.warmup);
     run.restore(State::of(&mut progress, &mut learner))?;
 
     while progress.step < total {
@@ -72,7 +73,9 @@ pub fn train(
         let lr = schedule.lr_at(config.lr, progress.step, total);
         let metrics =
             lm::finish_step(&mut learner, &mut progress, lr, &loss, &batch, text.len() as f64 / config.batch as f64)?;
-        run.after_step(total, metrics, State::of(&mut progress, &mut learner))?;
+        run.after_step(total, metrics, State::of(&mut progress, &mut learner), |now| {
+            lm::loss_now(model, &now.learners[0].1.params, &batch, config.token_budget)
+        })?;
     }
     Ok(learner.params)
 }

@@ -130,11 +130,12 @@ pub fn train(
         return Err(TrainError::Data("reward model: no ranking prefers one answer to another".into()));
     }
     check_lengths("ranked answer", rankings.iter().flat_map(|r| r.sequences.iter().map(Vec::len)), model)?;
-    let (end, total) = plan(rankings.len(), config.epochs, config.batch);
+    let (end, total) = plan(rankings.len(), config.epochs, config.batch)?;
     let schedule = Schedule::Cosine { warmup: config.warmup, floor: config.lr_floor };
     let adam = AdamWConfig { weight_decay: config.weight_decay, ..AdamWConfig::default() };
     let (mut learner, mut progress) = (Learner::new(params, adam, config.grad_clip), Progress::default());
     let mut order = Order::new(rng.stream("order"), rankings.len());
+    run.tell_schedule(total, config.epochs.into(), config.warmup);
     run.restore(State::of(&mut progress, &mut learner))?;
 
     while progress.step < total {
@@ -155,7 +156,10 @@ pub fn train(
             ("num_tokens", progress.tokens as f64),
             ("skipped", progress.skipped as f64),
         ]);
-        run.after_step(total, metrics, State::of(&mut progress, &mut learner))?;
+        run.after_step(total, metrics, State::of(&mut progress, &mut learner), |now| {
+            let sequences: Vec<Vec<u32>> = batch.iter().flat_map(|r| r.sequences.clone()).collect();
+            sum(&score(model, &now.learners[0].1.params, &sequences, config.token_budget))
+        })?;
     }
     Ok(learner.params)
 }
@@ -209,6 +213,10 @@ fn all_pairs(batch: &[&Prepared]) -> Vec<Comparison> {
         first += ranking.sequences.len();
     }
     all
+}
+
+fn sum(scores: &[f32]) -> f64 {
+    scores.iter().map(|&s| f64::from(s)).sum()
 }
 
 fn describe(batch: &[&Prepared], losses: &[Tensor], scores: &[Tensor]) -> Vec<(&'static str, f64)> {

@@ -84,13 +84,14 @@ pub fn train(
     }
     check_lengths("demonstration", demonstrations.iter().map(|e| e.tokens.len()), model)?;
     check_lengths("pretraining sequence", text.iter().map(|e| e.tokens.len()), model)?;
-    let (end, total) = plan(demonstrations.len(), config.epochs, config.batch);
+    let (end, total) = plan(demonstrations.len(), config.epochs, config.batch)?;
     let schedule = Schedule::Cosine { warmup: config.warmup, floor: config.lr_floor };
     let adam = AdamWConfig { weight_decay: config.weight_decay, ..AdamWConfig::default() };
     let (mut learner, mut progress) = (Learner::new(params, adam, config.grad_clip), Progress::default());
     let mut order = Order::new(rng.stream("order"), demonstrations.len());
     let mut text_order = Order::new(rng.stream("text"), text.len().max(1));
     let steps_per_epoch = demonstrations.len() as f64 / config.batch as f64;
+    run.tell_schedule(total, config.epochs.into(), config.warmup);
     run.restore(State::of(&mut progress, &mut learner))?;
 
     while progress.step < total {
@@ -103,7 +104,9 @@ pub fn train(
         let loss = lm::accumulate(model, &mut learner, &batch, config.token_budget, 1.0, dropout);
         let lr = schedule.lr_at(config.lr, step, total);
         let metrics = lm::finish_step(&mut learner, &mut progress, lr, &loss, &batch, steps_per_epoch)?;
-        run.after_step(total, metrics, State::of(&mut progress, &mut learner))?;
+        run.after_step(total, metrics, State::of(&mut progress, &mut learner), |now| {
+            lm::loss_now(model, &now.learners[0].1.params, &batch, config.token_budget)
+        })?;
     }
     Ok(learner.params)
 }

@@ -28,6 +28,8 @@ pub struct Run {
     /// steps (PPO: iterations) between checkpoints; 0 saves only when stopped
     pub save_every: usize,
     pub on_step: Box<dyn FnMut(&Step)>,
+    /// what people should know: a schedule that does not fit the run, a damaged checkpoint
+    pub tell: Box<dyn Fn(&str)>,
     /// set from outside: finish the step, save, and return [`TrainError::Stopped`]
     pub stop: Arc<AtomicBool>,
 }
@@ -47,10 +49,13 @@ pub enum TrainError {
         "training diverged at step {step}: {what}. Lower the learning rate, or clip the gradient lower; the last checkpoint is from before"
     )]
     Diverged { step: usize, what: String },
-    #[error("stopped after step {step}; --resume goes on from there")]
+    #[error("stopped after step {step}")]
     Stopped { step: usize },
     #[error("{0}")]
     Data(String),
+    /// a key of the configuration that makes no sense with these data
+    #[error("{0}")]
+    Config(String),
     /// sampler and trainer disagree: any further step would learn from wrong numbers
     #[error("{0}")]
     SelfCheck(String),
@@ -70,6 +75,8 @@ impl TrainError {
 
 /// How many of the newest checkpoints stay.
 const KEEP: usize = 2;
+/// Weights are of order 1. Far beyond, norms overflow and give 0, so that even the loss looks well.
+const LARGEST: f64 = 1e6;
 /// So many steps in a row may be left out before the run gives up.
 const SKIPS_IN_A_ROW: u64 = 3;
 
@@ -183,14 +190,38 @@ impl<'a> State<'a> {
         State { progress, learners: vec![("model", learner)], params: Vec::new(), numbers: Vec::new() }
     }
 
+    fn tensors(&self) -> Vec<(String, Tensor)> {
+        let mut tensors: Vec<(String, Tensor)> = self.learners.iter().flat_map(|(name, l)| l.tensors(name)).collect();
+        tensors.extend(self.params.iter().map(|(name, p)| (name.to_string(), p.flat().clone())));
+        tensors
+    }
+
+    /// What is wrong with the numbers, if anything is: some are not finite, or what they compute is not.
+    fn fault(&self, loss: impl Fn(&State) -> f64) -> Option<String> {
+        let tensors = self.tensors();
+        let counts: Vec<Tensor> = tensors.iter().map(|(_, t)| kernels::count_non_finite(t)).collect();
+        let counts = kernels::read_all(&counts.iter().collect::<Vec<_>>()).concat();
+        if let Some(((name, _), n)) = tensors.iter().zip(counts).find(|(_, n)| *n > 0.0) {
+            return Some(format!("{n} numbers of {name} are NaN or infinite after the update"));
+        }
+        let weights = self.learners.iter().map(|(name, l)| (*name, &l.params));
+        for (name, params) in weights.chain(self.params.iter().map(|(name, p)| (*name, &**p))) {
+            let mean = f64::from(kernels::sum_squares(params.flat()).item()) / params.flat().len().max(1) as f64;
+            if !(mean.sqrt() <= LARGEST) {
+                return Some(format!("the numbers of {name} have grown beyond {LARGEST:e} on average"));
+            }
+        }
+        let loss = loss(self);
+        (!loss.is_finite()).then(|| format!("after the update the loss is {loss}"))
+    }
+
     fn save(&self, dir: &std::path::Path) -> Result<(), TrainError> {
         let meta = Meta {
             progress: self.progress.clone(),
             adam_steps: self.learners.iter().map(|(_, l)| l.adam.step).collect(),
             numbers: self.numbers.iter().map(|(_, n)| n.to_bits()).collect(),
         };
-        let mut tensors: Vec<(String, Tensor)> = self.learners.iter().flat_map(|(name, l)| l.tensors(name)).collect();
-        tensors.extend(self.params.iter().map(|(name, p)| (name.to_string(), p.flat().clone())));
+        let tensors = self.tensors();
         let named: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, t)| (name.as_str(), t)).collect();
         checkpoint::save(
             dir,
@@ -251,7 +282,8 @@ fn set_flat(params: &mut Params, flat: Tensor) -> Result<(), TrainError> {
 impl Run {
     /// A run that saves nothing and tells nobody.
     pub fn quiet() -> Run {
-        Run { dir: None, resume: false, save_every: 0, on_step: Box::new(|_| ()), stop: Arc::default() }
+        let (on_step, tell) = (Box::new(|_: &Step| ()), Box::new(|_: &str| ()));
+        Run { dir: None, resume: false, save_every: 0, on_step, tell, stop: Arc::default() }
     }
 
     /// Goes back to the newest intact checkpoint, if resuming was asked for and there is one.
@@ -259,28 +291,53 @@ impl Run {
         let Some(dir) = self.checkpoints().filter(|_| self.resume) else { return Ok(()) };
         match checkpoint::latest(&dir)? {
             Some(saved) => {
-                saved.damaged.iter().for_each(|why| eprintln!("passed over a damaged checkpoint: {why}"));
+                saved.damaged.iter().for_each(|why| (self.tell)(&format!("passed over a damaged checkpoint: {why}")));
                 state.load(&saved)
             }
             None => Ok(()),
         }
     }
 
-    /// After each step: tell, save when it is time, and stop when asked to (having saved).
+    /// After each step: tell, save when it is time, and stop when asked to (having saved). What is saved, and what the
+    /// loop returns after its last step, was looked at: `loss` is of the numbers after their update, on what they
+    /// learned from. A step that was left out says nothing of the numbers, so a save that falls on it is left out too.
     pub fn after_step(
         &mut self,
         total: usize,
         metrics: Vec<(&'static str, f64)>,
         state: State,
+        loss: impl Fn(&State) -> f64,
     ) -> Result<(), TrainError> {
         let step = state.progress.step;
         (self.on_step)(&Step { step, total, metrics });
-        let stop = self.stop.load(Ordering::Relaxed) && step < total;
+        let (stop, last) = (self.stop.load(Ordering::Relaxed), step >= total);
         let due = self.save_every > 0 && step.is_multiple_of(self.save_every);
+        if !(due || stop || last) {
+            return Ok(());
+        }
+        match state.fault(loss) {
+            Some(_) if state.progress.skipped_in_a_row > 0 && !stop && !last => return Ok(()),
+            Some(what) => return Err(TrainError::Diverged { step, what }),
+            None => {}
+        }
         if let Some(dir) = self.checkpoints().filter(|_| due || stop) {
             state.save(&dir)?;
         }
-        if stop { Err(TrainError::Stopped { step }) } else { Ok(()) }
+        if stop && !last { Err(TrainError::Stopped { step }) } else { Ok(()) }
+    }
+
+    /// Says what of a schedule cannot be meant: `steps` in all, `epochs` over the data, `warmup` steps.
+    pub(crate) fn tell_schedule(&self, steps: usize, epochs: f64, warmup: usize) {
+        if warmup >= steps {
+            let s = if steps == 1 { "" } else { "s" };
+            (self.tell)(&format!(
+                "warmup = {warmup}, but there are {steps} step{s} in all: the learning rate never reaches its peak"
+            ));
+        }
+        if (steps as f64) < epochs {
+            let most = "a batch holds more than all rows: some are several times in one step. A smaller batch makes more steps";
+            (self.tell)(&format!("{steps} steps for {epochs} epochs: {most}"));
+        }
     }
 
     fn checkpoints(&self) -> Option<PathBuf> {
@@ -336,7 +393,13 @@ pub(crate) fn check_lengths(
 }
 
 /// Positions and steps of `epochs` (which may be a fraction) over `len` items in batches of `batch`.
-pub(crate) fn plan(len: usize, epochs: f32, batch: usize) -> (usize, usize) {
+pub(crate) fn plan(len: usize, epochs: f32, batch: usize) -> Result<(usize, usize), TrainError> {
     let positions = (len as f64 * epochs as f64).round() as usize;
-    (positions, positions.div_ceil(batch.max(1)))
+    match (positions, batch) {
+        (0, _) => Err(TrainError::Config(format!(
+            "epochs = {epochs}: of {len} rows that is less than one; nothing would be learned"
+        ))),
+        (_, 0) => Err(TrainError::Config("batch = 0: it is at least 1".into())),
+        _ => Ok((positions, positions.div_ceil(batch))),
+    }
 }

@@ -34,7 +34,8 @@ pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
     let size_of = |size: &str| configs[size].parameters(HeadKind::Lm).map_or(f64::INFINITY, |n| n as f64);
     let demonstrations = recipe.world.demonstrations as f64;
     let row = 2.0 * recipe.eval.max_new as f64;
-    let ranked = recipe.world.ranked_prompts as f64 * (recipe.rankings.k_min + recipe.rankings.k_max) as f64 / 2.0;
+    let ranked =
+        recipe.world.ranked_prompts as f64 * (recipe.rankings.k_min as f64 + recipe.rankings.k_max as f64) / 2.0;
     let rm = size_of(recipe.rm_size());
     let mut flops = Vec::new();
     let mut add = |kind: &str, name: String, operations: f64| {
@@ -44,8 +45,8 @@ pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
     };
     for size in recipe.sizes() {
         let n = size_of(size);
-        let sequences = recipe.pretrain.steps.count(size).unwrap_or(0) * recipe.pretrain.batch;
-        add("base", format!("{size}.base"), 6.0 * n * (sequences * configs[size].context) as f64);
+        let sequences = recipe.pretrain.steps.get(size).unwrap_or(0.0) * recipe.pretrain.batch as f64;
+        add("base", format!("{size}.base"), 6.0 * n * sequences * configs[size].context as f64);
         add("sft", format!("{size}.sft"), 6.0 * n * demonstrations * row * recipe.sft.epochs);
         add("init", format!("{size}.init"), 6.0 * n * demonstrations * row * recipe.init.epochs);
     }
@@ -72,12 +73,12 @@ fn memory(recipe: &Recipe, configs: &BTreeMap<&str, Config>) -> Result<Need> {
     let Recipe { pretrain, sft, init, ppo, .. } = recipe;
     let mut needs = Vec::new();
     if recipe.makes("base") {
-        let tokens = pretrain.token_budget.min(pretrain.batch * context);
+        let tokens = pretrain.token_budget.min(pretrain.batch.saturating_mul(context));
         needs.push(plan(largest, pretrain.into())?.training(tokens));
     }
     for (kind, section) in [("sft", sft), ("init", init)] {
         if recipe.makes(kind) {
-            let tokens = section.token_budget.min(section.batch * context);
+            let tokens = section.token_budget.min(section.batch.saturating_mul(context));
             needs.push(plan(largest, section.into())?.training(tokens));
         }
     }

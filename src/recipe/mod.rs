@@ -12,6 +12,7 @@ pub use per_size::PerSize;
 pub use suggest::nearest;
 
 use crate::error::{Failure, Kind, Result};
+use crate::range;
 use sections::{Data, Eval, Ppo, Pretrain, Rankings, Rm, Sft, Shape, Source, Tokenizer, World, given};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ pub const EMBEDDED: [(&str, &str); 5] = [
     ("smollm2-rm", include_str!("../../recipes/smollm2-rm.toml")),
     ("smollm2-ppo", include_str!("../../recipes/smollm2-ppo.toml")),
 ];
+
+/// The profiles that a recipe may have, each with a key of its name.
+const PROFILES: [&str; 2] = ["quick", "smoke"];
 
 /// What a run can make, for every size but the reward model.
 const STAGES: [&str; 6] = ["base", "init", "sft", "rm", "ppo", "ppo_ptx"];
@@ -99,26 +103,20 @@ impl Recipe {
         for set in sets {
             overrides::set(&mut table, set)?;
         }
-        for profile in ["quick", "smoke"] {
-            if table.get(profile).and_then(toml::Value::as_bool) != Some(true) {
-                continue;
-            }
-            let Some(changes) = plain.profile.get(profile).and_then(toml::Value::as_table) else {
-                return Err(Failure::usage(format!(
-                    "{origin} has no [profile.{profile}], so {profile} = true says nothing"
-                )));
-            };
-            overrides::merge(&mut table, changes);
+        let wanted = |profile: &str| table.get(profile).and_then(toml::Value::as_bool) == Some(true);
+        // A resolved recipe names the profile that made it, and no longer carries it.
+        let resolved = |profile: &str| {
+            let own = if profile == "quick" { plain.quick } else { plain.smoke };
+            own && !plain.profile.contains_key(profile)
+        };
+        let wanted: Vec<&str> = PROFILES.into_iter().filter(|p| wanted(p) && !resolved(p)).collect();
+        let with = |profiles: &[&str]| resolve(origin, &table, &plain.profile, profiles, sets);
+        if let Some(unknown) = plain.profile.keys().find(|name| !PROFILES.contains(&name.as_str())) {
+            return Err(Failure::usage(format!("{origin}: [profile.{unknown}]; there are {}", PROFILES.join(" and "))));
         }
-        for set in sets {
-            overrides::set(&mut table, set)?;
-        }
-        table.remove("profile");
-        let recipe: Recipe = table.try_into().map_err(|e: toml::de::Error| {
-            Failure::usage(format!("{origin} with its profile: {}", with_suggestion(e.message())))
-        })?;
-        recipe.check().map_err(|e| e.context(origin))?;
-        Ok(recipe)
+        // A profile that nobody asked for now is read all the same: a mistake in it shall not wait.
+        PROFILES.into_iter().filter(|p| plain.profile.contains_key(*p)).try_for_each(|p| with(&[p]).map(drop))?;
+        with(&wanted)
     }
 
     /// The text of `recipe.toml` in the run folder.
@@ -129,7 +127,7 @@ impl Recipe {
     /// Sizes from the smallest to the largest, by width and depth.
     pub fn sizes(&self) -> Vec<&str> {
         let mut sizes: Vec<_> = self.model.iter().collect();
-        sizes.sort_by_key(|(_, s)| s.layers * s.channels * s.channels);
+        sizes.sort_by_key(|(_, s)| s.layers as u128 * s.channels as u128 * s.channels as u128);
         sizes.into_iter().map(|(name, _)| name.as_str()).collect()
     }
 
@@ -166,11 +164,35 @@ impl Recipe {
         }
     }
 
+    fn check_ranges(&self) -> Result {
+        range::check("data.", &self.data)?;
+        range::check("world.", &self.world)?;
+        range::check("tokenizer.", &self.tokenizer)?;
+        self.model.iter().try_for_each(|(size, shape)| range::check(&format!("model.{size}."), shape))?;
+        range::check("pretrain.", &self.pretrain)?;
+        range::check("sft.", &self.sft)?;
+        range::check("init.", &self.init)?;
+        range::check("rankings.", &self.rankings)?;
+        range::check("rm.", &self.rm)?;
+        range::check("ppo.", &self.ppo)?;
+        range::check("eval.", &self.eval)
+    }
+
     /// What a type cannot say.
     fn check(&self) -> Result {
         let fail = |m: String| Err(Failure::usage(m));
+        self.check_ranges()?;
         if self.model.is_empty() {
             return fail("no model size; add a section such as [model.S] with layers and channels".into());
+        }
+        if !plain_name(&self.name, ". ") {
+            return fail(format!(
+                "name = {:?}; it names a folder, and has letters, digits, -, _, . and spaces",
+                self.name
+            ));
+        }
+        if let Some(size) = self.model.keys().find(|size| !plain_name(size, "")) {
+            return fail(format!("[model.{size:?}]: a size names folders, and has letters, digits, - and _"));
         }
         for (size, shape) in &self.model {
             shape.check().map_err(|m| Failure::usage(format!("[model.{size}]: {m}")))?;
@@ -236,10 +258,7 @@ impl Recipe {
 
 impl Shape {
     pub fn check(&self) -> std::result::Result<(), String> {
-        let Shape { layers, channels, heads, kv_heads, context, .. } = *self;
-        if layers == 0 || channels == 0 || heads == 0 || context == 0 {
-            return Err("layers, channels, heads and context are at least 1".into());
-        }
+        let Shape { channels, heads, kv_heads, .. } = *self;
         if !channels.is_multiple_of(heads) {
             return Err(format!("channels = {channels} is not a multiple of heads = {heads}"));
         }
@@ -247,10 +266,42 @@ impl Shape {
             return Err(format!("heads = {heads} is not a multiple of kv_heads = {kv_heads}"));
         }
         match self.arch.as_str() {
+            "llama" if !(channels / heads).is_multiple_of(2) => {
+                Err(format!("channels / heads = {}; rotary positions (llama) need an even number", channels / heads))
+            }
             "gpt2" | "llama" => Ok(()),
             other => Err(format!("arch = {other:?}; it is \"gpt2\" or \"llama\"")),
         }
     }
+}
+
+/// The recipe that a table says, with the changes of these profiles, and of `--set`, which wins.
+fn resolve(origin: &str, table: &Table, all: &Table, profiles: &[&str], sets: &[String]) -> Result<Recipe> {
+    let (mut table, mut name) = (table.clone(), origin.to_string());
+    for profile in profiles {
+        let Some(changes) = all.get(*profile).and_then(toml::Value::as_table) else {
+            return Err(Failure::usage(format!(
+                "{origin} has no [profile.{profile}], so {profile} = true says nothing"
+            )));
+        };
+        overrides::merge(&mut table, changes);
+        name = format!("{name} with [profile.{profile}]");
+    }
+    for set in sets {
+        overrides::set(&mut table, set)?;
+    }
+    table.remove("profile");
+    let recipe: Recipe = table
+        .try_into()
+        .map_err(|e: toml::de::Error| Failure::usage(format!("{name}: {}", with_suggestion(e.message()))))?;
+    recipe.check().map_err(|e| e.context(name))?;
+    Ok(recipe)
+}
+
+/// Names of sizes and runs become names of folders: nothing in them may lead elsewhere.
+fn plain_name(name: &str, and: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || "-_".contains(c) || and.contains(c);
+    !name.is_empty() && name.len() <= 64 && !name.starts_with(['.', ' ']) && name.chars().all(plain)
 }
 
 /// The text of an embedded recipe or a file, and what to call it in messages.
@@ -315,10 +366,7 @@ mod tests {
     fn the_resolved_recipe_reads_back() {
         let recipe = Recipe::load("mini", &["quick=true".into(), "sft.lr=0.25".into()]).unwrap();
         assert_eq!(recipe.sft.lr, PerSize::from(0.25));
-        assert_eq!(
-            Recipe::parse("again", &recipe.to_toml().replace("quick = true", "quick = false"), &[]).unwrap().sft,
-            recipe.sft
-        );
+        assert_eq!(Recipe::parse("again", &recipe.to_toml(), &[]).unwrap().sft, recipe.sft);
     }
 
     #[test]
@@ -346,6 +394,33 @@ mod tests {
                 .contains("sft.lr has no value for size L")
         );
         assert!(error("[model.S]\n[ppo]\nbatch = 10\nminibatch = 3").contains("multiple of ppo.minibatch"));
+    }
+
+    #[test]
+    fn names_lead_nowhere_else() {
+        let error = |text: &str| Recipe::parse("x", text, &[]).unwrap_err();
+        for size in ["/tmp/S", "../S", "a/b", ".", "", " S", "a\\b", "S.1", "C:S"] {
+            let failure = error(&format!("[model.{size:?}]\nlayers = 1"));
+            assert!(
+                failure.kind == Kind::Usage && failure.message.contains("a size names folders"),
+                "{size}: {failure}"
+            );
+        }
+        for name in ["/tmp/run", "../run", "", "..", "a/../../b"] {
+            let message = error(&format!("name = {name:?}\n[model.S]")).message;
+            assert!(message.contains("it names a folder"), "{name}: {message}");
+        }
+        assert!(Recipe::parse("x", "name = \"my run v1.2\"\n[model.S-1_b]", &[]).is_ok());
+    }
+
+    #[test]
+    fn a_profile_is_read_even_when_nobody_asks_for_it() {
+        let error = |text: &str| Recipe::parse("x", text, &[]).unwrap_err().message;
+        let high = error("[model.S]\n[profile.quick]\nppo = { lr = nan }");
+        assert_eq!(high, "x with [profile.quick]: ppo.lr = NaN: it is a number above 0");
+        let unknown = error("[model.S]\n[profile.smoke]\nppo = { mmax_new = 3 }");
+        assert!(unknown.contains("[profile.smoke]") && unknown.contains("did you mean `max_new`"), "{unknown}");
+        assert!(error("[model.S]\n[profile.fast]\nseed = 2").contains("there are quick and smoke"));
     }
 
     #[test]

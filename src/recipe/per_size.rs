@@ -17,10 +17,6 @@ impl PerSize {
     pub fn get(&self, size: &str) -> Option<f64> {
         self.by_size.get(size).copied().or(self.all)
     }
-
-    pub fn count(&self, size: &str) -> Option<usize> {
-        self.get(size).map(|v| v as usize)
-    }
 }
 
 impl From<f64> for PerSize {
@@ -111,7 +107,7 @@ mod tests {
     #[test]
     fn one_number_or_one_a_size() {
         let one: Section = toml::from_str("lr = 3").unwrap();
-        assert_eq!(one.lr.count("S"), Some(3));
+        assert_eq!(one.lr.get("S"), Some(3.0));
         let two: Section = toml::from_str("lr = { S = 1e-3, L = 5e-4 }").unwrap();
         assert_eq!((two.lr.get("S"), two.lr.get("L"), two.lr.get("M")), (Some(1e-3), Some(5e-4), None));
         let again: Section = toml::from_str(&toml::to_string(&two).unwrap()).unwrap();

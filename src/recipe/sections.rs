@@ -2,6 +2,7 @@
 //! doc comment is the help text of both; the defaults stand once, in the `arg` attributes.
 
 use super::per_size::PerSize;
+use crate::range::{MANY, TOKENS, count, counts, positive, rate, within};
 use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -48,29 +49,34 @@ pub enum Source {
     Files,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
+    #[arg(skip = Source::World)]
     pub source: Source,
     /// The folder that the paths below are relative to.
+    #[arg(skip = PathBuf::from("."))]
     pub dir: PathBuf,
     /// Plain text to pretrain on.
+    #[arg(skip)]
     pub text: Vec<PathBuf>,
     /// Demonstrations: prompt and completion, or messages.
+    #[arg(skip)]
     pub demonstrations: Vec<PathBuf>,
     /// Rankings and pairs.
+    #[arg(skip)]
     pub preferences: Vec<PathBuf>,
     /// The share of the text, and of the prompts of the other files, that is held out.
+    #[arg(long, default_value_t = 0.1, value_parser = within::<f64>(0.0, 0.9))]
     pub holdout: f64,
     /// At most this many rows of every file; 0 = all.
+    #[arg(long, default_value_t = 0, value_parser = count(0, MANY))]
     pub limit: usize,
 }
 
 impl Default for Data {
     fn default() -> Data {
-        let none = Vec::new;
-        let (text, demonstrations, preferences) = (none(), none(), none());
-        Data { source: Source::World, dir: ".".into(), text, demonstrations, preferences, holdout: 0.1, limit: 0 }
+        defaults()
     }
 }
 
@@ -79,19 +85,19 @@ impl Default for Data {
 #[serde(default, deny_unknown_fields)]
 pub struct World {
     /// Documents of the pretraining corpus
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = count(1, 100_000_000))]
     pub documents: usize,
     /// Demonstrations for SFT
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = count(1, 100_000_000))]
     pub demonstrations: usize,
     /// Prompts whose answers are ranked
-    #[arg(long, default_value_t = 1_500)]
+    #[arg(long, default_value_t = 1_500, value_parser = count(1, 100_000_000))]
     pub ranked_prompts: usize,
     /// Prompts for PPO
-    #[arg(long, default_value_t = 4_000)]
+    #[arg(long, default_value_t = 4_000, value_parser = count(1, 100_000_000))]
     pub ppo_prompts: usize,
     /// Held-out prompts for the evaluation
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = count(1, 100_000_000))]
     pub eval_prompts: usize,
 }
 
@@ -99,10 +105,10 @@ pub struct World {
 #[serde(default, deny_unknown_fields)]
 pub struct Tokenizer {
     /// Size of the vocabulary, byte tokens and special tokens included
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = 512, value_parser = count(257, TOKENS))]
     pub vocab: usize,
     /// At most this many characters of the text are read to find the merges
-    #[arg(long, default_value_t = 2_000_000)]
+    #[arg(long, default_value_t = 2_000_000, value_parser = count(1, usize::MAX >> 16))]
     pub characters: usize,
 }
 
@@ -118,22 +124,22 @@ pub struct Shape {
     #[arg(long, default_value = "gpt2")]
     pub arch: String,
     /// Transformer blocks
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = count(1, 10_000))]
     pub layers: usize,
     /// Width of the residual stream
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, value_parser = count(1, 1 << 20))]
     pub channels: usize,
     /// Query heads
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = count(1, 1 << 16))]
     pub heads: usize,
     /// Key and value heads (llama); 0 = as many as query heads
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(0, 1 << 16))]
     pub kv_heads: usize,
     /// Width inside the MLP; 0 = 4 times the channels (gpt2), 8/3 (llama)
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(0, 1 << 22))]
     pub hidden: usize,
     /// The most tokens it can read
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, value_parser = count(2, TOKENS))]
     pub context: usize,
 }
 
@@ -141,27 +147,27 @@ pub struct Shape {
 #[serde(default, deny_unknown_fields)]
 pub struct Pretrain {
     /// Optimizer steps
-    #[arg(long, default_value = "400")]
+    #[arg(long, default_value = "400", value_parser = counts(1, MANY))]
     pub steps: PerSize,
     /// Sequences of the full context a step
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
     pub batch: usize,
     /// Peak learning rate
-    #[arg(long, default_value = "1e-3")]
+    #[arg(long, default_value = "1e-3", value_parser = rate::<PerSize>())]
     pub lr: PerSize,
     /// Steps of linear warm-up
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = count(0, MANY))]
     pub warmup: usize,
     /// Where the cosine ends, as a share of the peak
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, value_parser = within::<f64>(0.0, 1.0))]
     pub lr_floor: f64,
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, value_parser = within::<f64>(0.0, 100.0))]
     pub weight_decay: f64,
     /// The gradient is shortened to this norm; 0 leaves it
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
     pub grad_clip: f64,
     /// Tokens a micro-batch: memory depends on it, results do not
-    #[arg(long, default_value_t = 8192)]
+    #[arg(long, default_value_t = 8192, value_parser = count(1, 1 << 30))]
     pub token_budget: usize,
     /// Keep only each block's input and run it again on the way back: less memory, a third more time
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
@@ -170,7 +176,7 @@ pub struct Pretrain {
     #[arg(long, default_value = "f32")]
     pub precision: Precision,
     /// A checkpoint every so many steps
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = count(0, MANY))]
     pub save_every: usize,
 }
 
@@ -179,39 +185,39 @@ pub struct Pretrain {
 #[serde(default, deny_unknown_fields)]
 pub struct Sft {
     /// How often the demonstrations are seen; fractions are fine
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, value_parser = positive::<f64>(1e6))]
     pub epochs: f64,
     /// Demonstrations a step
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
     pub batch: usize,
     /// Peak learning rate
-    #[arg(long, default_value = "5e-4")]
+    #[arg(long, default_value = "5e-4", value_parser = rate::<PerSize>())]
     pub lr: PerSize,
     /// Dropout of the residual stream
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 0.99))]
     pub dropout: f64,
     /// Pretraining rows mixed in, as a share of the batch
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 0.99))]
     pub pretrain_mix: f64,
     /// Steps of linear warm-up
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(0, MANY))]
     pub warmup: usize,
     /// Where the cosine ends, as a share of the peak
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, value_parser = within::<f64>(0.0, 1.0))]
     pub lr_floor: f64,
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 100.0))]
     pub weight_decay: f64,
     /// The gradient is shortened to this norm; 0 leaves it
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
     pub grad_clip: f64,
     /// Tokens a micro-batch: memory depends on it, results do not
-    #[arg(long, default_value_t = 8192)]
+    #[arg(long, default_value_t = 8192, value_parser = count(1, 1 << 30))]
     pub token_budget: usize,
     /// Rank of LoRA adapters, which learn in place of the model, frozen in bf16; 0 = all of the model learns
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(0, 1 << 16))]
     pub lora_rank: usize,
     /// Adapters are scaled by this / lora_rank
-    #[arg(long, default_value_t = 32.0)]
+    #[arg(long, default_value_t = 32.0, value_parser = positive::<f64>(1e6))]
     pub lora_alpha: f64,
     /// Linear layers that get an adapter, by PEFT's names such as q_proj,v_proj; or all-linear
     #[arg(long, default_value = "all-linear")]
@@ -223,7 +229,7 @@ pub struct Sft {
     #[arg(long, default_value = "f32")]
     pub precision: Precision,
     /// A checkpoint every so many steps
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = count(0, MANY))]
     pub save_every: usize,
 }
 
@@ -232,13 +238,13 @@ pub struct Sft {
 #[serde(default, deny_unknown_fields)]
 pub struct Rankings {
     /// Fewest answers to a prompt
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = count(2, 1000))]
     pub k_min: usize,
     /// Most answers to a prompt
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 9, value_parser = count(2, 1000))]
     pub k_max: usize,
     /// Temperature at which they are drawn
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1000.0))]
     pub temperature: f64,
 }
 
@@ -256,33 +262,33 @@ pub struct Rm {
     #[arg(long, default_value = "init")]
     pub from: String,
     /// How often the rankings are seen; the paper's 1, because more overfits quickly
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1e6))]
     pub epochs: f64,
     /// Prompts a step; all answers of a prompt go together
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = count(1, 1 << 20))]
     pub batch: usize,
     /// Peak learning rate
-    #[arg(long, default_value_t = 3e-4)]
+    #[arg(long, default_value_t = 3e-4, value_parser = rate::<f64>())]
     pub lr: f64,
     /// Steps of linear warm-up
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(0, MANY))]
     pub warmup: usize,
     /// Where the cosine ends, as a share of the peak
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, value_parser = within::<f64>(0.0, 1.0))]
     pub lr_floor: f64,
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 100.0))]
     pub weight_decay: f64,
     /// The gradient is shortened to this norm; 0 leaves it
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
     pub grad_clip: f64,
     /// Tokens a micro-batch: memory depends on it, results do not
-    #[arg(long, default_value_t = 8192)]
+    #[arg(long, default_value_t = 8192, value_parser = count(1, 1 << 30))]
     pub token_budget: usize,
     /// Rank of LoRA adapters, which learn in place of the model, frozen in bf16; 0 = all of the model learns
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(0, 1 << 16))]
     pub lora_rank: usize,
     /// Adapters are scaled by this / lora_rank
-    #[arg(long, default_value_t = 32.0)]
+    #[arg(long, default_value_t = 32.0, value_parser = positive::<f64>(1e6))]
     pub lora_alpha: f64,
     /// Linear layers that get an adapter, by PEFT's names such as q_proj,v_proj; or all-linear
     #[arg(long, default_value = "all-linear")]
@@ -294,7 +300,7 @@ pub struct Rm {
     #[arg(long, default_value = "f32")]
     pub precision: Precision,
     /// A checkpoint every so many steps
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = count(0, MANY))]
     pub save_every: usize,
 }
 
@@ -302,87 +308,87 @@ pub struct Rm {
 #[serde(default, deny_unknown_fields)]
 pub struct Ppo {
     /// Answers to sample in all
-    #[arg(long, default_value_t = 8_000)]
+    #[arg(long, default_value_t = 8_000, value_parser = count(1, MANY))]
     pub episodes: usize,
     /// Answers an iteration
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, value_parser = count(1, 1 << 20))]
     pub batch: usize,
     /// Answers an optimizer step
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
     pub minibatch: usize,
     /// Passes over the answers of an iteration
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = count(1, 10_000))]
     pub epochs: usize,
     /// Learning rate of the policy
-    #[arg(long, default_value = "3e-4")]
+    #[arg(long, default_value = "3e-4", value_parser = rate::<PerSize>())]
     pub lr: PerSize,
     /// Learning rate of the value network
-    #[arg(long, default_value_t = 3e-4)]
+    #[arg(long, default_value_t = 3e-4, value_parser = rate::<f64>())]
     pub value_lr: f64,
     /// Iterations of linear warm-up, from a tenth of the peak
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = count(0, MANY))]
     pub warmup: usize,
     /// Clip of the probability ratio (ε)
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = positive::<f64>(1e6))]
     pub clip: f64,
     /// Clip of the value function
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = positive::<f64>(1e6))]
     pub value_clip: f64,
     /// Discount
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1.0))]
     pub gamma: f64,
     /// λ of generalised advantage estimation
-    #[arg(long, default_value_t = 0.95)]
+    #[arg(long, default_value_t = 0.95, value_parser = within::<f64>(0.0, 1.0))]
     pub lambda: f64,
     /// β: what a nat of KL from the reference costs
-    #[arg(long, default_value_t = 0.02)]
+    #[arg(long, default_value_t = 0.02, value_parser = within::<f64>(0.0, 1e6))]
     pub kl_coef: f64,
     /// Steer β so that the KL of an answer stays near this; 0 = β is fixed
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
     pub kl_target: f64,
     /// Episodes that a steered β takes
-    #[arg(long, default_value_t = 10_000.0)]
+    #[arg(long, default_value_t = 10_000.0, value_parser = positive::<f64>(1e12))]
     pub kl_horizon: f64,
     /// Scale rewards to variance 1 before the advantages
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
     pub whiten_rewards: bool,
     /// Temperature of sampling; the same divides the logits everywhere else
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1000.0))]
     pub temperature: f64,
     /// Longest answer in tokens
-    #[arg(long, default_value_t = 48)]
+    #[arg(long, default_value_t = 48, value_parser = count(1, TOKENS))]
     pub max_new: usize,
     /// Taken from the score of an answer that does not end by itself
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
     pub missing_end_penalty: f64,
     /// Scores are clipped to ± this; 0 leaves them
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
     pub score_clip: f64,
     /// The averaged weights, which are what is kept, keep this share of themselves a step; the paper: 0.992
-    #[arg(long, default_value_t = 0.992)]
+    #[arg(long, default_value_t = 0.992, value_parser = within::<f64>(0.0, 0.9999))]
     pub ema: f64,
     /// γ of PPO-ptx: times the pretraining gradient. In a recipe it is that of the ppo_ptx stages; ppo has none
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
     pub ptx_coef: f64,
     /// Pretraining sequences for each answer; the paper: 8
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1000.0))]
     pub ptx_ratio: f64,
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 100.0))]
     pub weight_decay: f64,
     /// ε of Adam
-    #[arg(long, default_value_t = 1e-5)]
+    #[arg(long, default_value_t = 1e-5, value_parser = positive::<f64>(1.0))]
     pub adam_eps: f64,
     /// Gradients are shortened to this norm; 0 leaves them
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
     pub grad_clip: f64,
     /// Tokens a micro-batch: memory depends on it, results do not
-    #[arg(long, default_value_t = 8192)]
+    #[arg(long, default_value_t = 8192, value_parser = count(1, 1 << 30))]
     pub token_budget: usize,
     /// Rank of LoRA adapters, which learn in place of the model, frozen in bf16; 0 = all of the model learns
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(0, 1 << 16))]
     pub lora_rank: usize,
     /// Adapters are scaled by this / lora_rank
-    #[arg(long, default_value_t = 32.0)]
+    #[arg(long, default_value_t = 32.0, value_parser = positive::<f64>(1e6))]
     pub lora_alpha: f64,
     /// Linear layers that get an adapter, by PEFT's names such as q_proj,v_proj; or all-linear
     #[arg(long, default_value = "all-linear")]
@@ -394,7 +400,7 @@ pub struct Ppo {
     #[arg(long, default_value = "f32")]
     pub precision: Precision,
     /// A checkpoint every so many iterations
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = count(0, MANY))]
     pub save_every: usize,
 }
 
@@ -402,19 +408,19 @@ pub struct Ppo {
 #[serde(default, deny_unknown_fields)]
 pub struct Eval {
     /// Held-out prompts that the models answer; 0 = all
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(0, MANY))]
     pub prompts: usize,
     /// Temperature of the answers; 0 = greedy
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1000.0))]
     pub temperature: f64,
     /// Longest answer in tokens
-    #[arg(long, default_value_t = 48)]
+    #[arg(long, default_value_t = 48, value_parser = count(1, TOKENS))]
     pub max_new: usize,
     /// Prompts shown side by side in the report
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 12, value_parser = count(0, MANY))]
     pub samples: usize,
     /// Items of each skill test
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = count(0, MANY))]
     pub skills: usize,
 }
 

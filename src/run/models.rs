@@ -31,8 +31,14 @@ impl Model {
     }
 
     /// A Hugging Face model directory. Every token that ends an answer is among those that it says; a reward model has no
-    /// padding token that an answer ends with.
+    /// padding token that an answer ends with. Numbers that are not finite are never written.
     pub fn save(&self, dir: &Path, codec: &Codec) -> Result {
+        let broken = kernels::count_non_finite(self.params.flat()).item();
+        if broken > 0.0 {
+            let what =
+                format!("{broken} numbers of the model are NaN or infinite, so it is not written to {}", dir.display());
+            return Err(Failure::new(Kind::Diverged, format!("training diverged: {what}. Lower the learning rate")));
+        }
         let mut net = self.net.clone();
         net.config.eos = codec.ends.clone();
         if !codec.tokenizer.has_named_templates() {

@@ -3,6 +3,7 @@
 use crate::cli::Common;
 use crate::error::Result;
 use crate::loading;
+use crate::range::{TOKENS, count, positive, within};
 use crate::rows::data_failure;
 use crate::run::library_failure;
 use clap::Args;
@@ -26,13 +27,13 @@ pub struct ChatArgs {
     #[arg(long, default_value = "f32", value_parser = crate::cli::precision, value_name = "f32|bf16")]
     precision: kernels::Precision,
     /// Longest answer in tokens
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, value_parser = count(1, TOKENS))]
     max_new: usize,
     /// 0 = always the likeliest token
-    #[arg(long, default_value_t = 0.7)]
+    #[arg(long, default_value_t = 0.7, value_parser = within::<f32>(0.0, 1000.0))]
     temperature: f32,
     /// Only the likeliest tokens that together have this probability; 1 = all
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = positive::<f32>(1.0))]
     top_p: f32,
 }
 

@@ -3,6 +3,7 @@
 use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::loading::{self, Opened};
+use crate::range::{TOKENS, count, positive, within};
 use crate::rows;
 use crate::run::library_failure;
 use clap::Args;
@@ -41,21 +42,21 @@ pub struct GenerateArgs {
     #[arg(long, conflicts_with = "ids")]
     chat: bool,
     /// Longest answer in tokens
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = count(1, TOKENS))]
     max_new: usize,
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = within::<f32>(0.0, 1000.0))]
     temperature: f32,
     /// Only the K likeliest tokens; 0 = all
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = count(0, TOKENS))]
     top_k: usize,
     /// Only the likeliest tokens that together have this probability; 1 = all
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = positive::<f32>(1.0))]
     top_p: f32,
     /// Always the likeliest token
     #[arg(long)]
     greedy: bool,
     /// Answers to each prompt
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = count(1, 1_000_000))]
     n: usize,
 }
 

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::hub;
 use crate::loading;
 use crate::progress::use_colour;
+use crate::range::{MANY, TOKENS, count};
 use crate::rows::data_failure;
 use crate::run::library_failure;
 use clap::Args;
@@ -28,10 +29,10 @@ pub struct InspectArgs {
     #[arg(long)]
     model: Option<PathBuf>,
     /// Count what is cut for a shorter context than the model's
-    #[arg(long, requires = "model")]
+    #[arg(long, requires = "model", value_parser = count(1, TOKENS))]
     context: Option<usize>,
     /// Rows to show
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = count(0, MANY))]
     rows: usize,
 }
 

@@ -1,0 +1,198 @@
+//! The range of every number that a user can give. It is written once, beside the key, as the parser of its flag; values
+//! from files go through the same parser (`check`). NaN and infinity are in no range.
+
+use crate::error::{Failure, Result};
+use crate::recipe::PerSize;
+use clap::{Args, Command};
+use serde::Serialize;
+use std::error::Error;
+use std::str::FromStr;
+use toml::{Table, Value};
+
+/// Tokens of a context, an answer or a vocabulary: what a model of today may have, with room.
+pub const TOKENS: usize = 1 << 24;
+/// Steps, rows and the like.
+pub const MANY: usize = 1_000_000_000;
+
+/// What a flag's text becomes, or what it should have been.
+type Parsed<T> = std::result::Result<T, String>;
+
+/// A number from `low` to `high`.
+pub fn within<T: Number>(low: f64, high: f64) -> impl Fn(&str) -> Parsed<T> + Clone + Send + Sync + 'static {
+    move |text| number(text, |x| (low..=high).contains(&x), || format!("it is a number from {low} to {high}"))
+}
+
+/// A number above 0, at most `high`; even as f32, with which is computed, it must not be 0.
+pub fn positive<T: Number>(high: f64) -> impl Fn(&str) -> Parsed<T> + Clone + Send + Sync + 'static {
+    let most = if high < f64::from(f32::MAX) { format!(", at most {high}") } else { String::new() };
+    move |text| number(text, |x| x as f32 > 0.0 && x <= high, || format!("it is a number above 0{most}"))
+}
+
+/// A learning rate: any number above 0 that f32 holds. One that is too high diverges, and is found out by that.
+pub fn rate<T: Number>() -> impl Fn(&str) -> Parsed<T> + Clone + Send + Sync + 'static {
+    positive(f64::from(f32::MAX))
+}
+
+/// A whole number from `low` to `high`.
+pub fn count(low: usize, high: usize) -> impl Fn(&str) -> Parsed<usize> + Clone + Send + Sync + 'static {
+    move |text| {
+        let n = text.parse().ok().filter(|n| (low..=high).contains(n));
+        n.ok_or_else(|| whole(low, high))
+    }
+}
+
+/// A whole number from `low` to `high`, that may differ by size.
+pub fn counts(low: usize, high: usize) -> impl Fn(&str) -> Parsed<PerSize> + Clone + Send + Sync + 'static {
+    let fits = move |x: f64| x.fract() == 0.0 && (low as f64..=high as f64).contains(&x);
+    move |text| number(text, fits, || whole(low, high))
+}
+
+fn whole(low: usize, high: usize) -> String {
+    format!("it is a whole number from {low} to {high}")
+}
+
+/// What numbers of keys are kept as.
+pub trait Number: FromStr + Clone + Send + Sync + 'static {
+    fn of(value: f64) -> Self;
+}
+
+impl Number for f64 {
+    fn of(value: f64) -> f64 {
+        value
+    }
+}
+
+impl Number for f32 {
+    fn of(value: f64) -> f32 {
+        value as f32
+    }
+}
+
+impl Number for PerSize {
+    fn of(value: f64) -> PerSize {
+        value.into()
+    }
+}
+
+fn number<T: Number>(text: &str, fits: impl Fn(f64) -> bool, range: impl Fn() -> String) -> Parsed<T> {
+    text.parse::<f64>().ok().filter(|x| fits(*x)).map(T::of).ok_or_else(range)
+}
+
+/// Are all values of a section within the ranges of its keys? `place` stands before the key in the message: "sft.".
+pub fn check<S: Args + Serialize>(place: &str, section: &S) -> Result {
+    let values = Table::try_from(section).expect("a section is plain values");
+    let command = S::augment_args(Command::new("section").no_binary_name(true));
+    for (key, value) in &values {
+        let all: Vec<&Value> = match value {
+            Value::Table(by_size) => by_size.values().collect(),
+            one => vec![one],
+        };
+        let flag = command.get_arguments().find(|a| a.get_id() == key).and_then(|a| a.get_long());
+        for (flag, text) in all.iter().filter_map(|v| Some((flag?, text(v)?))) {
+            if let Err(e) = command.clone().try_get_matches_from([format!("--{flag}={text}")]) {
+                let why = e.source().map_or_else(|| e.to_string(), |e| e.to_string());
+                return Err(Failure::usage(format!("{place}{key} = {text}: {why}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A number as a flag has it.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Integer(n) => Some(n.to_string()),
+        Value::Float(x) => Some(x.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+    use crate::recipe::sections::{Data, Eval, Ppo, Pretrain, Rankings, Rm, Sft, Shape, Tokenizer, World, defaults};
+
+    #[test]
+    fn ends_are_in_and_what_is_no_number_is_out() {
+        let share = within::<f64>(0.0, 1.0);
+        assert_eq!((share("0"), share("1"), share("1e-3")), (Ok(0.0), Ok(1.0), Ok(1e-3)));
+        for wrong in ["nan", "inf", "-inf", "-0.1", "1.0000001", "a", "", "1e400"] {
+            assert_eq!(share(wrong).unwrap_err(), "it is a number from 0 to 1", "{wrong}");
+        }
+        for wrong in ["0", "1e-60", "nan", "inf", "-1", "4e38"] {
+            assert_eq!(rate::<f32>()(wrong).unwrap_err(), "it is a number above 0", "{wrong}");
+        }
+        assert_eq!(count(1, 9)("10").unwrap_err(), "it is a whole number from 1 to 9");
+        assert!(count(1, 9)("1.5").is_err() && count(1, 9)("-1").is_err() && count(1, 9)("9").is_ok());
+        assert!(counts(1, 9)("2.5").is_err() && counts(1, 9)("3e0").is_ok());
+    }
+
+    /// Every number of every section has a range: NaN (and for whole numbers 2⁶³ − 1) is outside of it.
+    #[test]
+    fn every_key_has_a_range() {
+        fn all<S: Args + Serialize>(place: &str, section: &S) {
+            let command = S::augment_args(Command::new("x").no_binary_name(true));
+            for (key, value) in Table::try_from(section).unwrap() {
+                if text(&value).is_none() {
+                    continue;
+                }
+                let flag = key.replace('_', "-");
+                for wrong in ["nan", "inf", "9223372036854775807"]
+                    .iter()
+                    .filter(|w| **w != "9223372036854775807" || value.is_integer())
+                {
+                    if value.is_float() || value.is_integer() {
+                        let got = command.clone().try_get_matches_from([format!("--{flag}={wrong}")]);
+                        assert!(got.is_err(), "{place}{key} takes {wrong}");
+                    }
+                }
+            }
+        }
+        all("data.", &Data::default());
+        all("world.", &defaults::<World>());
+        all("tokenizer.", &defaults::<Tokenizer>());
+        all("model.", &defaults::<Shape>());
+        all("pretrain.", &Pretrain { steps: 3.0.into(), ..defaults() });
+        all("sft.", &defaults::<Sft>());
+        all("rankings.", &defaults::<Rankings>());
+        all("rm.", &defaults::<Rm>());
+        all("ppo.", &defaults::<Ppo>());
+        all("eval.", &defaults::<Eval>());
+    }
+
+    #[test]
+    fn a_recipe_names_key_range_and_value() {
+        let error = |set: &str| {
+            let failure = Recipe::load("mini", &[set.to_string()]).unwrap_err();
+            assert_eq!(failure.kind, crate::error::Kind::Usage);
+            failure.message
+        };
+        assert_eq!(error("sft.lr=nan"), "recipe mini: sft.lr = NaN: it is a number above 0");
+        assert_eq!(error("sft.lr={ S = 1e-3, L = inf }"), "recipe mini: sft.lr = inf: it is a number above 0");
+        for set in [
+            "pretrain.batch=0",
+            "pretrain.steps=0",
+            "sft.epochs=-1",
+            "sft.dropout=2",
+            "sft.pretrain_mix=1",
+            "init.lr_floor=-0.5",
+            "ppo.clip=-1",
+            "ppo.value_clip=nan",
+            "ppo.gamma=1.5",
+            "ppo.temperature=0",
+            "ppo.ema=2",
+            "model.S.layers=4611686018427387905",
+            "model.S.context=9007199254740993",
+            "data.holdout=1",
+            "eval.max_new=0",
+            "tokenizer.vocab=10",
+            "rm.batch=9223372036854775807",
+            "world.documents=9223372036854775807",
+        ] {
+            let (key, value) = set.split_once('=').unwrap();
+            let message = error(set).to_lowercase();
+            assert!(message.contains(&format!("{key} = {value}: it is a ")), "{set}: {message}");
+        }
+    }
+}
