@@ -1,5 +1,8 @@
 //! The `rlhf` command. One file a verb in `verbs/`; the pipeline of `rlhf run` in `run/`.
 
+#[macro_use]
+mod output;
+
 mod cli;
 mod error;
 mod hub;
@@ -7,6 +10,7 @@ mod loading;
 mod memory;
 mod plot;
 mod progress;
+mod range;
 mod recipe;
 mod report;
 mod results;
@@ -39,11 +43,6 @@ fn device_fault(panic: &(dyn Any + Send)) -> Option<&str> {
     DEVICE_FAULTS.iter().any(|fault| text.contains(fault)).then_some(text)
 }
 
-/// Nobody reads our output any more (`rlhf bench | head`): print! panics, and there is nothing to complain of.
-fn nobody_reads(panic: &(dyn Any + Send)) -> bool {
-    panic.downcast_ref::<String>().is_some_and(|text| text.starts_with("failed printing to stdout"))
-}
-
 /// A parser of files from elsewhere that panics on broken ones: who called it turns that into an error.
 fn broken_file(info: &panic::PanicHookInfo) -> bool {
     info.location().is_some_and(|at| ["/tokenizers-", "/parquet-"].iter().any(|crate_| at.file().contains(crate_)))
@@ -53,14 +52,14 @@ fn broken_file(info: &panic::PanicHookInfo) -> bool {
 fn run() -> error::Result {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if device_fault(info.payload()).is_none() && !nobody_reads(info.payload()) && !broken_file(info) {
+        if device_fault(info.payload()).is_none() && !broken_file(info) {
             report(info);
         }
     }));
-    panic::catch_unwind(|| cli::run(std::env::args_os())).unwrap_or_else(|panic| match device_fault(&*panic) {
+    let run = || cli::run(std::env::args_os()).and_then(|()| output::flush());
+    panic::catch_unwind(run).unwrap_or_else(|panic| match device_fault(&*panic) {
         Some(text) => Err(error::Failure::new(error::Kind::Device, text)),
-        None if nobody_reads(&*panic) => Ok(()),
-        None => panic::resume_unwind(panic),
+        None => output::unwritten(panic).unwrap_or_else(|panic| panic::resume_unwind(panic)),
     })
 }
 

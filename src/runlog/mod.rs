@@ -23,6 +23,7 @@ pub struct RunLog {
 impl RunLog {
     pub fn open(dir: &Path) -> Result<RunLog> {
         let path = dir.join("metrics.jsonl");
+        let _ = std::fs::remove_file(path.with_extension("jsonl.tmp")); // a kill's
         drop_torn_line(&path).map_err(|e| Failure::write(&path, e))?;
         let metrics = append(&path)?;
         let events = EventWriter::create(dir).map_err(|e| Failure::write(dir, e))?;
@@ -41,7 +42,7 @@ impl RunLog {
         line.insert("total".into(), total.into());
         line.extend(figures.iter().map(|&(name, value)| (name.to_string(), number(value))));
         let path = self.dir.join("metrics.jsonl");
-        writeln!(self.metrics, "{}", Value::Object(line)).map_err(|e| Failure::write(&path, e))?;
+        write_line(&mut self.metrics, &Value::Object(line)).map_err(|e| Failure::write(&path, e))?;
         let scalars: Vec<(String, f64)> = figures.iter().map(|(name, v)| (format!("{stage}/{name}"), *v)).collect();
         self.events.scalars(step, &scalars).and_then(|_| self.events.flush()).map_err(|e| Failure::write(&self.dir, e))
     }
@@ -49,16 +50,20 @@ impl RunLog {
     /// A prompt and the answers of the models to it.
     pub fn sample(&mut self, sample: &Value) -> Result {
         let path = self.dir.join("samples.jsonl");
-        writeln!(append(&path)?, "{sample}").map_err(|e| Failure::write(&path, e))
+        write_line(&mut append(&path)?, sample).map_err(|e| Failure::write(&path, e))
     }
 
-    /// Drops lines of `stage` at `step` or later, so that a resumed run logs each step once.
+    /// Drops lines of `stage` at `step` or later, so that a resumed run logs each step once. The others stay as they
+    /// are, to the last digit.
     fn forget_from(&mut self, stage: &str, step: usize) -> Result {
         let path = self.dir.join("metrics.jsonl");
-        let lines = read_lines(&path)?;
-        let stale = |l: &Value| l["stage"] == stage && l["step"].as_u64().is_some_and(|s| s >= step as u64);
-        if lines.iter().any(stale) {
-            let kept: String = lines.iter().filter(|l| !stale(l)).map(|l| format!("{l}\n")).collect();
+        let text = std::fs::read_to_string(&path).map_err(|e| Failure::write(&path, e))?;
+        let stale = |line: &&str| {
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            line["stage"] == stage && line["step"].as_u64().is_some_and(|s| s >= step as u64)
+        };
+        if text.lines().any(|line| stale(&line)) {
+            let kept: String = text.lines().filter(|line| !stale(line)).map(|l| format!("{l}\n")).collect();
             let temporary = path.with_extension("jsonl.tmp");
             std::fs::write(&temporary, kept).map_err(|e| Failure::write(&temporary, e))?;
             std::fs::rename(&temporary, &path).map_err(|e| Failure::write(&path, e))?;
@@ -66,6 +71,11 @@ impl RunLog {
         }
         Ok(())
     }
+}
+
+/// A line in one write: a kill leaves it whole or not there, and two writers do not mix.
+fn write_line(file: &mut File, value: &Value) -> std::io::Result<()> {
+    file.write_all(format!("{value}\n").as_bytes())
 }
 
 /// A kill may have cut the last line short: the next line must not be glued to it.
@@ -118,5 +128,26 @@ mod tests {
         let steps: Vec<_> = lines.iter().map(|l| (l["stage"].as_str().unwrap(), l["step"].as_u64().unwrap())).collect();
         assert_eq!(steps, [("a", 1), ("a", 2), ("a", 3), ("a", 4), ("a", 5), ("b", 1), ("b", 2), ("b", 3)]);
         assert_eq!(lines[5]["loss"], Value::Null);
+    }
+
+    #[test]
+    fn what_stays_in_the_log_keeps_its_digits() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = RunLog::open(dir.path()).unwrap();
+        // numbers whose last digit a careless reader of JSON changes
+        let hard = [0.1 + 0.2, 2.2250738585072011e-308, 5e-324, 1.0 / 3.0, 0.9249516069471266, 1234567890.1234567];
+        for (i, x) in hard.iter().enumerate() {
+            log.step("a", i + 1, 9, &[("loss", *x)]).unwrap();
+        }
+        let path = dir.path().join("metrics.jsonl");
+        let before = std::fs::read_to_string(&path).unwrap();
+        for (line, x) in before.lines().zip(hard) {
+            let digits = line.split("\"loss\":").nth(1).unwrap().split([',', '}']).next().unwrap();
+            assert_eq!(digits.parse::<f64>().unwrap().to_bits(), x.to_bits());
+        }
+        drop(log);
+        let mut log = RunLog::open(dir.path()).unwrap();
+        log.step("a", 6, 9, &[("loss", hard[5])]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
     }
 }
