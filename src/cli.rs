@@ -2,10 +2,15 @@
 
 use crate::error::{Failure, Result};
 use crate::hub;
+use crate::progress::use_colour;
+use crate::range::count;
+use crate::stop;
 use crate::verbs::{bench, chat, convert, devices, generate, inspect, merge, recipes, reward, run, score, stage};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::{IsTerminal, stdout};
+use std::path::Path;
 
 /// RLHF from the first multiplication up: pretraining, SFT, reward model and PPO on any GPU or none.
 #[derive(Parser, Debug)]
@@ -33,10 +38,10 @@ pub struct Common {
     #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|gpu|gpu:N")]
     pub device: String,
     /// Everything random follows from it [default: 1, or the recipe's]
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
     /// CPU threads [default: all]
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_parser = count(1, 4096))]
     pub threads: Option<usize>,
     /// No progress
     #[arg(short, long, global = true)]
@@ -61,7 +66,7 @@ pub enum Verb {
     Sft(stage::SftArgs),
     /// Train a reward model on rankings or pairs
     Rm(stage::RmArgs),
-    /// Tune against a reward model: PPO, or PPO-ptx with --ptx
+    /// Tune against a reward model: PPO, or PPO-ptx with --ptx-coef
     Ppo(stage::PpoArgs),
     /// Text or token ids out of a model
     Generate(generate::GenerateArgs),
@@ -84,12 +89,31 @@ pub enum Verb {
     Bench(bench::BenchArgs),
 }
 
+impl Common {
+    /// The command that goes on in `out`, on the same device, as it can be typed.
+    pub fn again(&self, command: &[&str], out: &Path) -> String {
+        let mut words: Vec<String> = command.iter().map(|word| word.to_string()).collect();
+        words.push(format!("--out={}", out.display()));
+        if self.device != "auto" {
+            words.push(format!("--device={}", self.device));
+        }
+        words.extend(self.threads.map(|n| format!("--threads={n}")));
+        stop::command(&words)
+    }
+}
+
 /// Parses and obeys. `--help` and `--version` print themselves.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
     let matches = match Cli::command().try_get_matches_from(args.into_iter().map(with_dashes)) {
         Ok(matches) => matches,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            let _ = e.print();
+            let colour = stdout().is_terminal() && use_colour();
+            let text = e.render();
+            if colour {
+                print!("{}", text.ansi())
+            } else {
+                print!("{text}")
+            }
             return Ok(());
         }
         Err(e) => return Err(Failure::usage(one_paragraph(&e.render().to_string()))),

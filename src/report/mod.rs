@@ -58,13 +58,8 @@ impl Run {
 }
 
 fn sizes(recipe: &str) -> Vec<String> {
-    let recipe = crate::recipe::Recipe::parse("recipe.toml", &as_resolved(recipe), &[]);
+    let recipe = crate::recipe::Recipe::parse("recipe.toml", recipe, &[]);
     recipe.map_or(Vec::new(), |r| r.sizes().into_iter().map(String::from).collect())
-}
-
-/// A resolved recipe names the profile that made it, but no longer carries it.
-pub fn as_resolved(recipe: &str) -> String {
-    recipe.replace("\nquick = true", "\nquick = false").replace("\nsmoke = true", "\nsmoke = false")
 }
 
 /// Writes `report.html` into the run folder, and its first figure as a file of its own.

@@ -42,7 +42,7 @@ impl Sampler {
         temperature: f64,
         max_new: usize,
         rng: Rng,
-        tick: impl Fn(usize),
+        tick: impl Fn(usize) -> Result,
     ) -> Result<Vec<Answer>> {
         let ids = |p: &&Prompt| match self.shots {
             true => Ok(codec.prompt(&format!("{}{}", p.shots, p.text), max_new)),
@@ -64,7 +64,7 @@ impl Sampler {
             let made = generate(&self.model.net, &weights, some, &config, rng, Some(&streams), |_, _| ());
             let made = made.map_err(library_failure)?;
             out.extend(some.iter().zip(made).map(|(prompt, g)| answer(codec, prompt, g.tokens, g.ended)));
-            tick(out.len());
+            tick(out.len())?;
         }
         Ok(out)
     }

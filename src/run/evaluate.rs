@@ -144,7 +144,9 @@ fn answer_all(
             let sampler = Sampler { model, shots };
             // Every model answers with its own noise, the same at every evaluation.
             let rng = stage_rng(p.recipe, "evaluation").stream(&name);
-            let answers = sampler.answer(codec, prompts, section.temperature, section.max_new, rng, |_| ())?;
+            let answers = sampler.answer(codec, prompts, section.temperature, section.max_new, rng, |_| {
+                p.reporter.check_stop("the evaluation")
+            })?;
             let read = answers.iter().zip(prompts).map(|(a, t)| judged(codec, t, a, shots));
             let sequences = read.collect::<Result<Vec<_>>>()?;
             let rewards =
@@ -284,6 +286,7 @@ fn measure_models(
     for size in p.recipe.sizes() {
         let reference = Model::load(&p.stage_dir(&format!("{size}.{}", p.recipe.ppo_start())), &p.device)?;
         for kind in kinds(p).into_iter().filter(|kind| *kind != "prompted") {
+            p.reporter.check_stop("the evaluation")?;
             let name = format!("{size}.{kind}");
             let model = Model::load(&p.stage_dir(&name), &p.device)?;
             let loss = |examples: &[Example]| lm::evaluate(&model.net, &model.params, examples, tokens);

@@ -5,7 +5,8 @@ mod answers;
 
 mod evaluate;
 mod files;
-mod folder;
+pub mod folder;
+pub mod inputs;
 mod judges;
 mod materials;
 mod models;
@@ -25,8 +26,10 @@ pub use tuning::Tuning;
 use crate::error::{Failure, Result};
 use crate::memory::Need;
 use crate::recipe::Recipe;
+use crate::recipe::sections::{Data, Source, given};
 use crate::report;
 use crate::results::Results;
+use inputs::Inputs;
 use kernels::{Device, Rng};
 use materials::Materials;
 use rank::Rankings;
@@ -41,6 +44,8 @@ pub struct Request<'a> {
     pub recipe: &'a Recipe,
     pub dir: &'a Path,
     pub resume: bool,
+    /// Go on though recipe, data or machine are others.
+    pub force: bool,
     pub device: Device,
     /// What the largest stage takes at most.
     pub memory: Need,
@@ -56,9 +61,11 @@ type Make = fn(&mut Pipeline, &Codec, &Materials, &str) -> Result;
 /// Runs every stage that is not done yet; returns the results, which are also in `results.json` and `report.html`.
 pub fn run(request: &Request) -> Result<Results> {
     let recipe = request.recipe;
-    folder::open(request.dir, recipe, request.resume)?;
+    let inputs = inputs_of(recipe, &request.device)?;
+    let (_lock, told) = folder::open(request.dir, recipe, &inputs, request.resume, request.force)?;
     folder::write_environment(request.dir, &request.device.name(), request.threads)?;
     let mut pipeline = Pipeline::new(request)?;
+    told.iter().for_each(|what| pipeline.reporter.say(what));
     pipeline.reporter.say(&format!("largest stage: {}", request.memory));
     let there = stages::codec_of_models(&pipeline)?;
     let template = there.as_ref().map(|codec| codec.template.clone());
@@ -88,6 +95,22 @@ pub fn run(request: &Request) -> Result<Results> {
     results.write(request.dir)?;
     report::write(request.dir)?;
     Ok(results)
+}
+
+/// What the recipe stands on: its files, the models that are there already, this machine.
+fn inputs_of(recipe: &Recipe, device: &Device) -> Result<Inputs> {
+    let mut inputs = Inputs::on(device);
+    if recipe.data.source == Source::Files {
+        let Data { dir, text, demonstrations, preferences, .. } = &recipe.data;
+        for (key, files) in [("text", text), ("demonstrations", demonstrations), ("preferences", preferences)] {
+            files.iter().try_for_each(|file| inputs.data(&format!("data.{key}"), &dir.join(file)))?;
+        }
+    }
+    let models = recipe.model.iter().map(|(size, shape)| (format!("model.{size}.from"), &shape.from));
+    for (key, path) in models.chain([("rm.model".into(), &recipe.rm.model)]) {
+        given(path).map_or(Ok(()), |path| inputs.model(&key, path))?;
+    }
+    Ok(inputs)
 }
 
 /// (name, meaning, healthy range) of every figure that a stage logs.

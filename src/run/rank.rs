@@ -136,7 +136,10 @@ fn sittings(p: &Pipeline, codec: &Codec, judges: &Judges, prompts: &[Prompt], rn
     let mut before = 0;
     for ((name, sampler), jobs) in samplers.iter().zip(&jobs) {
         let asked: Vec<&Prompt> = jobs.iter().map(|&(i, _)| &prompts[i]).collect();
-        let tick = |done| p.reporter.tick(before + done, total, name);
+        let tick = |done| {
+            p.reporter.tick(before + done, total, name);
+            p.reporter.check_stop("the rankings")
+        };
         let made = sampler.answer(codec, &asked, section.temperature, p.recipe.ppo.max_new, rng.stream(name), tick)?;
         jobs.iter().zip(made).for_each(|(&(i, slot), answer)| slots[i][slot] = Some(answer));
         before += jobs.len();

@@ -9,6 +9,7 @@ use crate::recipe::Recipe;
 use crate::recipe::sections::given;
 use crate::results::StageResult;
 use crate::runlog::RunLog;
+use crate::stop;
 use kernels::Device;
 use rlhf_core::train::{Run, Step, TrainError};
 use std::cell::RefCell;
@@ -84,13 +85,24 @@ impl Reporter {
     /// is nothing to resume from.
     pub fn training(&self, stage: &str, dir: &Path, save_every: usize) -> Run {
         let (reporter, name) = (self.clone(), stage.to_string());
+        let (teller, task) = (self.clone(), stage.to_string());
         Run {
             dir: Some(dir.to_path_buf()),
             resume: true,
             save_every,
             on_step: Box::new(move |step| reporter.step(&name, step)),
+            tell: Box::new(move |what| teller.say(&format!("{task}: {what}"))),
             stop: self.stop.clone(),
         }
+    }
+
+    /// Between two pieces of work that is not a training loop.
+    pub fn check_stop(&self, doing: &str) -> Result {
+        stop::check(&self.stop, doing)
+    }
+
+    pub fn steps(&self) -> usize {
+        self.shared.borrow().steps
     }
 
     /// What stopped the loop, when it was the log.
@@ -149,7 +161,10 @@ impl<'a> Pipeline<'a> {
     pub fn stage(&mut self, name: &str, work: impl FnOnce(&Pipeline, &Path) -> Result<Option<usize>>) -> Result {
         let dir = self.stage_dir(name);
         let done = match folder::done(&dir) {
-            Some(done) => done,
+            Some(done) => {
+                models::drop_checkpoints(&dir)?; // left where a kill fell between the marker and this
+                done
+            }
             None => self.do_stage(name, &dir, work)?,
         };
         self.stages.insert(name.into(), StageResult { seconds: done.seconds, steps: done.steps });
@@ -162,29 +177,24 @@ impl<'a> Pipeline<'a> {
         dir: &Path,
         work: impl FnOnce(&Pipeline, &Path) -> Result<Option<usize>>,
     ) -> Result<Done> {
+        self.reporter.check_stop(&format!("before {name}"))?;
+        if dir.join("DONE.json").exists() {
+            self.reporter.say(&format!("{name}: something of it is gone, so it is made again"));
+        }
         std::fs::create_dir_all(dir).map_err(|e| Failure::write(dir, e))?;
         self.reporter.begin(name);
         let start = Instant::now();
-        let steps = work(self, dir).map_err(|e| self.reporter.failure().unwrap_or_else(|| self.explain(name, e)))?;
+        let worked = work(self, dir);
+        let steps = match self.reporter.failure() {
+            Some(failure) => return Err(failure),
+            None => worked.map_err(|e| e.context(format!("stage {name}")))?,
+        };
         let seconds = start.elapsed().as_secs_f64();
-        let done = Done { seconds, steps: steps.unwrap_or(self.reporter.shared.borrow().steps) };
+        let done = folder::mark_done(dir, seconds, steps.unwrap_or(self.reporter.steps()))?;
         models::drop_checkpoints(dir)?;
         kernels::trim();
-        folder::mark_done(dir, &done)?;
         self.reporter.say(&format!("{name:<12} done in {}", clock(seconds)));
         Ok(done)
-    }
-
-    fn explain(&self, stage: &str, failure: Failure) -> Failure {
-        match failure.kind {
-            Kind::Stopped => {
-                let dir = self.dir.display();
-                let hint =
-                    format!("stopped in stage {stage}; go on with: rlhf run {dir}/recipe.toml --resume --out {dir}");
-                Failure::new(Kind::Stopped, hint)
-            }
-            _ => failure.context(format!("stage {stage}")),
-        }
     }
 }
 
@@ -194,6 +204,7 @@ pub fn train_failure(error: TrainError) -> Failure {
         TrainError::Diverged { .. } | TrainError::SelfCheck(_) => Kind::Diverged,
         TrainError::Stopped { .. } => Kind::Stopped,
         TrainError::Data(_) => Kind::Data,
+        TrainError::Config(_) => Kind::Usage,
         TrainError::Checkpoint(_) => Kind::Model,
     };
     Failure::new(kind, crate::error::chain(&error))

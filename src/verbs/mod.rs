@@ -7,6 +7,7 @@ pub mod devices;
 pub mod generate;
 pub mod inspect;
 pub mod merge;
+mod opening;
 pub mod options;
 pub mod recipes;
 pub mod reward;

@@ -1,7 +1,10 @@
 //! The keys of a stage from four places: defaults < `--config FILE` < `--set key=value` < flags.
 
 use crate::error::{Failure, Result};
+use crate::range;
 use crate::recipe::{nearest, parse_value, with_suggestion};
+use crate::run::folder::write_whole;
+use crate::run::inputs::{Inputs, changed_keys};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use serde::Serialize;
@@ -10,12 +13,16 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Keys that are no section's own.
-const SHARED: [&str; 7] = ["model", "data", "out", "reward", "text", "demonstrations", "seed"];
+const SHARED: [&str; 8] = ["model", "tokenizer", "data", "out", "reward", "text", "demonstrations", "seed"];
+/// Keys that may be others when a run goes on: where it is, and when it saves. What files are, their contents tell.
+const FREE: [&str; 8] = ["model", "tokenizer", "data", "out", "reward", "text", "demonstrations", "save_every"];
 
 pub struct Options {
     table: Table,
     /// Every value that was used, for `recipe.toml`.
     resolved: Table,
+    /// What the run that goes on was made with.
+    before: Option<Table>,
 }
 
 /// The keys of a section: the names of its flags.
@@ -53,7 +60,41 @@ impl Options {
             let text = raw.and_then(|v| v.to_str()).unwrap_or("true");
             table.insert(id.to_string(), parse_value(text));
         }
-        Ok(Options { table, resolved: Table::new() })
+        Ok(Options { table, resolved: Table::new(), before: None })
+    }
+
+    /// What is not given is as `recipe.toml` in the folder of the run says, which goes on.
+    pub fn go_on(&mut self, out: &Path, stage: &str) -> Result {
+        let before = from_file(&out.join("recipe.toml"), stage)?;
+        for (key, value) in before.iter().filter(|(key, _)| *key != "out") {
+            self.table.entry(key).or_insert_with(|| value.clone());
+        }
+        self.before = Some(before);
+        Ok(())
+    }
+
+    /// The keys whose values are not those of the run that goes on.
+    pub fn changed(&self) -> Vec<String> {
+        let Some(before) = &self.before else { return Vec::new() };
+        let of = |table: &Table| -> Table {
+            let kept = table.iter().filter(|(key, _)| !FREE.contains(&key.as_str()) && before.contains_key(*key));
+            kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+        };
+        changed_keys(&of(&self.resolved), &of(before))
+    }
+
+    /// The files that were used, by key.
+    pub fn inputs(&self, mut inputs: Inputs) -> Result<Inputs> {
+        for (key, value) in &self.resolved {
+            let paths =
+                || value.as_array().into_iter().flatten().chain([value]).filter_map(Value::as_str).map(Path::new);
+            match key.as_str() {
+                "data" | "text" | "demonstrations" => paths().try_for_each(|path| inputs.data(key, path))?,
+                "model" | "reward" | "tokenizer" => paths().try_for_each(|path| inputs.model(key, path))?,
+                _ => {}
+            }
+        }
+        Ok(inputs)
     }
 
     /// The section's values; what is not given has its default.
@@ -63,6 +104,7 @@ impl Options {
             self.table.iter().filter(|(k, _)| own.contains(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let section: S =
             given.try_into().map_err(|e: toml::de::Error| Failure::usage(with_suggestion(&e.to_string())))?;
+        range::check("", &section)?;
         self.resolved.extend(Table::try_from(&section).expect("a section is plain values"));
         Ok(section)
     }
@@ -87,15 +129,24 @@ impl Options {
         found
     }
 
-    pub fn seed(&self) -> Option<u64> {
-        self.table.get("seed")?.as_integer().map(|s| s as u64)
+    /// The seed of the flag, or of the file; 1 where neither says.
+    pub fn seed(&mut self, flag: Option<u64>) -> Result<u64> {
+        let given = self.table.get("seed");
+        let of_file = given.map(|seed| seed.as_integer().and_then(|seed| u64::try_from(seed).ok()));
+        let wrong = || {
+            let seed = given.map_or_else(String::new, Value::to_string);
+            Failure::usage(format!("seed = {seed}: it is a whole number from 0 to {}", i64::MAX))
+        };
+        let seed = flag.map_or_else(|| of_file.unwrap_or(Some(1)).ok_or_else(wrong), Ok)?;
+        self.resolved.insert("seed".into(), (seed as i64).into());
+        Ok(seed)
     }
 
     /// `recipe.toml` of the stage: feed it back with `--config`.
     pub fn save(&self, out: &Path) -> Result {
-        let path = out.join("recipe.toml");
-        let text = toml::to_string_pretty(&self.resolved).expect("plain values");
-        std::fs::write(&path, text).map_err(|e| Failure::write(&path, e))
+        let mut said = self.resolved.clone();
+        said.remove("out"); // it is there
+        write_whole(&out.join("recipe.toml"), &toml::to_string_pretty(&said).expect("plain values"))
     }
 }
 

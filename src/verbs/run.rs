@@ -6,6 +6,7 @@ use crate::memory;
 use crate::progress::clock;
 use crate::recipe::{Recipe, estimate};
 use crate::report;
+use crate::run::folder::nothing_to_resume;
 use crate::{run as pipeline, stop};
 use clap::Args;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   rlhf run                                     InstructGPT in miniature, into runs/mini
   rlhf run --seed 2 --out runs/seed-2
-  rlhf run --out runs/mini --resume            go on with a run that was stopped or killed
+  rlhf run --resume --out runs/mini            go on with a run that was stopped or killed
   rlhf run books --set data=FOLDER             real text; see rlhf recipes cat books
   rlhf run my.toml --set sft.epochs=3")]
 pub struct RunArgs {
@@ -29,13 +30,21 @@ pub struct RunArgs {
     /// How products multiply while training: the key `precision` of every stage
     #[arg(long, value_parser = crate::cli::precision, value_name = "f32|bf16")]
     pub precision: Option<kernels::Precision>,
-    /// Go on with the run in the folder; finished stages are not done again
+    /// Go on with the run in --out, by the recipe that is in it; finished stages are not done again
     #[arg(long)]
     pub resume: bool,
+    /// With --resume: go on though recipe, data, models or machine are not those that the run was started with
+    #[arg(long, requires = "resume")]
+    pub force: bool,
 }
 
 pub fn run(args: &RunArgs, common: &Common) -> Result {
-    let which = args.recipe.as_deref().unwrap_or("mini");
+    let saved = args.out.as_ref().filter(|_| args.resume && args.recipe.is_none()).map(|out| out.join("recipe.toml"));
+    if let (Some(saved), Some(out)) = (&saved, &args.out) {
+        saved.exists().then_some(()).ok_or_else(|| nothing_to_resume(out))?;
+    }
+    let saved = saved.map(|path| path.to_string_lossy().into_owned());
+    let which = args.recipe.as_deref().or(saved.as_deref()).unwrap_or("mini");
     let mut sets = args.set.clone();
     sets.extend(common.seed.map(|seed| format!("seed={seed}")));
     let stages = ["pretrain", "sft", "init", "rm", "ppo"];
@@ -48,14 +57,16 @@ pub fn run(args: &RunArgs, common: &Common) -> Result {
         recipe: &recipe,
         dir: &dir,
         resume: args.resume,
+        force: args.force,
         device,
         memory: need,
         threads: common.threads(),
         quiet: common.quiet,
         verbose: common.verbose,
-        stop: stop::on_ctrl_c(),
+        stop: stop::on_signal(),
     };
-    let results = pipeline::run(&request)?;
+    let again = common.again(&["rlhf", "run", "--resume"], &dir);
+    let results = pipeline::run(&request).map_err(|e| e.going_on(&again))?;
     if common.json {
         println!("{}", serde_json::to_string(&results).expect("results are numbers and names"));
     } else {

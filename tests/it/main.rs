@@ -12,8 +12,10 @@ mod gradcheck; // every op against finite differences
 mod lora; // adapters: SFT, reward model and PPO upon one frozen model, in the library and by the binary
 mod losses; // rewards, GAE, PPO and ranking losses with their gradients: by hand and against PyTorch
 mod model_files; // real models through GGUF against transformers; SmolLM2 where RLHF_SMOLLM2 names it
+mod numbers; // numbers that cannot be meant, and training that diverges
 mod parity; // every kernel: plain loop in f64, CPU, GPU
 mod recipes; // recipes that start from models that are there
+mod resume; // stopped, killed and gone on with; signals; output that cannot be written
 mod rlhf; // SFT, reward model and PPO on tiny models: self-checks, accumulation, learning, resume bit for bit
 mod rows; // the binary on data and templates: every kind of file, and bad input
 mod support; // what several tests share
