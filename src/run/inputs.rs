@@ -85,6 +85,11 @@ impl Inputs {
         read.map(Some).map_err(|e| Failure::usage(format!("{}: {e}; it is not as rlhf wrote it", path.display())))
     }
 
+    /// What was said of a key, where that is one thing.
+    pub fn said(&self, key: &str) -> Option<&str> {
+        Some(self.0.get(key)?.first()?.name.as_str())
+    }
+
     /// Each thing that is not as it was.
     pub fn differences(&self, before: &Inputs) -> Vec<String> {
         let names = |inputs: Option<&Vec<Input>>| {

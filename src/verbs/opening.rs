@@ -96,7 +96,7 @@ impl Stage {
         let out =
             options.path("out", files.out.as_ref()).ok_or_else(|| needs(name, "--out DIR, the folder to write"))?;
         let lock = match files.resume {
-            true => Some(go_on(&out)?),
+            true => Some(go_on(&out, name)?),
             false => check_new(&out).map(|()| None)?,
         };
         if files.resume && is_finished(&out, common)? {
@@ -270,9 +270,14 @@ fn check_new(out: &Path) -> Result {
 }
 
 /// A folder in which this program started something, locked.
-fn go_on(out: &Path) -> Result<Lock> {
+fn go_on(out: &Path, stage: &str) -> Result<Lock> {
     if !out.join("recipe.toml").exists() {
         return Err(nothing_to_resume(out));
+    }
+    let of = Inputs::read(out)?.and_then(|inputs| inputs.said("stage").map(String::from));
+    if let Some(of) = of.filter(|of| of != stage) {
+        let out = out.display();
+        return Err(Failure::usage(format!("{out} is of rlhf {of}; go on with it by rlhf {of} --resume --out {out}")));
     }
     Lock::of(out)
 }

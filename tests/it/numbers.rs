@@ -4,8 +4,14 @@
 use crate::cli::{file, path, refuses, rlhf, scratch, stderr};
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 fn demonstrations() -> String {
+    static WRITTEN: OnceLock<String> = OnceLock::new();
+    WRITTEN.get_or_init(written).clone()
+}
+
+fn written() -> String {
     let rows: String = (0..16).map(|i| format!("{{\"prompt\":\"Say {i}.\",\"completion\":\" {i}.\"}}\n")).collect();
     file("numbers.jsonl", rows)
 }

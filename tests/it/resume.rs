@@ -5,6 +5,7 @@ use crate::cli::{file, path, refuses, rlhf, scratch, stderr, stdout};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 fn rows(name: &str, n: usize, answer: &str) -> String {
@@ -114,7 +115,7 @@ fn a_stopped_stage_goes_on_with_the_same_things_alone() {
         refuses(&[&again[..], &more].concat(), 2, &words);
         assert!(before == content(&out), "{more:?} changed something");
     }
-    refuses(&["rm", "--resume", "--out", &out, "--device", "cpu"], 2, &[]);
+    refuses(&["rm", "--resume", "--out", &out, "--device", "cpu"], 2, &["is of rlhf sft"]);
     assert!(before == content(&out));
     let simd = Command::new(env!("CARGO_BIN_EXE_rlhf")).args(again).env("RLHF_SIMD", "portable").output().unwrap();
     assert!(simd.status.code() == Some(2) && stderr(&simd).contains("SIMD level: portable"), "{}", stderr(&simd));
