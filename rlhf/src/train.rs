@@ -207,7 +207,7 @@ impl<'a> State<'a> {
         let weights = self.learners.iter().map(|(name, l)| (*name, &l.params));
         for (name, params) in weights.chain(self.params.iter().map(|(name, p)| (*name, &**p))) {
             let mean = f64::from(kernels::sum_squares(params.flat()).item()) / params.flat().len().max(1) as f64;
-            if !(mean.sqrt() <= LARGEST) {
+            if mean.is_nan() || mean.sqrt() > LARGEST {
                 return Some(format!("the numbers of {name} have grown beyond {LARGEST:e} on average"));
             }
         }

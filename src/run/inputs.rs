@@ -174,10 +174,9 @@ fn of_model(path: &Path, depth: usize) -> io::Result<String> {
         hash.update(file.file_name().unwrap_or_default().to_string_lossy().as_bytes());
         hash.update(of_file(&file, WHOLE)?);
     }
-    if depth > 0 && lora::is_adapter(path) {
-        if let Ok(base) = lora::base_of(path) {
-            hash.update(of_model(&base, depth - 1)?);
-        }
+    let base = if depth > 0 && lora::is_adapter(path) { lora::base_of(path).ok() } else { None };
+    if let Some(base) = base {
+        hash.update(of_model(&base, depth - 1)?);
     }
     Ok(hex(hash))
 }

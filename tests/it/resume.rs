@@ -8,7 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+/// Written once: another test may be reading it.
 fn rows(name: &str, n: usize, answer: &str) -> String {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _writing = ONE_AT_A_TIME.lock();
+    if scratch().join(name).exists() {
+        return at(name);
+    }
     let rows: String =
         (0..n).map(|i| format!("{{\"prompt\":\"Say {i}.\",\"completion\":\" {i}{answer}.\"}}\n")).collect();
     file(name, rows)
@@ -254,7 +260,8 @@ fn output_that_cannot_be_written_is_an_error() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         command.stderr(if readable { Stdio::piped() } else { Stdio::from(full) });
         let mut child = command.spawn().unwrap();
-        (drop(child.stdout.take()), drop(child.stderr.take()));
+        drop(child.stdout.take());
+        drop(child.stderr.take());
         assert!(child.wait().unwrap().success(), "{name}");
         assert!(Path::new(&out).join("DONE.json").exists(), "{name}");
     }
