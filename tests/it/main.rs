@@ -18,5 +18,6 @@ mod recipes; // recipes that start from models that are there
 mod resume; // stopped, killed and gone on with; signals; output that cannot be written
 mod rlhf; // SFT, reward model and PPO on tiny models: self-checks, accumulation, learning, resume bit for bit
 mod rows; // the binary on data and templates: every kind of file, and bad input
+mod saved; // what is written beside the weights: ends, padding, settings, tokens
 mod support; // what several tests share
 mod tidy; // the rules of ARCHITECTURE.md that a test can check

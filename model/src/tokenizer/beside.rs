@@ -196,6 +196,10 @@ impl Beside {
         added: &mut BTreeMap<u32, Added>,
     ) -> Result<(), Fault> {
         let declared = self.declared()?;
+        if declared.is_empty() {
+            return Ok(());
+        }
+        let pieces: HashMap<u32, &str> = vocab.iter().map(|(text, &id)| (id, text.as_str())).collect();
         let mut known: HashMap<String, u32> = added.iter().map(|(&id, token)| (token.text.clone(), id)).collect();
         let ordinary = ordinary(declared.iter().map(|d| d.added.text.as_str()), vocab, merges);
         for Declared { id: wanted, added: token } in declared {
@@ -213,8 +217,9 @@ impl Beside {
             let next = || vocab.values().chain(added.keys()).max().map_or(0, |&id| u64::from(id) + 1);
             let id = there.map_or_else(|| wanted.unwrap_or_else(next), u64::from);
             let Ok(id) = u32::try_from(id) else { return malformed(format!("{:?} is token {id}", token.text)) };
-            if let Some(other) = added.get(&id) {
-                return malformed(format!("id {id} belongs to {:?} and to {:?}", other.text, token.text));
+            let other = added.get(&id).map(|token| token.text.as_str()).or(pieces.get(&id).copied());
+            if let Some(other) = other.filter(|other| *other != token.text) {
+                return malformed(format!("id {id} belongs to {:?} and to another token, {other:?}", token.text));
             }
             known.insert(token.text.clone(), id);
             added.insert(id, token);

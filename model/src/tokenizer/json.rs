@@ -90,6 +90,7 @@ pub fn parse(text: &str, beside: &Beside) -> Result<Tokenizer, Fault> {
     let read = match parse_own(&file, beside) {
         Err(Fault::Unsupported { part, name }) => foreign::parse(file, beside).map_err(|fault| match fault {
             Fault::Malformed(reason) => Fault::Malformed(reason),
+            Fault::Unsupported { part: "post-processor", name } => Fault::Unsupported { part: "post-processor", name },
             Fault::Unsupported { .. } => Fault::Unsupported { part, name },
         }),
         read => read,
@@ -179,7 +180,8 @@ pub fn parse_slow(vocab: &str, merges: &str, beside: &Beside) -> Result<Tokenize
     if prefixed {
         foreign::set_prefix(&mut file);
     }
-    Ok(Tokenizer { text: None, ..foreign::parse(file, beside)? })
+    let text = Some(file.to_string().into());
+    Ok(Tokenizer { text, ..foreign::parse(file, beside)? })
 }
 
 pub fn vocab_of(value: &Value) -> Result<BTreeMap<String, u32>, Fault> {

@@ -479,4 +479,6 @@ fn single_bytes(pieces: &[Option<Box<[u8]>>], added: &BTreeMap<u32, Added>) -> [
 }
 
 #[cfg(test)]
+mod beside_tests;
+#[cfg(test)]
 mod tests;
