@@ -1,7 +1,9 @@
 //! `results.json`: the figures of a finished run under names that scripts may rely on.
 
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
+use crate::run::folder::write_whole;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -100,8 +102,12 @@ pub struct WinRate {
 impl Results {
     pub fn write(&self, dir: &Path) -> Result {
         let path = dir.join("results.json");
-        let text = serde_json::to_string_pretty(self).expect("results are numbers and names");
-        std::fs::write(&path, text + "\n").map_err(|e| Failure::write(&path, e))
+        let value = serde_json::to_value(self).expect("results are numbers and names");
+        if let Some(key) = not_finite("", &value) {
+            let what = format!("of the results, {key} is NaN or infinite, so they are not written");
+            return Err(Failure::new(Kind::Diverged, format!("{what}; a model of the run has diverged")));
+        }
+        write_whole(&path, &(serde_json::to_string_pretty(&value).expect("a value") + "\n"))
     }
 
     pub fn read(dir: &Path) -> Result<Results> {
@@ -110,6 +116,16 @@ impl Results {
             Failure::usage(format!("cannot read {}: {e}; is this the folder of a finished run?", path.display()))
         })?;
         serde_json::from_str(&text).map_err(|e| Failure::data(format!("{}: {e}", path.display())))
+    }
+}
+
+/// The first number that JSON cannot say; what is not there is left out, so nothing else is null.
+fn not_finite(at: &str, value: &Value) -> Option<String> {
+    match value {
+        Value::Null => Some(at.trim_start_matches('.').to_string()),
+        Value::Object(all) => all.iter().find_map(|(key, value)| not_finite(&format!("{at}.{key}"), value)),
+        Value::Array(all) => all.iter().find_map(|value| not_finite(at, value)),
+        _ => None,
     }
 }
 

@@ -114,9 +114,10 @@ impl Recipe {
         if let Some(unknown) = plain.profile.keys().find(|name| !PROFILES.contains(&name.as_str())) {
             return Err(Failure::usage(format!("{origin}: [profile.{unknown}]; there are {}", PROFILES.join(" and "))));
         }
+        let recipe = with(&wanted)?;
         // A profile that nobody asked for now is read all the same: a mistake in it shall not wait.
         PROFILES.into_iter().filter(|p| plain.profile.contains_key(*p)).try_for_each(|p| with(&[p]).map(drop))?;
-        with(&wanted)
+        Ok(recipe)
     }
 
     /// The text of `recipe.toml` in the run folder.

@@ -196,7 +196,7 @@ fn of_file(path: &Path, whole: u64) -> io::Result<String> {
     }
     hash.update(length.to_le_bytes());
     for i in 0..PIECES {
-        file.seek(SeekFrom::Start((length - PIECE) / (PIECES - 1) * i))?;
+        file.seek(SeekFrom::Start((length - PIECE) * i / (PIECES - 1)))?;
         file.read_exact(&mut buffer)?;
         hash.update(&buffer);
     }

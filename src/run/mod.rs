@@ -25,6 +25,7 @@ pub use tuning::Tuning;
 
 use crate::error::{Failure, Result};
 use crate::memory::Need;
+use crate::progress::{Mode, Progress};
 use crate::recipe::Recipe;
 use crate::recipe::sections::{Data, Source, given};
 use crate::report;
@@ -64,6 +65,10 @@ pub fn run(request: &Request) -> Result<Results> {
     let inputs = inputs_of(recipe, &request.device)?;
     let (_lock, told) = folder::open(request.dir, recipe, &inputs, request.resume, request.force)?;
     folder::write_environment(request.dir, &request.device.name(), request.threads)?;
+    if request.resume && told.is_none() && is_finished(request.dir, recipe) {
+        Progress::new(Mode::of_stderr(request.quiet)).say(&format!("{} is finished already", request.dir.display()));
+        return Results::read(request.dir);
+    }
     let mut pipeline = Pipeline::new(request)?;
     told.iter().for_each(|what| pipeline.reporter.say(what));
     pipeline.reporter.say(&format!("largest stage: {}", request.memory));
@@ -95,6 +100,24 @@ pub fn run(request: &Request) -> Result<Results> {
     results.write(request.dir)?;
     report::write(request.dir)?;
     Ok(results)
+}
+
+/// Are all stages there that the recipe makes, and the results and the report, which come last?
+fn is_finished(dir: &Path, recipe: &Recipe) -> bool {
+    let mut stages = Vec::new();
+    if !recipe.starts_from_models() {
+        stages.push("tokenizer".to_string());
+    }
+    if recipe.has_rm() && recipe.data.source == Source::World {
+        stages.push("rankings".into());
+    }
+    for kind in ["base", "sft", "init", "ppo", "ppo_ptx"].into_iter().filter(|kind| recipe.makes(kind)) {
+        stages.extend(recipe.sizes().iter().map(|size| format!("{size}.{kind}")));
+    }
+    stages.extend(recipe.makes("rm").then(|| "rm".to_string()));
+    let files = ["results.json", "report.html"];
+    files.iter().all(|file| dir.join(file).exists())
+        && stages.iter().all(|stage| folder::done(&folder::stage(dir, stage)).is_some())
 }
 
 /// What the recipe stands on: its files, the models that are there already, this machine.

@@ -204,6 +204,8 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
 fn print_accuracy(a: &rlhf_core::stats::Interval, common: &Common) {
     if common.json {
         println!("{}", serde_json::json!({"accuracy": {"rate": a.rate, "low": a.low, "high": a.high, "n": a.n}}));
+    } else if a.n == 0 {
+        println!("no held-out comparison: all held-out answers tie");
     } else {
         let [rate, low, high] = [a.rate, a.low, a.high].map(|x| 100.0 * x);
         println!("accuracy on {} held-out comparisons: {rate:.1} % ({low:.1}–{high:.1}); chance is 50 %", a.n);

@@ -276,3 +276,83 @@ fn a_model_of_any_size_is_weighed_before_it_is_made() {
     refuses(&[&args[..], &["--layers=4800"]].concat(), 4, &["memory", "GiB"]);
     assert!(!Path::new(&out).exists());
 }
+
+/// A run with enough to rank and to evaluate that a signal falls there.
+#[cfg(unix)]
+#[test]
+fn a_run_stops_in_rankings_and_in_the_evaluation_and_goes_on_there() {
+    let out = at("stopped-run");
+    let more = ["--set", "world.ranked_prompts=300", "--set", "world.eval_prompts=400", "--set", "eval.skills=200"];
+    let args = [&["run", "--set", "smoke=true", "--device", "cpu", "-q", "--out", &out][..], &more].concat();
+    let wait_for = |what: &str| {
+        let begun = Instant::now();
+        while !Path::new(&out).join(what).exists() {
+            assert!(begun.elapsed() < Duration::from_secs(100), "no {what}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    let stop = |child: Child, stage: &str| {
+        send(&child, "INT");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+        assert!(stderr(&output).contains(stage), "{}", stderr(&output));
+        let again = stderr(&output).lines().find_map(|l| l.strip_prefix("go on with: rlhf ").map(String::from));
+        let again = again.expect("a command");
+        assert_eq!(again, format!("run --resume --out={out} --device=cpu"));
+        again
+    };
+    let child = start(&args);
+    wait_for("rankings");
+    let again = stop(child, "the rankings");
+    assert!(!Path::new(&out).join("rankings/DONE.json").exists());
+    let again: Vec<&str> = again.split(' ').collect();
+    let child = start(&again);
+    wait_for("L.ppo_ptx/DONE.json");
+    stop(child, "the evaluation");
+    assert!(!Path::new(&out).join("results.json").exists());
+    let output = rlhf(&again);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(Path::new(&out).join("report.html").exists());
+
+    // Finished: said at once. A stage that is gone is made again, to the same bits.
+    let output = rlhf(&again);
+    assert!(output.status.success() && stderr(&output).contains("is finished already"), "{}", stderr(&output));
+    let weights = Path::new(&out).join("S.base/model.safetensors");
+    let bits = fs::read(&weights).unwrap();
+    fs::remove_file(&weights).unwrap();
+    let output = rlhf(&again);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("S.base: something of it is gone"), "{}", stderr(&output));
+    assert!(fs::read(&weights).unwrap() == bits);
+}
+
+#[test]
+fn a_run_on_files_that_changed_is_not_gone_on_with_unless_forced() {
+    let folder = scratch().join("run-files");
+    fs::create_dir_all(&folder).unwrap();
+    let ask = |i: usize| format!("{{\"prompt\":\"Say {i}.\\nAnswer:\",\"completion\":\" {i} it is.\"}}\n");
+    let pair = |i: usize| format!("{{\"prompt\":\"Say {i}.\\nAnswer:\",\"chosen\":\" {i}.\",\"rejected\":\" no\"}}\n");
+    let text = "The cat sat on the mat. The dog sat on the log.\n";
+    fs::write(folder.join("text.txt"), text.repeat(200)).unwrap();
+    fs::write(folder.join("demos.jsonl"), (0..40).map(ask).collect::<String>()).unwrap();
+    fs::write(folder.join("pairs.jsonl"), (0..40).map(pair).collect::<String>()).unwrap();
+    let recipe = format!(
+        "name = \"files\"\nstages = [\"base\", \"sft\"]\n[data]\nsource = \"files\"\ndir = {:?}\ntext = [\"text.txt\"]\n\
+         demonstrations = [\"demos.jsonl\"]\n[tokenizer]\nvocab = 300\n[model.S]\nlayers = 1\nchannels = 16\nheads = 2\n\
+         context = 64\n[pretrain]\nsteps = 3\nbatch = 2\n[sft]\nepochs = 1\n[rm]\nfrom = \"sft\"\n[eval]\nprompts = 2\nmax_new = 4\n",
+        folder.to_str().unwrap()
+    );
+    let (recipe, out) = (file("run-files.toml", recipe), at("run-files-out"));
+    let output = rlhf(&["run", &recipe, "--out", &out, "--device", "cpu", "-q"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    fs::write(folder.join("demos.jsonl"), (1..41).map(ask).collect::<String>()).unwrap();
+    let again = ["run", "--resume", "--out", &out, "--device", "cpu"];
+    refuses(&again, 2, &["data.demonstrations", "demos.jsonl has changed", "--force"]);
+    refuses(
+        &[&again[..], &["--set", "sft.epochs=2"]].concat(),
+        2,
+        &["another recipe", "sft.epochs = 2.0 (it was 1.0)"],
+    );
+    let output = rlhf(&[&again[..], &["--force"]].concat());
+    assert!(output.status.success() && stderr(&output).contains("demos.jsonl has changed"), "{}", stderr(&output));
+}
