@@ -43,6 +43,8 @@ pub struct Description {
     pub frozen: usize,
     /// Of an adapter: its rank, and the model that it stands on.
     pub adapter: Option<(usize, PathBuf)>,
+    /// Bytes of the numbers of a model that only answers, on the CPU.
+    pub answering: usize,
     /// How many tensors of the model are stored as what.
     pub dtypes: BTreeMap<String, usize>,
 }
@@ -52,13 +54,21 @@ pub fn describe(path: &Path) -> Result<Description> {
     if lora::is_adapter(path) {
         let lora::Said { head, learning, rank, base } = lora::describe(path)?;
         let on = describe(&base)?;
-        return Ok(Description { head, learning, frozen: on.learning, adapter: Some((rank, base)), ..on });
+        let answering = on.answering + 4 * learning;
+        return Ok(Description { head, learning, frozen: on.learning, adapter: Some((rank, base)), answering, ..on });
     }
     let source = Source::open(path)?;
-    let (model, _) = source.tensors()?;
+    let (model, tensors) = source.tensors()?;
+    let windows: Vec<_> = hf_windows(&model).into_iter().zip(tensors).collect();
+    let bytes = windows.chunk_by(|(a, _), (b, _)| a.param == b.param).map(|parts| {
+        let halves = parts.iter().all(|(window, (_, shape))| shape.len() == 2 && source.weights.is_bf16(window));
+        let numbers: usize = parts.iter().map(|(_, (_, shape))| shape.iter().product::<usize>()).sum();
+        if halves { 2 * numbers } else { 4 * numbers }
+    });
+    let answering = bytes.sum();
     let (config, head) = (model.config.clone(), model.head_kind());
     let learning = config.parameters(head).expect("no more than the files hold");
-    Ok(Description { config, head, learning, frozen: 0, adapter: None, dtypes: source.weights.dtypes() })
+    Ok(Description { config, head, learning, frozen: 0, adapter: None, answering, dtypes: source.weights.dtypes() })
 }
 
 /// The Jinja template that a model brings.

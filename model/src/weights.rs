@@ -163,13 +163,17 @@ impl Weights {
             let (mut numbers, mut halves) = (Tensor::zeros(&Device::Cpu, &shape), true);
             for window in windows {
                 let spelt = self.read_window(window, &window.hf_shape(&shape), numbers.data_mut())?;
-                halves &= self.get(&window.hf_name).and_then(|(archive, name)| archive.dtype(name)).as_deref()
-                    == Some("BF16");
+                halves &= self.is_bf16(window);
                 used.insert(spelt);
             }
             take(windows[0].param, numbers, halves);
         }
         self.refuse_others(&used, model)
+    }
+
+    /// Has the file the numbers of a window in bf16?
+    pub(crate) fn is_bf16(&self, window: &Window) -> bool {
+        self.get(&window.hf_name).and_then(|(archive, name)| archive.dtype(name)).as_deref() == Some("BF16")
     }
 
     /// The numbers of one tensor under Hugging Face's name.

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
@@ -33,6 +34,10 @@ const COMPANIONS: [&str; 7] = [
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const CONFIG: &str = "config.json";
+/// An adapter's: its config is the last of its files.
+const ADAPTER: [&str; 2] = ["adapter_model.safetensors", "adapter_config.json"];
+/// A server that says nothing for so long has gone.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Downloads the newest revision into its folder of the cache.
 pub fn download(name: &str, folder: &Path) -> Result<PathBuf> {
@@ -67,7 +72,7 @@ impl Hub {
             .http_status_as_error(false)
             .user_agent(concat!("rlhf/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(Duration::from_secs(15)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
+            .timeout_recv_response(Some(SILENCE))
             .build();
         let (endpoint, name, folder) = (endpoint.to_string(), name.to_string(), folder.to_path_buf());
         Hub { agent: config.into(), endpoint, token, name, folder, progress }
@@ -87,9 +92,12 @@ impl Hub {
                 let shards = shards(&index).ok_or_else(|| self.failed(format!("{INDEX} is no index of shards")))?;
                 wanted.extend(shards);
             }
+            (false, false) if ADAPTER.into_iter().all(has) => wanted.extend(ADAPTER.map(String::from)),
             (false, false) => return Err(self.failed(format!("it has no {WEIGHTS}; other formats are not read"))),
         }
-        wanted.push(CONFIG.into()); // last: a snapshot without it is not yet a model
+        if !wanted.iter().any(|name| name == ADAPTER[1]) {
+            wanted.push(CONFIG.into()); // last: a snapshot without it is not yet a model
+        }
         for name in &wanted {
             self.file(&revision, name)?;
         }
@@ -104,10 +112,10 @@ impl Hub {
     /// The newest revision and the names of its files.
     fn list(&self) -> Result<(String, Vec<String>)> {
         let url = format!("{}/api/models/{}/revision/main", self.endpoint, self.name);
-        let mut response = self.ask(&url, &[])?;
+        let response = self.ask(&url, &[])?;
         self.check(&response, &url)?;
-        let text = response.body_mut().with_config().limit(64 << 20).read_to_string();
-        let text = text.map_err(|e| self.failed(format!("{url}: {e}")))?;
+        let (mut text, body) = (String::new(), Timely::new(response.into_body().into_reader(), SILENCE));
+        body.take(64 << 20).read_to_string(&mut text).map_err(|e| self.failed(format!("{url}: {e}")))?;
         let json: Value = serde_json::from_str(&text).map_err(|e| self.failed(format!("{url}: {e}")))?;
         let files = json["siblings"].as_array().into_iter().flatten();
         let files = files.filter_map(|file| file["rfilename"].as_str().map(String::from)).collect();
@@ -186,7 +194,8 @@ impl Hub {
             self.progress.begin(name);
             let file = OpenOptions::new().create(true).write(true).truncate(false).open(&part);
             let mut file = file.map_err(|e| self.cannot_write(&part, e))?;
-            let copied = copy(response.into_body().into_reader(), &mut file, start, about.size, &mut self.progress);
+            let body = Timely::new(response.into_body().into_reader(), SILENCE);
+            let copied = copy(body, &mut file, start, about.size, &mut self.progress);
             copied
                 .map_err(|e| self.failed(format!("{name}: {e}; run the command again to go on with the download")))?;
         }
@@ -240,6 +249,48 @@ impl Hub {
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// What comes from elsewhere, read on a thread of its own, so that silence is an error and not a wait for ever.
+struct Timely {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    piece: io::Cursor<Vec<u8>>,
+    most: Duration,
+}
+
+impl Timely {
+    fn new(mut from: impl Read + Send + 'static, most: Duration) -> Timely {
+        let (send, pieces) = sync_channel(4);
+        std::thread::spawn(move || {
+            loop {
+                let mut piece = vec![0; 1 << 18];
+                let read = from.read(&mut piece).map(|n| {
+                    piece.truncate(n);
+                    piece
+                });
+                let ends = read.as_ref().map_or(true, Vec::is_empty);
+                if send.send(read).is_err() || ends {
+                    return;
+                }
+            }
+        });
+        Timely { pieces, piece: io::Cursor::default(), most }
+    }
+}
+
+impl Read for Timely {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.piece.position() == self.piece.get_ref().len() as u64 {
+            self.piece = io::Cursor::new(match self.pieces.recv_timeout(self.most) {
+                Ok(piece) => piece?,
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, format!("nothing came for {:?}", self.most)));
+                }
+                Err(RecvTimeoutError::Disconnected) => Vec::new(), // it has said that it ended
+            });
+        }
+        self.piece.read(out)
+    }
 }
 
 /// Writes what comes at `start`, and cuts off whatever was behind it.

@@ -138,7 +138,7 @@ fn files_of_strangers_are_refused_before_they_cost_anything() {
     for (name, words) in [
         ("adapter-r-1e+06", ["shape", "1000000"]),
         ("adapter-r-1e+09", ["shape", "1000000000"]),
-        ("adapter-loop", ["base_model_name_or_path", "adapter itself"]),
+        ("adapter-loop", ["base_model_name_or_path", "adapter-loop"]),
         ("config-duplicate-key", ["rms_norm_eps", "twice"]),
         ("config-layers-100000", ["100000 layers", "tensors"]),
         ("config-negative-eps", ["epsilon", "-1"]),

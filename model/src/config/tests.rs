@@ -192,3 +192,59 @@ fn what_does_not_matter_is_ignored() {
     });
     assert_eq!(read(with(llama(), chatter)), read(llama()));
 }
+
+/// What the files that are downloaded most say beside what a model computes: bookkeeping, in each of their spellings.
+#[test]
+fn bookkeeping_of_popular_models_changes_nothing() {
+    let gpt2 =
+        json!({"model_type": "gpt2", "n_embd": 64, "n_head": 4, "n_layer": 3, "n_positions": 128, "vocab_size": 400});
+    let neox = json!({
+        "model_type": "gpt_neox", "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "vocab_size": 400, "max_position_embeddings": 128,
+    });
+    for (base, more) in [
+        (&gpt2, json!({"n_special": 0, "predict_special_tokens": true})), // gpt2-medium, -large, -xl
+        (&gpt2, json!({"_num_labels": 1, "id2label": {"0": "LABEL_0"}, "n_ctx": 128})), // distilgpt2
+        (
+            &gpt2,
+            json!({"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "max_position_embeddings": 128}),
+        ),
+        (&gpt2, json!({"n_inner": 256, "scale_attn_weights": true, "reorder_and_upcast_attn": false})), // cerebras
+        (&gpt2, json!({"n_positions": 128.0, "vocab_size": 400.0})),
+        (&gpt2, json!({"output_past": true, "torchscript": true, "keys_to_ignore_at_inference": ["past_key_values"]})),
+        (
+            &gpt2,
+            json!({"output_hidden_states": true, "output_attentions": true, "bos_token_id": -1, "pad_token_id": -1}),
+        ),
+        (&gpt2, json!({"eos_token_id": [-1], "pad_token_id": 400, "auto_map": {"AutoModel": "x.Y"}})),
+        (&gpt2, json!({"task_specific_params": {"conversational": {"max_length": 1000}}})), // DialoGPT
+        (&neox, json!({"attention_probs_dropout_prob": 0, "hidden_dropout_prob": 0.1})),    // gpt-neox-20b
+        (&neox, json!({"custom_pipelines": {"text-generation": {"impl": "x.Y"}}})),         // dolly
+        (&neox, json!({"use_cache": true, "rotary_pct": 0.25, "rotary_emb_base": 10000, "tie_word_embeddings": false})),
+        (&llama(), json!({"max_sequence_length": 2048, "pretraining_tp": 1, "some_dropout": 0.5})), // early Llama
+        (&llama(), json!({"rope_interleaved": false, "is_llama_config": true, "transformers.js_config": {"a": 1}})), // SmolLM2
+        (&llama(), json!({"torch_dtype": "bfloat16", "dtype": "bfloat16", "bad_words_ids": [[1]], "use_mrope": false})),
+    ] {
+        let (plain, said) = (read(base.clone()), read(with(base.clone(), more.clone())));
+        assert_eq!(said, plain, "{more}");
+    }
+}
+
+#[test]
+fn names_of_one_size_must_agree() {
+    let gpt2 = json!({"model_type": "gpt2", "n_embd": 64, "n_head": 4, "hidden_size": 32});
+    assert!(Config::from_hf(&gpt2).unwrap_err().contains("`hidden_size` is 32"));
+    for (key, value) in [
+        ("rms_norm_eps", json!(-1.0)),
+        ("rms_norm_eps", json!(0.0)),
+        ("rms_norm_eps", json!(1e30)),
+        ("rope_theta", json!(-1.0)),
+        ("rope_theta", json!(0.0)),
+        ("hidden_size", json!(64.5)),
+        ("vocab_size", json!(-1)),
+        ("eos_token_id", json!(-2)),
+        ("num_hidden_layers", json!(1e18)),
+    ] {
+        assert!(Config::from_hf(&with(llama(), json!({key: value}))).is_err(), "{key}: {value}");
+    }
+}

@@ -7,6 +7,7 @@
 //! gguf        the same for GGUF; directories become files and directories again
 //! generation  independent of the batch, ends, streams, errors
 //! lora        merged = unmerged, gradients, round trips, refusals
+//! strangers   files that others wrote: heads, numbers that are not finite, spellings, what is no file
 //! checkpoints killed, flipped, truncated
 mod archives;
 mod checkpoints;
@@ -16,6 +17,7 @@ mod generation;
 mod gguf;
 mod lora;
 mod memory;
+mod strangers;
 
 use crate::{Activation, Arch, Biases, Config, HeadKind, Rope, Scaling, Transformer};
 use autograd::Params;

@@ -139,7 +139,12 @@ fn gguf_vocabulary(path: &Path) -> Result<Option<Tokenizer>, TokenizerError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
     let failed = |source| TokenizerError::Io { action: "read", path: path.to_path_buf(), source };
-    let size = fs::metadata(path).map_err(failed)?.len();
+    let data = fs::metadata(path).map_err(failed)?;
+    if !data.is_file() {
+        let reason = "it is a directory, a pipe or a device, where a file is expected".into();
+        return Err(TokenizerError::Malformed { path: path.to_path_buf(), reason });
+    }
+    let size = data.len();
     if size > MAX_BYTES {
         let reason = format!("it has {size} bytes, more than the {MAX_BYTES} that are read");
         return Err(TokenizerError::Malformed { path: path.to_path_buf(), reason });

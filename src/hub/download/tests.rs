@@ -175,3 +175,26 @@ fn what_is_damaged_or_hostile_or_missing_is_refused() {
     let nobody = Hub::new("http://127.0.0.1:9", None, "org/tiny", cache.path(), Progress::new(Mode::Quiet)).download();
     assert!(nobody.unwrap_err().message.contains("could not be got"));
 }
+
+/// A server that says something and then nothing is not waited for.
+#[test]
+fn silence_ends_a_download() {
+    struct Silent(bool);
+    impl Read for Silent {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            if std::mem::replace(&mut self.0, true) {
+                std::thread::sleep(Duration::from_secs(5));
+            }
+            out[..3].copy_from_slice(b"abc");
+            Ok(3)
+        }
+    }
+    let mut body = Timely::new(Silent(false), Duration::from_millis(100));
+    let mut three = [0; 3];
+    body.read_exact(&mut three).unwrap();
+    assert_eq!(&three, b"abc");
+    assert_eq!(body.read(&mut three).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let mut all = Vec::new();
+    Timely::new(&b"all of it"[..], Duration::from_secs(5)).read_to_end(&mut all).unwrap();
+    assert_eq!(all, b"all of it");
+}
