@@ -7,7 +7,7 @@ use crate::loading;
 use crate::run::{Model, library_failure};
 use clap::Args;
 use kernels::Device;
-use model::{HeadKind, lora};
+use model::lora;
 use std::path::PathBuf;
 
 #[derive(Args, Debug)]
@@ -39,13 +39,7 @@ pub fn run(args: &MergeArgs, common: &Common) -> Result {
     std::fs::create_dir_all(&args.out).map_err(|e| Failure::write(&args.out, e))?;
     match opened.tokenizer {
         Some(_) => Model { net, params }.save(&args.out, &opened.codec()?)?,
-        None => {
-            let mut net = net;
-            if head == HeadKind::Score {
-                net.config.pad = net.config.pad.filter(|pad| !net.config.eos.contains(pad)); // see model/src/hf.rs
-            }
-            model::save(&args.out, &net, &params, None).map_err(library_failure)?
-        }
+        None => model::save(&args.out, &net, &params, None).map_err(library_failure)?,
     }
     common.progress().say(&format!("merged into {}", args.out.display()));
     Ok(())
