@@ -4,6 +4,7 @@ use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::hub;
 use crate::loading;
+use crate::memory::{self, Reader};
 use crate::run::{Model, library_failure};
 use clap::Args;
 use kernels::Device;
@@ -32,6 +33,7 @@ pub fn run(args: &MergeArgs, common: &Common) -> Result {
         let out = args.out.display();
         return Err(Failure::usage(format!("{out} is not empty; choose another folder with --out")));
     }
+    memory::check(&Reader::of(&adapter, &Device::Cpu)?.merging(), &Device::Cpu)?;
     let loaded = model::load_to_answer(&adapter, &Device::Cpu).map_err(library_failure)?;
     let (net, params) = lora::merge(&loaded.transformer, &loaded.params);
     let head = loaded.head();

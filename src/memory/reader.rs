@@ -1,0 +1,112 @@
+//! A model that answers and learns nothing: what it takes to read a text with it, and to write one.
+
+use super::Need;
+use crate::error::Result;
+use crate::run::library_failure;
+use kernels::{Device, Precision};
+use model::{Config, HeadKind, lora};
+use std::path::{Path, PathBuf};
+
+/// Logits are made for so many numbers at a time (`model::score`).
+const LOGITS: f64 = (1 << 24) as f64;
+/// Tokens of prompts that are read in one step of generation (`model::generate`).
+const STEP: usize = 4096;
+
+#[derive(Clone)]
+pub struct Reader {
+    config: Config,
+    /// Numbers of the model, and bytes that they take: as the file has them where that is f32 or bf16, else in f32.
+    numbers: f64,
+    weights: f64,
+    /// Bytes of its files, which are mapped while they are read.
+    files: f64,
+}
+
+impl Reader {
+    /// Of a model's files: nothing is read but its config and the tables at their beginnings.
+    pub fn of(path: &Path, device: &Device) -> Result<Reader> {
+        let config = model::read_config(path).map_err(library_failure)?;
+        let on = match lora::is_adapter(path) {
+            true => lora::base_of(path).map_err(library_failure)?,
+            false => path.to_path_buf(),
+        };
+        let dtypes = model::dtypes(&on).map_err(library_failure)?;
+        let kept = *device == Device::Cpu && dtypes.keys().all(|name| ["F32", "BF16"].contains(&name.as_str()));
+        let numbers = config.parameters(HeadKind::Lm).map_or(f64::INFINITY, |n| n as f64);
+        let model = weights_in(&on);
+        let adapter = if on == path { 0.0 } else { weights_in(path) };
+        let weights = if kept { model.min(4.0 * numbers) } else { 4.0 * numbers } + adapter;
+        Ok(Reader { config, numbers, weights, files: model + adapter })
+    }
+
+    /// Loaded, and nothing done with it yet. `decoding`: to write by, for which matrices in f32 are packed once more.
+    pub fn loaded(&self, decoding: Option<Precision>) -> Need {
+        let need = Need {
+            parts: vec![("weights", self.weights)],
+            otherwise: Vec::new(),
+            largest: 4.0 * self.config.vocab as f64 * self.config.channels as f64,
+            mapped: self.files,
+        };
+        let whole = (self.weights / 2.0 - self.numbers).clamp(0.0, self.numbers); // those in f32, not in bf16
+        match decoding {
+            Some(Precision::F32) if whole > 0.01 * self.numbers => {
+                let (packed, smaller) = (4.0 * whole, self.weights + 2.0 * whole);
+                let mut need = need.and("packed for decoding", packed);
+                need.otherwise.push(("--precision bf16".into(), smaller));
+                need.otherwise.push(("the model converted to bf16 (rlhf convert)".into(), 2.0 * self.numbers));
+                need
+            }
+            Some(Precision::Bf16) => need.and("packed for decoding", 2.0 * whole),
+            _ => need,
+        }
+    }
+
+    /// An adapter and its model as one model, beside them.
+    pub fn merging(&self) -> Need {
+        self.loaded(None).and("merged", 4.0 * self.numbers)
+    }
+
+    /// From one kind of file to another, one array at a time.
+    pub fn converting(&self) -> Need {
+        let largest = self.config.vocab.max(self.config.up()) as f64 * self.config.channels as f64;
+        let parts = vec![("weights, of which one array is held at a time", 8.0 * largest)];
+        Need { parts, otherwise: Vec::new(), largest: 0.0, mapped: self.files }
+    }
+
+    /// Reading texts, so many tokens at a time.
+    pub fn reading(&self, tokens: usize, head: HeadKind) -> Need {
+        let need = self.loaded(None).and("activations", self.activations(tokens));
+        match head {
+            HeadKind::Lm => need.and("logits", 8.0 * LOGITS.max(self.config.vocab as f64)),
+            HeadKind::Score => need,
+        }
+    }
+
+    /// Writing `answers`, `slots` of them at a time, the longest of `longest` tokens with its prompt.
+    pub fn writing(&self, answers: usize, slots: usize, longest: usize, decoding: Precision) -> Need {
+        let heads = self.config.heads;
+        let place = 8.0 * self.config.layers as f64 * heads.kv as f64 * heads.dim as f64; // keys and values of a token
+        self.loaded(Some(decoding))
+            .and("cache", place * slots as f64 * longest as f64)
+            .and("activations", self.activations(STEP.min(slots.saturating_mul(longest)).max(longest)))
+            .and("logits", 12.0 * slots as f64 * self.config.vocab as f64)
+            .and("answers", 40.0 * answers as f64 * longest as f64)
+    }
+
+    /// Of the block that is computed: its input, and that of each of its parts.
+    fn activations(&self, tokens: usize) -> f64 {
+        let Config { channels, hidden, heads, .. } = self.config;
+        let block = (4 * channels + 2 * heads.qkv() + heads.q * heads.dim + self.config.up() + hidden) as f64;
+        4.0 * tokens as f64 * (2.0 * block + 2.0 * channels as f64)
+    }
+}
+
+/// Bytes of the files with weights in a directory, or of the file itself.
+fn weights_in(path: &Path) -> f64 {
+    let size = |path: PathBuf| std::fs::metadata(path).map_or(0.0, |data| data.len() as f64);
+    let weights = |path: &PathBuf| path.extension().is_some_and(|end| end == "safetensors");
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(weights).map(size).sum(),
+        Err(_) => size(path.to_path_buf()),
+    }
+}
