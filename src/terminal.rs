@@ -11,6 +11,20 @@ pub fn to_stdout(text: &str) -> Cow<'_, str> {
     shown(text, stdout().is_terminal())
 }
 
+/// A JSON value on its way to stdout. What JSON may leave as it is and a terminal obeys is escaped there.
+pub fn json_to_stdout(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    if stdout().is_terminal() { escaped(&text) } else { text }
+}
+
+fn escaped(json: &str) -> String {
+    let escape = |c: char| match printable(c.encode_utf8(&mut [0; 4])).chars().nth(1) {
+        Some(_) => format!("\\u{:04x}", u32::from(c)), // all of them have four digits
+        None => c.to_string(),
+    };
+    json.chars().map(escape).collect()
+}
+
 /// The same on its way to stderr.
 pub fn to_stderr(text: &str) -> Cow<'_, str> {
     shown(text, stderr().is_terminal())
@@ -50,6 +64,14 @@ mod tests {
         let evil = "a\x1b]0;title\x07b\n\u{9b}2Jc\r";
         assert_eq!(shown(evil, false), evil);
         assert_eq!(shown(evil, true), "a\\u{1b}]0;title\\u{7}b\n\\u{9b}2Jc\\u{d}");
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let value = serde_json::json!({"text": "é\n\u{9b}2J\u{7f}\u{202e}"});
+        let text = escaped(&value.to_string());
+        assert!(text.contains(r"é\n\u009b2J\u007f\u202e"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

@@ -12,6 +12,12 @@ const LOGITS: f64 = (1 << 24) as f64;
 /// Tokens of prompts that are read in one step of generation (`model::generate`).
 const STEP: usize = 4096;
 
+impl Need {
+    fn of_files(bytes: f64) -> Need {
+        Need { parts: vec![("files", 0.0)], otherwise: Vec::new(), largest: 0.0, mapped: bytes }
+    }
+}
+
 #[derive(Clone)]
 pub struct Reader {
     config: Config,
@@ -20,33 +26,34 @@ pub struct Reader {
     weights: f64,
     /// Bytes of its files, which are mapped while they are read.
     files: f64,
+    /// Bytes of the largest array: on a GPU all weights are one, but for those that an adapter stands on.
+    largest: f64,
 }
 
 impl Reader {
     /// Of a model's files: nothing is read but its config and the tables at their beginnings.
     pub fn of(path: &Path, device: &Device) -> Result<Reader> {
-        let config = model::read_config(path).map_err(library_failure)?;
         let on = match lora::is_adapter(path) {
             true => lora::base_of(path).map_err(library_failure)?,
             false => path.to_path_buf(),
         };
+        let model = weights_in(&on);
+        let adapter = if on == path { 0.0 } else { weights_in(path) };
+        let files = model + adapter;
+        super::check(&Need::of_files(files), &Device::Cpu)?; // to be read, they are mapped
+        let config = model::read_config(path).map_err(library_failure)?;
         let dtypes = model::dtypes(&on).map_err(library_failure)?;
         let kept = *device == Device::Cpu && dtypes.keys().all(|name| ["F32", "BF16"].contains(&name.as_str()));
         let numbers = config.parameters(HeadKind::Lm).map_or(f64::INFINITY, |n| n as f64);
-        let model = weights_in(&on);
-        let adapter = if on == path { 0.0 } else { weights_in(path) };
         let weights = if kept { model.min(4.0 * numbers) } else { 4.0 * numbers } + adapter;
-        Ok(Reader { config, numbers, weights, files: model + adapter })
+        let embedding = 4.0 * config.vocab as f64 * config.channels as f64;
+        let largest = if on == path { 4.0 * numbers } else { embedding };
+        Ok(Reader { config, numbers, weights, files, largest })
     }
 
     /// Loaded, and nothing done with it yet. `decoding`: to write by, for which matrices in f32 are packed once more.
     pub fn loaded(&self, decoding: Option<Precision>) -> Need {
-        let need = Need {
-            parts: vec![("weights", self.weights)],
-            otherwise: Vec::new(),
-            largest: 4.0 * self.config.vocab as f64 * self.config.channels as f64,
-            mapped: self.files,
-        };
+        let need = Need { parts: vec![("weights", self.weights)], largest: self.largest, ..Need::of_files(self.files) };
         let whole = (self.weights / 2.0 - self.numbers).clamp(0.0, self.numbers); // those in f32, not in bf16
         match decoding {
             Some(Precision::F32) if whole > 0.01 * self.numbers => {
@@ -70,7 +77,7 @@ impl Reader {
     pub fn converting(&self) -> Need {
         let largest = self.config.vocab.max(self.config.up()) as f64 * self.config.channels as f64;
         let parts = vec![("weights, of which one array is held at a time", 8.0 * largest)];
-        Need { parts, otherwise: Vec::new(), largest: 0.0, mapped: self.files }
+        Need { parts, ..Need::of_files(self.files) }
     }
 
     /// Reading texts, so many tokens at a time.
@@ -108,5 +115,37 @@ fn weights_in(path: &Path) -> f64 {
     match std::fs::read_dir(path) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(weights).map(size).sum(),
         Err(_) => size(path.to_path_buf()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernels::Rng;
+    use model::{Dtype, Transformer};
+
+    #[test]
+    fn weights_take_what_their_file_takes_and_are_packed_to_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let [f32, bf16] = ["f32", "bf16"].map(|name| dir.path().join(name));
+        let config = Config::llama(500, 64, 2, 64, 2, 2);
+        let (net, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
+        model::save(&f32, &net, &params, None).unwrap();
+        model::convert(&f32, &bf16, Dtype::Bf16).unwrap();
+        let n = params.count() as f64;
+        let near = |need: Need, numbers: f64| {
+            let share = need.total() / (numbers * n);
+            assert!((0.95..1.1).contains(&share), "{need}: {share} of {numbers} bytes a number");
+        };
+        let [whole, half] = [&f32, &bf16].map(|path| Reader::of(path, &Device::Cpu).unwrap());
+        near(whole.loaded(None), 4.0);
+        near(whole.loaded(Some(Precision::F32)), 8.0);
+        near(whole.loaded(Some(Precision::Bf16)), 6.0);
+        near(half.loaded(None), 2.0);
+        near(half.loaded(Some(Precision::F32)), 2.0);
+        let needs = [1, 2, 64].map(|slots| whole.writing(64, slots, 40, Precision::F32).total());
+        assert!(needs[0] < needs[1] && needs[1] < needs[2]);
+        let ways = whole.loaded(Some(Precision::F32)).instead();
+        assert!(ways.contains("--precision bf16") && ways.contains("rlhf convert"), "{ways}");
     }
 }

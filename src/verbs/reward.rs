@@ -6,6 +6,7 @@ use crate::loading;
 use crate::memory::{self, Reader};
 use crate::rows;
 use crate::run::library_failure;
+use crate::terminal::json_to_stdout;
 use clap::Args;
 use model::{HeadKind, ModelError};
 use rlhf_core::data::{Ranking, Row};
@@ -64,10 +65,10 @@ pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let accuracy = Some(rm::accuracy_of(&read, &rewards)).filter(|a| a.n > 0);
     let interval = accuracy.as_ref().map(|a| json!({"rate": a.rate, "low": a.low, "high": a.high, "n": a.n}));
     if common.json {
-        println!("{}", json!({"rows": lines, "accuracy": interval}));
+        println!("{}", json_to_stdout(&json!({"rows": lines, "accuracy": interval})));
         return Ok(());
     }
-    lines.iter().for_each(|l| println!("{l}"));
+    lines.iter().for_each(|l| println!("{}", json_to_stdout(l)));
     if let Some(a) = accuracy {
         let [rate, low, high] = [a.rate, a.low, a.high].map(|x| 100.0 * x);
         println!("accuracy {rate:.1} % ({low:.1}–{high:.1}) of {} comparisons; chance is 50 %", a.n);
