@@ -178,7 +178,7 @@ fn a_padded_vocabulary_goes_through_ppo() {
 
 #[test]
 fn a_judge_of_another_tokenizer_is_refused() {
-    let (one, two) = (learn("the cat sat on a mat. ", "tok_one", "270"), learn("xyz wvu qqq zzz. ", "tok_two", "270"));
+    let (one, two) = (learn("the cat sat on a mat. ", "tok_one", "262"), learn("xyz wvu qqq zzz. ", "tok_two", "262"));
     let (rm, prompts) = (judge(&two, "tok_two_rm", &[]), file("tok_prompts.jsonl", "{\"prompt\":\"a b\"}\n"));
     let out = at("tok_ppo");
     let ppo = ["ppo", "--model", &one, "--reward", &rm, "--data", &prompts, "--out", &out, "--device", "cpu", "-q"];
@@ -247,7 +247,7 @@ fn held_out_rankings_that_all_tie_have_no_accuracy() {
 /// What `script` sees of a command on a terminal of so many columns; none where there is no `script`.
 fn on_terminal(columns: usize, args: &[&str]) -> Option<String> {
     let command = [&[env!("CARGO_BIN_EXE_rlhf")], args].concat().join(" ");
-    let command = format!("stty cols {columns}; {command}");
+    let command = format!("stty rows 24 cols {columns}; {command}");
     let typed = Command::new("script").args(["-qec", &command, "/dev/null"]).stdin(Stdio::null()).output().ok()?;
     Some(stdout(&typed))
 }
