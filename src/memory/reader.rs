@@ -4,7 +4,7 @@ use super::Need;
 use crate::error::Result;
 use crate::run::library_failure;
 use kernels::{Device, Precision};
-use model::{Config, HeadKind, lora};
+use model::{Config, Description, HeadKind, lora};
 use std::path::{Path, PathBuf};
 
 /// Logits are made for so many numbers at a time (`model::score`).
@@ -33,22 +33,30 @@ pub struct Reader {
 impl Reader {
     /// Of a model's files: nothing is read but its config and the tables at their beginnings.
     pub fn of(path: &Path, device: &Device) -> Result<Reader> {
-        let on = match lora::is_adapter(path) {
-            true => lora::base_of(path).map_err(library_failure)?,
-            false => path.to_path_buf(),
-        };
-        let model = weights_in(&on);
-        let adapter = if on == path { 0.0 } else { weights_in(path) };
-        let files = model + adapter;
+        let base = lora::is_adapter(path).then(|| lora::base_of(path)).transpose().map_err(library_failure)?;
+        let files = weights_in(path) + base.map_or(0.0, |base| weights_in(&base));
         super::check(&Need::of_files(files), &Device::Cpu)?; // to be read, they are mapped
-        let config = model::read_config(path).map_err(library_failure)?;
-        let dtypes = model::dtypes(&on).map_err(library_failure)?;
+        Ok(Reader::said(path, &model::describe(path).map_err(library_failure)?, device))
+    }
+
+    /// The same of what is known of the model already.
+    pub fn said(path: &Path, model: &Description, device: &Device) -> Reader {
+        let Description { config, learning, frozen, adapter, dtypes, .. } = model;
+        let files = match adapter {
+            Some((_, base)) => weights_in(path) + weights_in(base),
+            None => weights_in(path),
+        };
+        let numbers = (learning + frozen) as f64;
         let kept = *device == Device::Cpu && dtypes.keys().all(|name| ["F32", "BF16"].contains(&name.as_str()));
-        let numbers = config.parameters(HeadKind::Lm).map_or(f64::INFINITY, |n| n as f64);
-        let weights = if kept { model.min(4.0 * numbers) } else { 4.0 * numbers } + adapter;
+        let weights = if kept { files.min(4.0 * numbers) } else { 4.0 * numbers };
         let embedding = 4.0 * config.vocab as f64 * config.channels as f64;
-        let largest = if on == path { 4.0 * numbers } else { embedding };
-        Ok(Reader { config, numbers, weights, files, largest })
+        let largest = if adapter.is_none() { 4.0 * numbers } else { embedding };
+        Reader { config: config.clone(), numbers, weights, files, largest }
+    }
+
+    /// Bytes of its weights.
+    pub fn weights(&self) -> f64 {
+        self.weights
     }
 
     /// Loaded, and nothing done with it yet. `decoding`: to write by, for which matrices in f32 are packed once more.

@@ -346,6 +346,16 @@ fn what_does_not_fit_into_memory_is_refused_before_it_is_loaded() {
     }
 }
 
+/// From the tables of the files alone, in a few megabytes.
+#[test]
+#[cfg(target_os = "linux")]
+fn inspect_reads_no_numbers() {
+    let output = limited(6 << 20, &["inspect", &huge("huge_inspected", ""), "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    near(&said["memory_bytes"]["weights"], 4.0 * said["parameters"].as_f64().unwrap(), 1e-2);
+}
+
 /// The comparisons of K answers are K(K−1)/2.
 #[test]
 #[cfg(target_os = "linux")]
