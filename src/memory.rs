@@ -1,7 +1,7 @@
 //! How much memory a stage or a verb takes at most, and whether there is as much: one mechanism for all of them.
 
 mod reader;
-pub use reader::Reader;
+pub use reader::{Reader, check_files};
 
 use crate::error::{Failure, Kind, Result};
 use crate::recipe::sections::{Ppo, Rm};

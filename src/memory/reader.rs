@@ -33,9 +33,7 @@ pub struct Reader {
 impl Reader {
     /// Of a model's files: nothing is read but its config and the tables at their beginnings.
     pub fn of(path: &Path, device: &Device) -> Result<Reader> {
-        let base = lora::is_adapter(path).then(|| lora::base_of(path)).transpose().map_err(library_failure)?;
-        let files = weights_in(path) + base.map_or(0.0, |base| weights_in(&base));
-        super::check(&Need::of_files(files), &Device::Cpu)?; // to be read, they are mapped
+        check_files(path)?;
         Ok(Reader::said(path, &model::describe(path).map_err(library_failure)?, device))
     }
 
@@ -114,6 +112,13 @@ impl Reader {
         let block = (4 * channels + 2 * heads.qkv() + heads.q * heads.dim + self.config.up() + hidden) as f64;
         4.0 * tokens as f64 * (2.0 * block + 2.0 * channels as f64)
     }
+}
+
+/// Before anything of a model is read: its files are mapped for that, those of the model that an adapter stands on too.
+pub fn check_files(path: &Path) -> Result {
+    let base = lora::is_adapter(path).then(|| lora::base_of(path)).transpose().map_err(library_failure)?;
+    let files = weights_in(path) + base.map_or(0.0, |base| weights_in(&base));
+    super::check(&Need::of_files(files), &Device::Cpu)
 }
 
 /// Bytes of the files with weights in a directory, or of the file itself.

@@ -262,7 +262,7 @@ fn progress_is_no_wider_than_the_terminal() {
         let Some(text) = on_terminal(columns, &args) else { return };
         let drawn: Vec<&str> = text.split("\r\x1b[2K").skip(1).map(|line| line.lines().next().unwrap_or("")).collect();
         assert!(!drawn.is_empty(), "{text:?}");
-        for line in drawn.iter().filter(|line| line.starts_with("sft ")) {
+        for line in drawn.iter().filter(|line| line.starts_with("sft   ")) {
             let plain = ["\x1b[32m", "\x1b[90m", "\x1b[0m"].iter().fold(line.to_string(), |l, c| l.replace(c, ""));
             assert!(plain.chars().count() < columns, "{columns} columns: {plain:?}");
         }
