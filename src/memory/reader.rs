@@ -34,27 +34,14 @@ impl Reader {
     /// Of a model's files: nothing is read but its config and the tables at their beginnings.
     pub fn of(path: &Path, device: &Device) -> Result<Reader> {
         check_files(path)?;
-        Ok(Reader::said(path, &model::describe(path).map_err(library_failure)?, device))
-    }
-
-    /// The same of what is known of the model already.
-    pub fn said(path: &Path, model: &Description, device: &Device) -> Reader {
-        let Description { config, learning, frozen, adapter, dtypes, .. } = model;
-        let files = match adapter {
-            Some((_, base)) => weights_in(path) + weights_in(base),
-            None => weights_in(path),
-        };
+        let Description { config, learning, frozen, adapter, answering, .. } =
+            model::describe(path).map_err(library_failure)?;
+        let files = weights_in(path) + adapter.as_ref().map_or(0.0, |(_, base)| weights_in(base));
         let numbers = (learning + frozen) as f64;
-        let kept = *device == Device::Cpu && dtypes.keys().all(|name| ["F32", "BF16"].contains(&name.as_str()));
-        let weights = if kept { files.min(4.0 * numbers) } else { 4.0 * numbers };
+        let weights = if *device == Device::Cpu { answering as f64 } else { 4.0 * numbers };
         let embedding = 4.0 * config.vocab as f64 * config.channels as f64;
         let largest = if adapter.is_none() { 4.0 * numbers } else { embedding };
-        Reader { config: config.clone(), numbers, weights, files, largest }
-    }
-
-    /// Bytes of its weights.
-    pub fn weights(&self) -> f64 {
-        self.weights
+        Ok(Reader { config, numbers, weights, files, largest })
     }
 
     /// Loaded, and nothing done with it yet. `decoding`: to write by, for which matrices in f32 are packed once more.
