@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Does llama.cpp read a GGUF file as rlhf does? The same prompts, continued greedily by both, token for token.
 
-    pip install xllamacpp        # llama.cpp in a wheel
+    pip install xllamacpp gguf   # llama.cpp in a wheel, and the reader of its files
     scripts/check_llama_cpp.py MODEL.gguf [--rlhf target/release/rlhf] [--tokens 40]
 
-The prompts are texts, so the tokenizers are compared too. Numbers are compared in f32; where two
-tokens are all but equally likely (within --margin nats), either may come first and the comparison of that text ends.
+The prompts are texts, so the tokenizers are compared too. The file must hold f32 (`rlhf convert IN OUT.gguf
+--dtype f32`): with others llama.cpp rounds activations too, and writes other texts. Where two tokens are all but equally likely (within --margin nats), either may come first and the comparison of that text ends.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 
+import gguf
 import xllamacpp
 
 TEXTS = [
@@ -20,6 +21,12 @@ TEXTS = [
     "The capital of France is",
     "I'm 12345 years old,  and\n\nnaïve 日本",
 ]
+
+
+def not_f32(path):
+    """Types of the matrices that are not f32."""
+    tensors = gguf.GGUFReader(path).tensors
+    return sorted({t.tensor_type.name for t in tensors if len(t.shape) > 1 and t.tensor_type.name != "F32"})
 
 
 def ours(options, prompt):
@@ -73,6 +80,9 @@ def main():
     parser.add_argument("--tokens", type=int, default=40)
     parser.add_argument("--margin", type=float, default=1e-3)
     options = parser.parse_args()
+    if others := not_f32(options.model):
+        sys.exit(f"{options.model} holds {', '.join(others)}, with which llama.cpp rounds activations too, so that texts differ "
+                 f"without a fault. Compare its f32: rlhf convert {options.model} f32.gguf --dtype f32")
     server = open_server(options.model)
     failed = False
     for prompt in TEXTS:

@@ -3,7 +3,8 @@ assistant mask; where transformers refuses a conversation, so must we.
 
     python scripts/check_templates.py target/debug/rlhf --tokenizer DIR... [--templates DIR_OR_FILE...]
 
-Each tokenizer DIR has a tokenizer.json and a tokenizer_config.json (whose chat_template is tried, if it has one). Every
+Each tokenizer DIR has a tokenizer.json and a tokenizer_config.json; its own template, in chat_template.jinja or in the
+config, is tried if it has one. Nothing tried is a failure. Every
 template of --templates is tried with the first tokenizer, to which the names in angle brackets that the template writes
 are added as control tokens. Needs transformers and jinja2.
 """
@@ -138,6 +139,16 @@ def with_controls(tokenizer, template):
     return tokenizer
 
 
+def own_template(folder, config):
+    """As transformers looks for it: a file of its own, else the config, where it may be one of several."""
+    file, said = folder / "chat_template.jinja", config.get("chat_template")
+    if file.exists():
+        return file.read_text(encoding="utf-8")
+    if isinstance(said, list):
+        return next((one["template"] for one in said if one["name"] == "default"), None)
+    return said
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rlhf")
@@ -149,9 +160,12 @@ def main():
     results = []
     for folder in args.tokenizer:
         tokenizer, config = read(folder)
-        if isinstance(config.get("chat_template"), str):
-            results.append(check(str(folder), args.rlhf, tokenizer, config, config["chat_template"]))
-            print(results[-1])
+        template = own_template(folder, config)
+        if template is None:
+            print(f"none    {folder} has no chat template")
+            continue
+        results.append(check(str(folder), args.rlhf, tokenizer, config, template))
+        print(results[-1])
     tokenizer, config = read(args.tokenizer[0])
     files = [f for path in args.templates for f in (sorted(path.glob("*.jinja")) if path.is_dir() else [path])]
     for file in files:
@@ -160,6 +174,8 @@ def main():
         print(results[-1], flush=True)
     for state in ("ok", "FAILED", "REFUSED"):
         print(state, sum(r.startswith(state) for r in results))
+    if not results:
+        sys.exit("no template was tried: give a --tokenizer with one, or --templates")
     sys.exit(any(not r.startswith("ok") for r in results))
 
 

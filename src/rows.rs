@@ -12,22 +12,34 @@ pub fn data_failure(error: DataError) -> Failure {
     Failure::data(joined)
 }
 
+/// The rows of files. Columns that are not used are told.
 pub fn load(files: &[PathBuf]) -> Result<Vec<Row>> {
-    data::load(files).map_err(data_failure)
+    let mut stream = data::stream(files).map_err(data_failure)?;
+    let rows = stream.by_ref().collect::<std::result::Result<_, _>>().map_err(data_failure)?;
+    tell_unused(&stream);
+    Ok(rows)
+}
+
+fn tell_unused(stream: &data::Stream) {
+    if let Some(report) = data::unused_report(&stream.unused) {
+        eprintln!("of the rows {report}");
+    }
 }
 
 /// What the demonstrations of files are to a model. Rows are let go as they are encoded.
 pub fn demonstrations(files: &[PathBuf], codec: &Codec) -> Result<Vec<Example>> {
     let encode = || -> std::result::Result<Vec<Example>, DataError> {
         let (mut examples, mut kinds) = (Vec::new(), Vec::new());
-        for row in data::stream(files)? {
+        let mut stream = data::stream(files)?;
+        for row in stream.by_ref() {
             let row = row?;
             examples.extend(codec.demonstrations_of(&row)?);
             if examples.is_empty() {
                 kinds.push(row);
             }
         }
-        data::wanted("demonstrations", &kinds, examples)
+        tell_unused(&stream);
+        codec.wanted("demonstrations", &kinds, examples)
     };
     encode().map_err(data_failure)
 }
@@ -48,9 +60,17 @@ pub fn texts(files: &[PathBuf]) -> Result<Vec<String>> {
 pub fn split(files: &[PathBuf], holdout: f64, rng: kernels::Rng) -> Result<(Vec<Row>, Vec<Row>)> {
     let own = |dir: &PathBuf| data::files_of(dir, Part::HeldOut).unwrap_or_default();
     let heldout: Vec<PathBuf> = files.iter().flat_map(own).collect();
-    match heldout.is_empty() {
-        true => Ok(data::split(load(files)?, holdout as f32, rng)),
-        false => Ok((load(files)?, load(&heldout)?)),
+    if !heldout.is_empty() {
+        return Ok((load(files)?, load(&heldout)?));
+    }
+    let (train, heldout) = data::split(load(files)?, holdout as f32, rng);
+    match train.is_empty() {
+        true => Err(Failure::data(format!(
+            "of {} rows all are held out by --holdout {holdout}, and none is left to learn from; give more rows, or \
+             --holdout 0",
+            heldout.len()
+        ))),
+        false => Ok((train, heldout)),
     }
 }
 
@@ -82,10 +102,8 @@ fn alone((prompt, completion): (Content, Content)) -> Row {
 
 /// Prompts of a file: a line of a `.txt` each, or rows with a prompt.
 pub fn prompts(file: &Path) -> Result<Vec<Content>> {
-    if file.extension().is_some_and(|e| e == "txt") {
-        let text =
-            std::fs::read_to_string(file).map_err(|e| Failure::data(format!("cannot read {}: {e}", file.display())))?;
-        return Ok(text.lines().filter(|l| !l.is_empty()).map(Content::from).collect());
+    if let Some(lines) = data::prompt_lines(file).map_err(data_failure)? {
+        return Ok(lines.into_iter().map(Content::Text).collect());
     }
     data::prompts(&load(&[file.to_path_buf()])?).map_err(data_failure)
 }

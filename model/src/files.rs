@@ -81,14 +81,18 @@ pub fn size_of(path: &Path) -> Result<u64> {
     Err(ModelError::file(path, format!("{is}, where a file is expected"), "Put the file there."))
 }
 
-/// A text file of at most `limit` bytes.
+/// A text file of at most `limit` bytes, without the byte order mark that some editors begin it with.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
     let size = size_of(path)?;
     if size > limit {
         let problem = format!("{size} bytes, where at most {limit} are expected");
         return Err(ModelError::file(path, problem, "Is it the file you meant?"));
     }
-    fs::read_to_string(path).at("read", path)
+    let mut text = fs::read_to_string(path).at("read", path)?;
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(text)
 }
 
 /// The bytes of a file, read when they are looked at.

@@ -64,25 +64,13 @@ pub struct Comparison {
 /// All comparisons of one ranking (lower is better, ties are dropped), together of weight 1. `first` is the row of its
 /// first answer. Empty when every answer ties.
 pub fn comparisons(ranks: &[f32], first: usize) -> Vec<Comparison> {
-    let all = pairs(ranks);
-    let weight = 1.0 / all.max(1) as f32;
-    let mut comparisons = Vec::with_capacity(all); // of many answers they are most of the memory
-    comparisons.extend(ordered(ranks).map(|(a, b)| Comparison { better: first + a, worse: first + b, weight }));
-    comparisons
-}
-
-/// Answers of which the first has the lower rank.
-fn ordered(ranks: &[f32]) -> impl Iterator<Item = (usize, usize)> {
     let k = ranks.len();
-    (0..k).flat_map(move |a| (0..k).map(move |b| (a, b))).filter(|&(a, b)| ranks[a] < ranks[b])
-}
-
-/// How many comparisons a ranking has: K(K−1)/2 of K answers, less those that tie.
-pub fn pairs(ranks: &[f32]) -> usize {
-    let mut sorted = ranks.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    let of = |k: usize| k * k.saturating_sub(1) / 2;
-    of(ranks.len()) - sorted.chunk_by(|a, b| a == b).map(|ties| of(ties.len())).sum::<usize>()
+    let ordered = (0..k).flat_map(|a| (0..k).map(move |b| (a, b))).filter(|&(a, b)| ranks[a] < ranks[b]);
+    let mut pairs: Vec<Comparison> =
+        ordered.map(|(a, b)| Comparison { better: first + a, worse: first + b, weight: 1.0 }).collect();
+    let weight = 1.0 / pairs.len().max(1) as f32;
+    pairs.iter_mut().for_each(|pair| pair.weight = weight);
+    pairs
 }
 
 /// scale · Σ weight · −log σ(r_better − r_worse) → [1].  scores [S]
@@ -99,11 +87,10 @@ pub fn loss(scores: &Var, pairs: &[Comparison], scale: f32) -> Var {
     ops::dot(&ops::log_sigmoid(&difference), &weights)
 }
 
-/// The score of every sequence, read at its last token that is not padding.  → [S]
+/// The score of every sequence, read at its last token.  → [S]
 fn scores(model: &Transformer, w: &Weights, sequences: &[&[u32]]) -> Var {
     let seg = Segments::from_lengths(&sequences.iter().map(|s| s.len()).collect::<Vec<_>>());
-    let last: Vec<u32> =
-        sequences.iter().enumerate().map(|(s, ids)| (seg.range(s).start + model.scored_at(ids)) as u32).collect();
+    let last: Vec<u32> = (0..seg.count()).map(|s| seg.range(s).end as u32 - 1).collect();
     let hidden = model.hidden(w, &Ids::new(sequences.concat()), &seg, None); // [N, C]
     model.score(w, &ops::embed(&hidden, &Ids::new(last)))
 }
@@ -188,9 +175,14 @@ struct Prepared {
 
 impl Prepared {
     fn new(ranking: &Ranking) -> Prepared {
-        let sequences = sequences(std::slice::from_ref(ranking));
+        let sequences: Vec<Vec<u32>> = ranking.completions.iter().map(|c| [&ranking.prompt[..], c].concat()).collect();
         let tokens = sequences.iter().map(Vec::len).sum();
-        Prepared { sequences, pairs: comparisons(&ranking.ranks, 0), tokens }
+        let mut pairs = comparisons(&ranking.ranks, 0);
+        // one and the same sequence is no better than itself
+        pairs.retain(|pair| sequences[pair.better] != sequences[pair.worse]);
+        let weight = 1.0 / pairs.len().max(1) as f32;
+        pairs.iter_mut().for_each(|pair| pair.weight = weight);
+        Prepared { sequences, pairs, tokens }
     }
 }
 
@@ -237,10 +229,10 @@ fn describe(batch: &[&Prepared], losses: &[Tensor], scores: &[Tensor]) -> Vec<(&
     let loss: f64 = read[..losses.len()].iter().map(|l| l[0] as f64).sum();
     let scores: Vec<f64> = read[losses.len()..].iter().flatten().map(|&s| s as f64).collect();
     let margins: Vec<f64> = all_pairs(batch).iter().map(|p| scores[p.better] - scores[p.worse]).collect();
-    let right = margins.iter().filter(|&&m| m > 0.0).count();
+    let right: f64 = margins.iter().map(|&margin| half_point(margin, 0.0)).sum();
     vec![
         ("loss", loss),
-        ("accuracy", right as f64 / margins.len() as f64),
+        ("accuracy", right / margins.len() as f64),
         ("margin", crate::stats::mean(&margins)),
         ("mean_reward", crate::stats::mean(&scores)),
         ("min_reward", scores.iter().fold(f64::INFINITY, |a, &b| a.min(b))),
@@ -264,26 +256,17 @@ pub fn center(model: &Transformer, params: &mut Params, demonstrations: &[Exampl
 
 /// Share of held-out comparisons that the model orders as the labeler did. Equal scores count ½.
 pub fn accuracy(model: &Transformer, params: &Params, rankings: &[Ranking], token_budget: usize) -> Interval {
-    accuracy_of(rankings, &score(model, params, &sequences(rankings), token_budget))
-}
-
-/// The same, of scores that are there: one for each of [`sequences`].
-pub fn accuracy_of(rankings: &[Ranking], scores: &[f32]) -> Interval {
-    let mut first = 0;
-    let hits = |ranking: &Ranking| {
-        let scores = &scores[first..][..ranking.completions.len()];
-        first += scores.len();
-        (ordered(&ranking.ranks).map(|(a, b)| half_point(scores[a], scores[b])).sum(), pairs(&ranking.ranks))
+    let prepared: Vec<Prepared> = rankings.iter().map(Prepared::new).collect();
+    let sequences: Vec<Vec<u32>> = prepared.iter().flat_map(|r| r.sequences.clone()).collect();
+    let mut scores = score(model, params, &sequences, token_budget).into_iter();
+    let hits = |r: &Prepared| {
+        let scores: Vec<f32> = scores.by_ref().take(r.sequences.len()).collect();
+        (r.pairs.iter().map(|p| half_point(scores[p.better] as f64, scores[p.worse] as f64)).sum(), r.pairs.len())
     };
-    Interval::clustered(&rankings.iter().map(hits).collect::<Vec<_>>())
-}
-
-/// Prompt and answer, for every answer of every ranking.
-pub fn sequences(rankings: &[Ranking]) -> Vec<Vec<u32>> {
-    rankings.iter().flat_map(|r| r.completions.iter().map(|c| [&r.prompt[..], c].concat())).collect()
+    Interval::clustered(&prepared.iter().map(hits).collect::<Vec<_>>())
 }
 
 /// 1 when the first is greater, ½ when they are equal, else 0.
-fn half_point(better: f32, worse: f32) -> f64 {
+fn half_point(better: f64, worse: f64) -> f64 {
     if better == worse { 0.5 } else { (better > worse) as u8 as f64 }
 }

@@ -60,16 +60,7 @@ pub enum TrainError {
     #[error("{0}")]
     SelfCheck(String),
     #[error(transparent)]
-    Checkpoint(ModelError),
-}
-
-impl From<ModelError> for TrainError {
-    fn from(error: ModelError) -> TrainError {
-        match error {
-            ModelError::NotFinite { what } => TrainError::Diverged { step: 0, what: format!("{what} is not finite") },
-            other => TrainError::Checkpoint(other),
-        }
-    }
+    Checkpoint(#[from] ModelError),
 }
 
 impl TrainError {

@@ -8,7 +8,6 @@ use crate::progress::use_colour;
 use crate::range::{MANY, TOKENS, count};
 use crate::rows::data_failure;
 use crate::run::library_failure;
-use crate::terminal::to_stdout;
 use clap::Args;
 use model::{Description, HeadKind};
 use rlhf_core::data::{self, Codec, Inspection, Part};
@@ -32,6 +31,9 @@ pub struct InspectArgs {
     /// Count what is cut for a shorter context than the model's
     #[arg(long, requires = "model", value_parser = count(1, TOKENS))]
     context: Option<usize>,
+    /// Strings of rows are turns of user and assistant, which the model's chat template writes
+    #[arg(long, requires = "model")]
+    chat: bool,
     /// Rows to show
     #[arg(long, default_value_t = 3, value_parser = count(0, MANY))]
     rows: usize,
@@ -51,7 +53,8 @@ fn data_files(args: &InspectArgs, common: &Common) -> Result {
         true => [Part::Train, Part::HeldOut].map(|part| data::files_of(&args.path, part).unwrap_or_default()).concat(),
         false => vec![args.path.clone()],
     };
-    let codec = args.model.as_deref().map(|dir| codec(dir, args.context)).transpose()?;
+    let mut codec = args.model.as_deref().map(|dir| codec(dir, args.context)).transpose()?;
+    codec.iter_mut().for_each(|codec| codec.chat = args.chat);
     for file in &files {
         let file = data::load_file(file).map_err(data_failure)?;
         let inspection = Inspection::new(&file, codec.as_ref(), args.rows).map_err(data_failure)?;
@@ -67,7 +70,7 @@ fn data_files(args: &InspectArgs, common: &Common) -> Result {
 /// How text becomes tokens for a model, within its context or a smaller one.
 fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
     let path = hub::find(model)?;
-    let mut config = model::stated_config(&path).map_err(library_failure)?;
+    let mut config = model::read_config(&path).map_err(library_failure)?;
     if let Some(context) = context {
         config.context = loading::shorter(config.context, context)?;
     }
@@ -95,11 +98,11 @@ fn model_files(dir: &Path, common: &Common) -> Result {
         return Ok(());
     }
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-    println!("{}", to_stdout(&dir.display().to_string()));
+    println!("{}", dir.display());
     println!("  {arch}, {head}");
     println!("  parameters   {parameters} ({:.2} million)", parameters as f64 / 1e6);
     if let Some((rank, base)) = adapter {
-        println!("  adapter      {learning} of them, rank {rank}, upon {}", to_stdout(&base.display().to_string()));
+        println!("  adapter      {learning} of them, rank {rank}, upon {}", base.display());
     }
     println!("  layers       {} of {} channels, MLP {}", config.layers, config.channels, config.hidden);
     println!("  heads        {} of size {}, {} for keys and values", config.heads.q, config.heads.dim, config.heads.kv);

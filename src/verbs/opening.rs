@@ -59,6 +59,10 @@ pub struct Rows {
     /// Longer rows are cut to so many tokens, and counted; 0 = what the model holds
     #[arg(long, default_value_t = 0, value_parser = count(0, TOKENS))]
     pub context: usize,
+    /// Strings of rows are turns: the prompt is what a user says, the answer the assistant's; the chat template writes
+    /// them
+    #[arg(long)]
+    pub chat: bool,
 }
 
 /// What every stage has once its flags are read.
@@ -154,31 +158,19 @@ impl Stage {
         Ok([self.options.changed(), of_inputs].concat())
     }
 
-    /// `head`: the one that the model must have, if not any.
-    pub fn model(
-        &mut self,
-        files: &Files,
-        head: Option<HeadKind>,
-        how: &Tuning,
-        bases: &mut Bases,
-    ) -> Result<Option<(Model, Codec)>> {
+    pub fn model(&mut self, files: &Files, how: &Tuning, bases: &mut Bases) -> Result<Option<(Model, Codec)>> {
         let Some(dir) = self.options.path("model", files.model.as_ref()) else { return Ok(None) };
         let tokenizer = self.options.path("tokenizer", files.tokenizer.as_ref());
-        let (model, opened) = self.load(&dir, tokenizer.as_deref(), head, how, bases)?;
+        let (model, opened) = self.load(&dir, tokenizer.as_deref(), HeadKind::Lm, how, bases)?;
         let codec = opened.codec()?;
         Ok(Some((model, codec)))
     }
 
-    pub fn required_model(
-        &mut self,
-        files: &Files,
-        head: Option<HeadKind>,
-        how: &Tuning,
-        bases: &mut Bases,
-    ) -> Result<(Model, Codec)> {
-        let found = self.model(files, head, how, bases)?;
+    pub fn required_model(&mut self, files: &Files, how: &Tuning, bases: &mut Bases) -> Result<(Model, Codec)> {
+        let found = self.model(files, how, bases)?;
         let (model, mut codec) = found.ok_or_else(|| needs(self.name, "--model DIR, the model to start from"))?;
-        let Rows { context } = self.options.section()?;
+        let Rows { context, chat } = self.options.section()?;
+        codec.chat = chat;
         if context > 0 {
             codec.context = loading::shorter(codec.context, context)?;
         }
@@ -190,23 +182,24 @@ impl Stage {
         &self,
         dir: &Path,
         tokenizer: Option<&Path>,
-        head: Option<HeadKind>,
+        head: HeadKind,
         how: &Tuning,
         bases: &mut Bases,
     ) -> Result<(Model, Opened)> {
         let path = hub::find(dir)?;
-        memory::check_files(&path)?;
         let config = model::read_config(&path).map_err(library_failure)?;
         let plan = Plan::of(config, how)?;
         let plan = if lora::is_adapter(&path) { plan.adapter() } else { plan };
         memory::check(&plan.weights_only(), &self.device)?;
         let Model { net, params } = how.load(&path, self.rng, &self.device, bases)?;
         let loaded = Loaded { transformer: net.clone(), params: params.clone() };
-        let head = head.unwrap_or(loaded.head());
         Ok((Model { net, params }, loading::read(path, tokenizer, head, loaded)?))
     }
 
-    pub fn windows(&self, codec: &Codec, files: &[PathBuf]) -> Result<Vec<Example>> {
+    pub fn windows(&self, codec: &Codec, files: &[PathBuf], key: &str) -> Result<Vec<Example>> {
+        if files.is_empty() {
+            return Err(needs(self.name, &format!("--text FILE, the pretraining text for --{key}")));
+        }
         Ok(codec.windows(&rows::texts(files)?, self.rng.stream("windows")))
     }
 }
@@ -231,7 +224,7 @@ impl Started {
         folder::mark_done(out, self.start.elapsed().as_secs_f64(), self.reporter.steps())?;
         drop_checkpoints(out)?;
         self.reporter.say(&format!("{} written to {}", self.stage.name, out.display()));
-        for hint in card::hints(&model.net, codec) {
+        if let Some(hint) = card::hint(&model.net) {
             self.reporter.say(&hint);
         }
         Ok(())

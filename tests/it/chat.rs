@@ -86,7 +86,7 @@ fn codec(family: &Family) -> Codec {
 }
 
 fn say(role: Role, text: &str) -> Message {
-    Message { role, text: text.into() }
+    Message::new(role, text)
 }
 
 /// The texts of runs of trained tokens.
@@ -120,20 +120,20 @@ fn the_assistant_and_its_end_of_turn_are_trained_and_nothing_else() {
         let mut messages =
             vec![say(User, "Hi"), say(Assistant, "Hello."), say(User, "the\n\nuser"), say(Assistant, "Bye")];
         let both = [answer("Hello."), answer("Bye")];
-        assert_eq!(trained(&codec, &Row::Messages(messages.clone())), both, "{}", family.name);
+        assert_eq!(trained(&codec, &Row::Messages(messages.clone().into())), both, "{}", family.name);
         if family.system {
             messages.insert(0, say(System, "Be brief."));
-            assert_eq!(trained(&codec, &Row::Messages(messages.clone())), both, "{}", family.name);
+            assert_eq!(trained(&codec, &Row::Messages(messages.clone().into())), both, "{}", family.name);
         }
         let last = Row::Demonstration {
-            prompt: Content::Messages(messages[..messages.len() - 1].to_vec()),
-            completion: Content::Messages(vec![say(Assistant, "Bye")]),
+            prompt: Content::from(messages[..messages.len() - 1].to_vec()),
+            completion: Content::from(vec![say(Assistant, "Bye")]),
         };
         assert_eq!(trained(&codec, &last), both[1..], "{}", family.name);
-        assert_eq!(trained(&codec, &Row::Messages(messages[..1].to_vec())), [""; 0], "{}", family.name);
+        assert_eq!(trained(&codec, &Row::Messages(messages[..1].to_vec().into())), [""; 0], "{}", family.name);
         if family.system && !codec.template.marks_answers() {
             messages.insert(0, say(Assistant, "Before anyone asks."));
-            assert_eq!(trained(&codec, &Row::Messages(messages)), both, "{}", family.name);
+            assert_eq!(trained(&codec, &Row::Messages(messages.into())), both, "{}", family.name);
         }
         let end = codec.tokenizer.added_token(family.end).unwrap();
         assert!(codec.ends.contains(&end), "{}: generation stops at the end of turn", family.name);
@@ -146,13 +146,13 @@ fn a_conversation_is_one_sequence_that_begins_with_its_prompts() {
     for family in &FAMILIES {
         let codec = codec(family);
         let messages = vec![say(User, "Hi"), say(Assistant, "Hello."), say(User, "More"), say(Assistant, "Bye")];
-        let whole = codec.demonstrations_of(&Row::Messages(messages.clone())).unwrap();
+        let whole = codec.demonstrations_of(&Row::Messages(messages.clone().into())).unwrap();
         assert_eq!(whole.len(), 1, "{}", family.name);
         for at in [1, 3] {
-            let prompt = codec.prompt_of(&Content::Messages(messages[..at].to_vec())).unwrap();
+            let prompt = codec.prompt_of(&Content::from(messages[..at].to_vec())).unwrap();
             assert!(whole[0].tokens.starts_with(&prompt), "{}: training is not what generation sees", family.name);
         }
-        let text = codec.template.conversation_text(&messages).unwrap();
+        let text = codec.template.conversation_text(&messages.clone().into()).unwrap();
         assert_eq!(codec.tokenizer.decode(&whole[0].tokens), text, "{}", family.name);
     }
 }
@@ -196,15 +196,15 @@ fn nobodys_text_becomes_a_control_token() {
                 messages.push(say(Assistant, &hostile(&mut draws, family.controls)));
             }
             let plain: Vec<Message> = messages.iter().map(|m| say(m.role, "x")).collect();
-            let row = Row::Messages(messages.clone());
+            let row = Row::Messages(messages.clone().into());
             assert_eq!(
                 controls(&codec, &row),
-                controls(&codec, &Row::Messages(plain)),
+                controls(&codec, &Row::Messages(plain.into())),
                 "{}: {messages:?}",
                 family.name
             );
             let example = &codec.sequences_of(&row).unwrap()[0];
-            let text = codec.template.conversation_text(&messages).unwrap();
+            let text = codec.template.conversation_text(&messages.clone().into()).unwrap();
             assert_eq!(codec.tokenizer.decode(&example.tokens), text, "{}: text is lost", family.name);
             let answers = messages.iter().filter(|m| m.role == Assistant).count();
             assert_eq!(trained(&codec, &row).len(), answers, "{}: {messages:?}", family.name);
@@ -217,7 +217,7 @@ fn names_that_a_template_puts_together_are_refused() {
     let controls = ["<|end|>", "<|x|>"];
     let joined = "{% for m in messages %}{{ m.content | replace('#', '') }}{{ '<|end|>' }}{% endfor %}";
     let codec = codec_of(joined, &controls, None, 100).unwrap();
-    let row = |text: &str| Row::Messages(vec![say(Role::User, text), say(Role::Assistant, "b")]);
+    let row = |text: &str| Row::Messages(vec![say(Role::User, text), say(Role::Assistant, "b")].into());
     assert!(codec.demonstrations_of(&row("a#b<|x|>")).is_ok());
     let error = codec.demonstrations_of(&row("a<|x#|>")).unwrap_err().to_string();
     assert!(error.contains("changes which control tokens"), "{error}");
@@ -228,15 +228,15 @@ fn plain_text_is_encoded_as_without_a_guard() {
     let family = &FAMILIES[0];
     let codec = codec(family);
     let messages = vec![say(Role::User, "the user  said: 12\n"), say(Role::Assistant, "the answer")];
-    let text = codec.template.conversation_text(&messages).unwrap();
-    let ids = &codec.sequences_of(&Row::Messages(messages)).unwrap()[0].tokens;
+    let text = codec.template.conversation_text(&messages.clone().into()).unwrap();
+    let ids = &codec.sequences_of(&Row::Messages(messages.into())).unwrap()[0].tokens;
     assert_eq!(*ids, codec.tokenizer.encode_with_special(&text));
 }
 
 #[test]
 fn templates_whose_answers_cannot_be_found_are_refused() {
     use Role::*;
-    let row = Row::Messages(vec![say(User, "q"), say(Assistant, "a")]);
+    let row = Row::Messages(vec![say(User, "q"), say(Assistant, "a")].into());
     let refused = |template: &str, part: &str| {
         let made = codec_of(template, &["<|end|>"], None, 100);
         let error = made.and_then(|codec| codec.demonstrations_of(&row).map_err(|error| error.to_string()));
@@ -263,7 +263,7 @@ fn a_template_that_drops_thoughts_is_trained_turn_by_turn() {
         {{ '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}";
     let codec = codec_of(template, &["<|end|>"], None, 100).unwrap();
     let messages = vec![say(User, "q"), say(Assistant, "hm</think>a"), say(User, "r"), say(Assistant, "so</think>b")];
-    let row = Row::Messages(messages);
+    let row = Row::Messages(messages.into());
     assert_eq!(codec.demonstrations_of(&row).unwrap().len(), 2);
     assert_eq!(trained(&codec, &row), ["hm</think>a<|end|>", "so</think>b<|end|>"]);
 }
@@ -274,12 +274,12 @@ fn long_conversations_are_cut_and_counted() {
     let family = &FAMILIES[0];
     let codec = codec_of(family.template, family.controls, family.bos, 120).unwrap();
     let long = "z".repeat(90);
-    let row = Row::Messages(vec![say(User, "q"), say(Assistant, &long), say(User, &long), say(Assistant, "b")]);
+    let row = Row::Messages(vec![say(User, "q"), say(Assistant, &long), say(User, &long), say(Assistant, "b")].into());
     let example = &codec.demonstrations_of(&row).unwrap()[0];
     assert_eq!((example.tokens.len(), example.weights.len()), (120, 120));
     let cuts = codec.take_cuts();
     assert_eq!((cuts.rows, cuts.completions, cuts.untrained), (1, 1, 0));
-    let late = Row::Messages(vec![say(User, &long), say(User, &long), say(Assistant, "b")]);
+    let late = Row::Messages(vec![say(User, &long), say(User, &long), say(Assistant, "b")].into());
     assert!(codec.demonstrations_of(&late).unwrap().is_empty());
     assert!(codec.cut_report().unwrap().contains("1 have nothing to train"));
 }

@@ -5,6 +5,12 @@
 //! turn of the template, or with the end token where the template writes none. What is too long for the context is cut
 //! and counted: a prompt loses its beginning, a completion or a conversation its end.
 
+mod conversations;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use kernels::Rng;
@@ -12,10 +18,11 @@ use model::Tokenizer;
 
 use super::cuts::Cuts;
 use super::error::DataError;
-use super::rows::{self, Content, Message, Role, Row};
-use super::template::{Guard, Part, Template, joined};
+use super::rows::{self, Content, Conversation, Message, Row};
+use super::template::{Template, after_prompt};
 use super::{Example, Ranking};
 use crate::pretrain;
+use conversations::turn_end;
 
 pub struct Codec {
     pub tokenizer: Tokenizer,
@@ -30,7 +37,11 @@ pub struct Codec {
     pub template: Template,
     /// How the template ends a turn of the assistant: text that ends in a control token.
     turn_end: Option<String>,
+    /// Strings of rows are turns of user and assistant, which the template writes.
+    pub chat: bool,
     cuts: Mutex<Cuts>,
+    /// What else is to be told of rows, and of how many.
+    notes: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Codec {
@@ -52,7 +63,8 @@ impl Codec {
             }
         }
         let rows = tokenizer.vocab_size();
-        Ok(Codec { tokenizer, eos, ends: all, context, rows, template, turn_end, cuts: Mutex::default() })
+        let (cuts, notes) = (Mutex::default(), Mutex::default());
+        Ok(Codec { tokenizer, eos, ends: all, context, rows, template, turn_end, chat: false, cuts, notes })
     }
 
     /// The tokens at whose place an answer is scored: those that it ends with.
@@ -151,10 +163,23 @@ impl Codec {
         std::mem::take(&mut *self.cuts())
     }
 
-    /// The same, if anything, to be told: cutting is never silent.
+    /// Something to be told of a row.
+    fn note(&self, what: String) {
+        *self.notes.lock().expect("no thread panics while it counts").entry(what).or_default() += 1;
+    }
+
+    /// What there is to tell of the rows since the last call, and of how many of them.
+    pub fn take_notes(&self) -> BTreeMap<String, usize> {
+        std::mem::take(&mut *self.notes.lock().expect("no thread panics while it counts"))
+    }
+
+    /// What of the rows was cut, and what else is to be told of them, if anything: nothing is dropped in silence.
     pub fn cut_report(&self) -> Option<String> {
         let cuts = self.take_cuts();
-        cuts.any().then(|| format!("context of {}: {cuts}", self.context))
+        let cuts = cuts.any().then(|| format!("context of {}: {cuts}", self.context));
+        let notes = self.take_notes().into_iter().map(|(what, count)| format!("in {count} rows {what}"));
+        let told: Vec<String> = cuts.into_iter().chain(notes).collect();
+        (!told.is_empty()).then(|| told.join("\n"))
     }
 
     /// Documents laid end to end in a random order, each with its end, cut into windows of the context.
@@ -193,17 +218,61 @@ impl Codec {
         let mut examples: Vec<Example> = uncut.into_iter().map(|(example, prompt)| self.cut(example, prompt)).collect();
         examples.retain(|example| example.weights.iter().any(|&weight| weight != 0.0));
         self.cuts().untrained += all - examples.len();
+        if examples.iter().any(|example| example.weights.iter().filter(|&&weight| weight != 0.0).count() == 1) {
+            self.note("an answer is empty: only its end is trained".into());
+        }
         Ok(examples)
     }
 
     pub fn demonstrations(&self, rows: &[Row]) -> Result<Vec<Example>, DataError> {
         let found = rows.iter().map(|row| self.demonstrations_of(row)).collect::<Result<Vec<_>, _>>()?;
-        rows::wanted("demonstrations", rows, found.concat())
+        self.wanted("demonstrations", rows, found.concat())
     }
 
-    /// For the reward model: the row's ranking, if it is one; each completion ends with its end token.
+    /// What was found in rows, or an error that says what took it.
+    pub fn wanted<T>(&self, wanted: &'static str, rows: &[Row], found: Vec<T>) -> Result<Vec<T>, DataError> {
+        let given = rows.iter().filter(|row| row.gives() == wanted).count();
+        if !found.is_empty() || given == 0 {
+            return rows::wanted(wanted, rows, found);
+        }
+        let bad = rows.iter().filter(|row| matches!(row, Row::Labelled { good: false, .. })).count();
+        let silent = |row: &&Row| match row {
+            Row::Messages(talk) => !talk.iter().skip(1).any(|m| m.role == super::Role::Assistant && m.trained),
+            _ => false,
+        };
+        let silent = rows.iter().filter(silent).count();
+        let Cuts { longest, equal, untrained, .. } = self.take_cuts();
+        let mut reasons = vec![];
+        if bad > 0 {
+            reasons.push(format!("{bad} are labelled as bad answers"));
+        }
+        if silent > 0 {
+            reasons.push(format!("{silent} have no answer of the assistant with a weight above 0"));
+        }
+        if equal > 0 {
+            reasons.push(format!("{equal} pairs are equal once they are cut to the context of {}", self.context));
+        }
+        if longest > self.context && untrained > silent {
+            reasons.push(format!(
+                "{} lost their answer to the context of {} tokens (the longest has {longest}); raise --context, or shorten \
+                 them",
+                untrained - silent,
+                self.context
+            ));
+        } else if longest > self.context {
+            reasons.push(format!("the longest has {longest} tokens, the context {}", self.context));
+        }
+        if reasons.is_empty() {
+            reasons.push("they have only ties, or no answers".into());
+        }
+        Err(DataError::Lost { kind: wanted, rows: given, reason: reasons.join("; ") })
+    }
+
+    /// The row's ranking, if it is one; each completion ends with its end token.
     pub fn ranking_of(&self, row: &Row) -> Result<Option<Ranking>, DataError> {
+        let row = &*self.spoken(row);
         let Row::Ranked { prompt, completions, ranks } = row else { return Ok(None) };
+        self.note_bare(row);
         let pairs = completions.iter().map(|completion| self.answered(prompt, completion));
         let (prompts, completions): (Vec<_>, Vec<_>) = pairs.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         let prompt = prompts.into_iter().next().expect("a ranking has completions");
@@ -215,9 +284,43 @@ impl Codec {
         rows::wanted("rankings", rows, found)
     }
 
+    /// For the reward model: the rankings that compare something. Answers that are the same once they are cut say
+    /// nothing; such pairs are counted, and rankings of nothing else left out.
+    pub fn comparisons(&self, rows: &[Row]) -> Result<Vec<Ranking>, DataError> {
+        let mut found = vec![];
+        for row in rows {
+            let Some(ranking) = self.ranking_of(row)? else { continue };
+            let (all, equal) = ranking.equal();
+            let mut cuts = self.cuts();
+            cuts.comparisons += all;
+            cuts.equal += equal;
+            if equal < all || equal == 0 {
+                found.push(ranking);
+            }
+        }
+        self.wanted("rankings", rows, found)
+    }
+
     /// For PPO: every prompt of the rows, once, with room for an answer of `room` tokens.
     pub fn prompts(&self, rows: &[Row], room: usize) -> Result<Vec<Vec<u32>>, DataError> {
-        rows::prompts(rows)?.iter().map(|prompt| Ok(self.with_room(self.prompt_of(prompt)?, room))).collect()
+        let spoken: Vec<Row> = rows.iter().map(|row| self.spoken(row).into_owned()).collect();
+        spoken.iter().for_each(|row| self.note_bare(row));
+        rows::prompts(&spoken)?.iter().map(|prompt| Ok(self.with_room(self.prompt_of(prompt)?, room))).collect()
+    }
+
+    /// The row, in turns if its strings shall be.
+    fn spoken<'a>(&self, row: &'a Row) -> Cow<'a, Row> {
+        if self.chat && row.is_bare() { Cow::Owned(row.clone().in_turns()) } else { Cow::Borrowed(row) }
+    }
+
+    fn note_bare(&self, row: &Row) {
+        if row.is_bare() && self.template.is_models() {
+            self.note(
+                "strings are used as they are, without the model's chat template; --chat makes prompt and answer turns of \
+                 user and assistant"
+                    .into(),
+            );
+        }
     }
 
     /// Every sequence that a row gives, whatever it is good for and however long.
@@ -227,6 +330,8 @@ impl Codec {
 
     /// The same, and how many tokens of each are a prompt, which loses its beginning when it is too long.
     fn uncut(&self, row: &Row) -> Result<Vec<(Example, usize)>, DataError> {
+        let row = &*self.spoken(row);
+        self.note_bare(row);
         let pair = |prompt: &Content, completion: &Content| {
             let (prompt, completion) = self.answered(prompt, completion)?;
             Ok((Example::answer(&prompt, &completion), prompt.len()))
@@ -237,7 +342,18 @@ impl Codec {
                 let prompt = self.prompt_of(prompt)?;
                 Ok(vec![(Example::answer(&prompt, &[]), prompt.len())])
             }
-            Row::Messages(messages) => self.conversation(messages),
+            Row::Messages(talk) => self.placed(talk, || {
+                self.note_unwritten(talk)?;
+                self.conversation(talk)
+            }),
+            // an answer of several turns, not all of them trained
+            Row::Demonstration { prompt: Content::Messages(before), completion: Content::Messages(after) }
+                if after.iter().any(|message| !message.trained) =>
+            {
+                let unlearned = before.iter().map(|message| Message { trained: false, ..message.clone() });
+                let talk = before.with(unlearned.chain(after.iter().cloned()).collect());
+                self.uncut(&Row::Messages(talk))
+            }
             Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, .. } => {
                 Ok(vec![pair(prompt, completion)?])
             }
@@ -252,6 +368,7 @@ impl Codec {
         }
         let mut cuts = self.cuts();
         cuts.rows += 1;
+        cuts.longest = cuts.longest.max(example.tokens.len());
         cuts.cut_end(&mut example.tokens, self.context);
         example.weights.truncate(self.context);
         example
@@ -261,227 +378,29 @@ impl Codec {
     pub fn prompt_of(&self, prompt: &Content) -> Result<Vec<u32>, DataError> {
         match prompt {
             Content::Text(text) => Ok(self.start(text)),
-            Content::Messages(messages) => {
-                let parts = self.encode(messages, |messages, nonce| self.template.render(messages, true, nonce))?;
-                Ok(parts.into_iter().flat_map(|(ids, _)| ids).collect())
-            }
+            Content::Messages(talk) => self.placed(talk, || {
+                self.note_unwritten(talk)?;
+                self.opening(talk)
+            }),
         }
+    }
+
+    /// What `make` makes, or its error with the place that the conversation is from.
+    fn placed<T>(&self, talk: &Conversation, make: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+        make().map_err(|error| error.at(&talk.place))
     }
 
     /// Prompt and completion, uncut.
     fn answered(&self, prompt: &Content, completion: &Content) -> Result<(Vec<u32>, Vec<u32>), DataError> {
-        let (before, after) = match (prompt, completion) {
-            (Content::Messages(before), Content::Messages(after)) => (before, after),
-            (_, Content::Text(text)) => return Ok((self.prompt_of(prompt)?, self.completion(text, true))),
+        match (prompt, completion) {
+            (Content::Messages(before), Content::Messages(after)) => self.placed(before, || {
+                self.note_unwritten(&before.with(after_prompt(before, after)))?;
+                self.answer(before, after)
+            }),
+            (_, Content::Text(text)) => Ok((self.prompt_of(prompt)?, self.completion(text, true))),
             (Content::Text(text), Content::Messages(_)) => {
-                return Err(self.template.fault(format!("the prompt {text:?} is a string, its answer is not")));
+                Err(self.template.fault(format!("the prompt {text:?} is a string, its answer is not")))
             }
-        };
-        let all = [&before[..], after].concat();
-        let parts = self.encode(&all, |messages, nonce| {
-            let (prompt, answer) = self.turn(messages, before.len(), nonce)?;
-            Ok(vec![(prompt, false), (answer, true)])
-        })?;
-        let [(prompt, _), (mut answer, _)] = parts.try_into().expect("two parts");
-        if self.turn_end.is_none() {
-            answer.push(self.eos);
-        }
-        Ok((prompt, answer))
-    }
-
-    fn conversation(&self, messages: &[Message]) -> Result<Vec<(Example, usize)>, DataError> {
-        // what the assistant says before anyone else answers nothing
-        let answers: Vec<usize> = (1..messages.len()).filter(|&at| messages[at].role == Role::Assistant).collect();
-        if self.template.marks_answers() {
-            let parts = self.encode(messages, |messages, nonce| self.template.render(messages, false, nonce))?;
-            if !answers.is_empty() && !parts.iter().any(|(_, trained)| *trained) {
-                return Err(self.template.fault("its generation tags mark nothing of what the assistant writes"));
-            }
-            return Ok(vec![(marked(parts), 0)]);
-        }
-        if self.turn_end.is_some() && !self.turns(messages, &answers, &Guard::new().nonce)?.is_empty() {
-            let parts = self.encode(messages, |messages, nonce| self.turns(messages, &answers, nonce))?;
-            return Ok(vec![(marked(parts), 0)]);
-        }
-        let one = |&at: &usize| {
-            let part = |messages: &[Message]| Content::Messages(messages.to_vec());
-            let (prompt, answer) = self.answered(&part(&messages[..at]), &part(&messages[at..=at]))?;
-            Ok((Example::answer(&prompt, &answer), prompt.len()))
-        };
-        answers.iter().map(one).collect()
-    }
-
-    /// A prompt of the first `at` messages, and what the template writes for the others up to their end of turn.
-    fn turn(&self, messages: &[Message], at: usize, nonce: &str) -> Result<(String, String), DataError> {
-        let prompt = joined(self.template.render(&messages[..at], true, nonce)?);
-        let mut answer = self.template.answer(&prompt, joined(self.template.render(messages, false, nonce)?))?;
-        if let Some(end) = &self.turn_end {
-            let Some(found) = answer.rfind(end.as_str()) else {
-                return Err(self.template.fault(format!("it does not end the answer with {end:?} as it does others")));
-            };
-            answer.truncate(found + end.len());
-        }
-        Ok((prompt, answer))
-    }
-
-    /// The conversation with its answers found turn by turn; no parts if it is written differently once it goes on.
-    fn turns(&self, messages: &[Message], answers: &[usize], nonce: &str) -> Result<Vec<Part>, DataError> {
-        let whole = joined(self.template.render(messages, false, nonce)?);
-        let (mut parts, mut end) = (vec![], 0);
-        for &at in answers {
-            let (prompt, answer) = self.turn(&messages[..=at], at, nonce)?;
-            if prompt.len() < end || !whole.starts_with(&prompt) || !whole[prompt.len()..].starts_with(&answer) {
-                return Ok(vec![]);
-            }
-            parts.push((whole[end..prompt.len()].to_string(), false));
-            end = prompt.len() + answer.len();
-            parts.push((answer, true));
-        }
-        parts.push((whole[end..].to_string(), false));
-        Ok(parts)
-    }
-
-    /// What `write` makes of the messages, as ids: the names of control tokens mean those tokens where the template
-    /// wrote them and nothing where a message did. Checked: contents that say nothing give the same control tokens.
-    fn encode(
-        &self,
-        messages: &[Message],
-        write: impl Fn(&[Message], &str) -> Result<Vec<Part>, DataError>,
-    ) -> Result<Vec<(Vec<u32>, bool)>, DataError> {
-        let names: Vec<&str> = self.tokenizer.control_names().collect();
-        let guard = Guard::new();
-        let ids = |messages: &[Message]| -> Result<Vec<(Vec<u32>, bool)>, DataError> {
-            let parts = write(messages, &guard.nonce)?;
-            let texts: Vec<&str> = parts.iter().map(|(text, _)| text.as_str()).collect();
-            let ids = self.tokenizer.encode_guarded(&texts, &guard.mark);
-            Ok(ids.into_iter().zip(parts).map(|(ids, (_, trained))| (ids, trained)).collect())
-        };
-        let controls = |parts: &[(Vec<u32>, bool)]| -> Vec<u32> {
-            parts.iter().flat_map(|(ids, _)| ids).copied().filter(|&id| self.tokenizer.is_control(id)).collect()
-        };
-        let found = ids(&guard.broken(messages, &names))?;
-        if let Some(id) = found.iter().flat_map(|(ids, _)| ids).find(|&&id| id as usize >= self.rows) {
-            let name = self.tokenizer.decode(&[*id]);
-            return Err(self
-                .template
-                .fault(format!("it writes {name}, token {id}, and the model has {} rows", self.rows)));
-        }
-        if controls(&found) != controls(&ids(&Guard::neutral(messages))?) {
-            let text: String = messages.iter().flat_map(|message| message.text.chars()).take(80).collect();
-            return Err(self.template.fault(format!(
-                "a conversation changes which control tokens it writes, which only the template should do. It starts \
-                 with {text:?}"
-            )));
-        }
-        Ok(found)
-    }
-}
-
-/// The parts as one sequence.
-fn marked(parts: Vec<(Vec<u32>, bool)>) -> Example {
-    let weights = parts.iter().flat_map(|(ids, trained)| ids.iter().map(|_| if *trained { 1.0 } else { 0.0 }));
-    let mut weights: Vec<f32> = weights.collect();
-    if let Some(first) = weights.first_mut() {
-        *first = 0.0; // nothing predicts it
-    }
-    Example { tokens: parts.into_iter().flat_map(|(ids, _)| ids).collect(), weights }
-}
-
-/// What a template writes after each answer, up to a control token, found by trying: what an answer at the end and one
-/// in the middle have in common.
-fn turn_end(template: &Template, names: &[&str]) -> Result<Option<String>, DataError> {
-    const ANSWER: &str = "Answer 7301.";
-    let nonce = Guard::new().nonce;
-    let said = |role, text: &str| Message { role, text: text.into() };
-    let mut messages = vec![said(Role::User, "Question 1?"), said(Role::Assistant, ANSWER)];
-    let tail = |messages: &[Message]| -> Result<Option<String>, DataError> {
-        let text = joined(template.render(messages, false, &nonce)?);
-        Ok(text.find(ANSWER).map(|at| text[at + ANSWER.len()..].to_string()))
-    };
-    let Some(last) = tail(&messages)? else {
-        return Err(template.fault("it does not write what the assistant says"));
-    };
-    messages.extend([said(Role::User, "Question 2?"), said(Role::Assistant, "Yes.")]);
-    // a template may leave earlier turns out
-    let middle = tail(&messages)?.unwrap_or_else(|| last.clone());
-    let same: usize = last.chars().zip(middle.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
-    let end_of_last = |text: &str| names.iter().filter_map(|name| Some(text.rfind(name)? + name.len())).max();
-    // or the last turn of all ends in a way of its own
-    let end = end_of_last(&last[..same]).or_else(|| end_of_last(&last));
-    Ok(end.map(|end| last[..end].to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn codec(context: usize) -> Codec {
-        let tokenizer = Tokenizer::train(["no merges"], 257, &["<|endoftext|>"]);
-        Codec::new(tokenizer, context, Template::dialogue(), &[]).unwrap()
-    }
-
-    #[test]
-    fn the_answer_and_its_end_are_trained() {
-        let codec = codec(16);
-        let example = codec.demonstration("ab", " c");
-        assert_eq!(codec.tokenizer.decode(&example.tokens), "ab c<|endoftext|>");
-        assert_eq!(example.weights, [0.0, 0.0, 1.0, 1.0, 1.0]);
-    }
-
-    #[test]
-    fn a_dialogue_is_a_demonstration_for_every_answer() {
-        use Role::*;
-        let codec = codec(100);
-        let said = |role, text: &str| Message { role, text: text.into() };
-        let row = Row::Messages(vec![said(User, "a"), said(Assistant, "b"), said(User, "c"), said(Assistant, "d")]);
-        let trained = |example: &Example| {
-            let trained = example.tokens.iter().zip(&example.weights).filter(|(_, weight)| **weight != 0.0);
-            codec.tokenizer.decode(&trained.map(|(&id, _)| id).collect::<Vec<_>>())
-        };
-        let examples = codec.demonstrations(&[row]).unwrap();
-        assert_eq!(examples.iter().map(trained).collect::<Vec<_>>(), [" b<|endoftext|>", " d<|endoftext|>"]);
-        assert!(codec.tokenizer.decode(&examples[1].tokens).starts_with("\n\nHuman: a\n\nAssistant: b\n\nHuman: c"));
-    }
-
-    #[test]
-    fn a_long_prompt_loses_its_beginning_and_a_long_answer_its_end() {
-        let codec = codec(8);
-        let check = |prompt: &str, answers: &[&str], kept: &str, kept_answers: &[&str], cuts: [usize; 4]| {
-            let answers: Vec<String> = answers.iter().map(|answer| answer.to_string()).collect();
-            let ranking = codec.ranking(prompt, &answers, &[], &vec![0.0; answers.len()]);
-            assert_eq!(codec.tokenizer.decode(&ranking.prompt), kept);
-            let decoded: Vec<String> =
-                ranking.completions.iter().map(|c| codec.tokenizer.decode(c).replace("<|endoftext|>", "$")).collect();
-            assert_eq!(decoded, kept_answers);
-            let Cuts { prompts, prompt_tokens, completions, completion_tokens, .. } = codec.take_cuts();
-            assert_eq!([prompts, prompt_tokens, completions, completion_tokens], cuts);
-        };
-        check("abc", &["wxyz", ""], "abc", &["wxyz$", "$"], [0, 0, 0, 0]);
-        check("abcdefgh", &["yz"], "defgh", &["yz$"], [1, 3, 0, 0]);
-        check("ab", &["123456789", "1"], "ab", &["123456", "1$"], [0, 0, 1, 4]);
-        check("abcdefgh", &["123456789"], "efgh", &["1234"], [1, 4, 1, 6]);
-    }
-
-    #[test]
-    fn prompts_leave_room_and_come_once() {
-        let codec = codec(8);
-        let rows = ["abcdefgh", "x", "abcdefgh"].map(|prompt| Row::Prompt(prompt.into()));
-        let prompts = codec.prompts(&rows, 5).unwrap();
-        assert_eq!(prompts.iter().map(|p| codec.tokenizer.decode(p)).collect::<Vec<_>>(), ["fgh", "x"]);
-        let report = codec.cut_report().unwrap();
-        assert!(report.starts_with("context of 8: of 2 rows, 1 prompts lost their beginning (5 tokens)"), "{report}");
-        assert_eq!(codec.cut_report(), None, "told once");
-    }
-
-    #[test]
-    fn every_token_of_the_texts_is_trained_once() {
-        for context in 2..12 {
-            let codec = codec(context);
-            let windows = codec.windows_in_order(["abcde", "", "fgh"]);
-            assert!(windows.iter().all(|window| (2..=context).contains(&window.tokens.len())));
-            let trained: Vec<u32> = windows.iter().flat_map(|window| window.tokens[1..].to_vec()).collect();
-            assert_eq!(codec.tokenizer.decode(&trained).replace("<|endoftext|>", "$"), "abcde$$fgh$");
-            assert_eq!(windows[0].tokens[0], codec.eos);
         }
     }
 }

@@ -13,17 +13,23 @@ pub struct Cuts {
     pub completion_tokens: usize,
     /// Those with nothing left to train, which are left out.
     pub untrained: usize,
+    /// Tokens of the longest sequence before it was cut.
+    pub longest: usize,
+    /// Comparisons of answers, and those of answers that are the same once cut.
+    pub comparisons: usize,
+    pub equal: usize,
 }
 
 impl Cuts {
     pub fn any(&self) -> bool {
-        self.prompts + self.completions + self.untrained > 0
+        self.prompts + self.completions + self.untrained + self.equal > 0
     }
 
     /// Makes every completion fit behind its prompt into `context` tokens. Where both are long, each gets half of
     /// them. The first `start` tokens of the prompt stay.
     pub fn fit(&mut self, prompt: &mut Vec<u32>, completions: &mut [Vec<u32>], context: usize, start: usize) {
         let longest = completions.iter().map(Vec::len).max().unwrap_or(0);
+        self.longest = self.longest.max(prompt.len() + longest);
         let for_prompt = context.saturating_sub(longest).max(context / 2);
         self.fit_prompt(prompt, for_prompt, start);
         let for_completion = context - prompt.len();
@@ -33,6 +39,7 @@ impl Cuts {
     /// Keeps the last tokens of a prompt, `most` with the first `start`, which stay.
     pub fn fit_prompt(&mut self, prompt: &mut Vec<u32>, most: usize, start: usize) {
         self.rows += 1;
+        self.longest = self.longest.max(prompt.len());
         if prompt.len() > most {
             let surplus = prompt.len() - most;
             prompt.drain(start..start + surplus);
@@ -53,12 +60,16 @@ impl Cuts {
 
 impl fmt::Display for Cuts {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Cuts { rows, prompts, prompt_tokens, completions, completion_tokens, untrained } = self;
+        let Cuts { rows, prompts, prompt_tokens, completions, completion_tokens, untrained, .. } = self;
         write!(f, "of {rows} rows, {prompts} prompts lost their beginning ({prompt_tokens} tokens), ")?;
         write!(f, "{completions} completions lost their end ({completion_tokens} tokens, the end token among them)")?;
-        match untrained {
-            0 => Ok(()),
-            _ => write!(f, ", {untrained} have nothing to train and are left out"),
+        if *untrained > 0 {
+            write!(f, ", {untrained} have nothing to train and are left out")?;
         }
+        if self.equal > 0 {
+            let Cuts { equal, comparisons, .. } = self;
+            write!(f, ", {equal} of {comparisons} pairs are equal once they are cut, and are left out")?;
+        }
+        Ok(())
     }
 }

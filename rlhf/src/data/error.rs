@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::rows::Place;
+
 /// Why data could not be read. Lines count from 1.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -39,6 +41,23 @@ pub enum DataError {
     Model(model::ModelError),
     #[error("the chat template in {path} cannot be used: {reason}")]
     Template { path: PathBuf, reason: String },
+    #[error(
+        "{place}: the model's chat template cannot write this conversation: {reason}. Change the row, or leave it out \
+         (the template is in {path})"
+    )]
+    Refused { place: String, path: PathBuf, reason: String },
+    #[error("{rows} {kind}, and nothing is left of them to learn from: {reason}")]
+    Lost { kind: &'static str, rows: usize, reason: String },
     #[error("no {wanted} among the {rows} rows ({found}). Expected rows with one of:\n{expected}")]
     Kind { wanted: &'static str, rows: usize, found: String, expected: String },
+}
+
+impl DataError {
+    /// What the template says against one row, with the place of that row.
+    pub fn at(self, place: &Place) -> DataError {
+        match (self, place.name()) {
+            (DataError::Template { path, reason }, Some(place)) => DataError::Refused { place, path, reason },
+            (error, _) => error,
+        }
+    }
 }

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::error::DataError;
-use super::read::DataFile;
+use super::read::{DataFile, unused_report};
 use super::rows::{self, Row};
 use super::{Codec, Cuts, Example, Template};
-use crate::printable;
 
 /// Characters of one part of a sample that are shown.
 const SHOWN: usize = 480;
@@ -80,7 +79,7 @@ impl Inspection {
             rows: kinds,
             lengths: Lengths::default(),
             trained: None,
-            warnings: rankings_without_order(&file.rows),
+            warnings: rankings_without_order(&file.rows).into_iter().chain(unused_report(&file.unused)).collect(),
             sequences: vec![],
             samples: vec![],
         };
@@ -102,16 +101,26 @@ impl Inspection {
     /// What becomes of the rows for a model: lengths, counts, warnings, and samples with what is trained.
     fn encode(&mut self, file: &DataFile, codec: &Codec, samples: usize) -> Result<(), DataError> {
         let (mut lengths, mut answers) = (vec![], vec![]);
+        let (mut comparisons, mut equals) = (0, 0);
+        let mut notes: BTreeMap<String, usize> = BTreeMap::new();
         for row in &file.rows {
             let longest = codec.sequences_of(row)?.iter().map(|example| example.tokens.len()).max();
+            codec.take_notes().into_keys().for_each(|note| *notes.entry(note).or_default() += 1);
             lengths.push(longest.unwrap_or(0));
             answers.extend(codec.demonstrations_of(row)?);
             if let Some(ranking) = codec.ranking_of(row)? {
+                let (all, equal) = ranking.equal();
+                comparisons += all;
+                equals += equal;
                 answers.extend(ranking.completions.iter().map(|answer| Example::answer(&ranking.prompt, answer)));
             }
         }
+        codec.take_notes(); // the same rows again, read as they are trained
+        let told = notes.into_iter().map(|(what, count)| format!("in {count} of {} rows {what}", file.rows.len()));
+        self.warnings.extend(told);
         self.lengths = Lengths::of(lengths, "tokens");
-        let cuts = codec.take_cuts();
+        let mut cuts = codec.take_cuts();
+        (cuts.comparisons, cuts.equal) = (comparisons, equals);
         let texts: Vec<&str> = rows::texts(&file.rows).unwrap_or_default();
         let windows = if texts.is_empty() { vec![] } else { codec.windows_in_order(texts) };
         let all = || windows.iter().chain(&answers);
@@ -172,12 +181,9 @@ impl Inspection {
     /// For a terminal; `color`: trained text in green, the rest dim. Without it, trained text stands in ⟦ ⟧.
     pub fn render(&self, color: bool) -> String {
         let counts = |map: Vec<(String, usize)>| {
-            map.into_iter()
-                .map(|(name, count)| format!("{} × {count}", printable(&name)))
-                .collect::<Vec<_>>()
-                .join(", ")
+            map.into_iter().map(|(name, count)| format!("{name} × {count}")).collect::<Vec<_>>().join(", ")
         };
-        let mut out = format!("{}\n", printable(&self.path));
+        let mut out = format!("{}\n", self.path);
         out += &format!("  format   {}\n", counts(self.formats.clone().into_iter().collect()));
         out += &format!("  rows     {}\n", counts(self.rows.iter().map(|(k, v)| (k.to_string(), *v)).collect()));
         out += &self.lengths.render();
@@ -192,7 +198,7 @@ impl Inspection {
             }
         }
         for warning in &self.warnings {
-            out += &paint(color, "33", &format!("  warning  {}", printable(warning)));
+            out += &paint(color, "33", &format!("  warning  {warning}"));
             out.push('\n');
         }
         for (at, sample) in self.samples.iter().enumerate() {
@@ -245,7 +251,7 @@ fn plain_sample(row: &Row, template: &Template) -> Result<Sample, DataError> {
         Row::Text(text) => vec![(text.clone(), true)],
         Row::Prompt(prompt) => vec![(template.prompt_text(prompt)?, false)],
         Row::Messages(messages) => {
-            vec![(template.conversation_text(messages)?, false)]
+            vec![(template.conversation_text(messages).map_err(|error| error.at(&messages.place))?, false)]
         }
         Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, .. } => {
             let (prompt, completion) = template.pair_text(prompt, completion)?;
@@ -325,12 +331,27 @@ fn shortened(text: &str) -> String {
     format!("{} … {} more characters … {}", part(0, SHOWN / 2), length - SHOWN, part(length - SHOWN / 2, SHOWN / 2))
 }
 
+/// Control characters are shown, not sent to the terminal: data could move the cursor or set its title.
+fn printable(text: &str) -> String {
+    let show = |c: char| match c {
+        '\n' | '\t' => c.to_string(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(show).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn file(rows: Vec<Row>) -> DataFile {
-        DataFile { path: "some.jsonl".into(), formats: BTreeMap::from([("{x}".to_string(), rows.len())]), rows }
+        DataFile {
+            path: "some.jsonl".into(),
+            formats: BTreeMap::from([("{x}".to_string(), rows.len())]),
+            rows,
+            unused: BTreeMap::new(),
+        }
     }
 
     fn demonstration(prompt: &str, completion: &str) -> Row {

@@ -6,6 +6,7 @@ mod cuts;
 mod error;
 mod formats;
 mod inspect;
+mod json;
 mod read;
 mod rows;
 mod template;
@@ -15,8 +16,13 @@ pub use codec::Codec;
 pub use cuts::Cuts;
 pub use error::DataError;
 pub use inspect::Inspection;
-pub use read::{DataFile, Part, files_of, is_data_folder, load, load_file, stream};
-pub use rows::{Content, Message, Role, Row, demonstrations, prompts, rankings, split, texts, wanted};
+pub use json::{Json, Object};
+pub use read::{
+    DataFile, Part, Stream, Unused, files_of, is_data_folder, load, load_file, prompt_lines, stream, unused_report,
+};
+pub use rows::{
+    Content, Conversation, Message, Place, Role, Row, demonstrations, prompts, rankings, split, texts, wanted,
+};
 pub use template::Template;
 
 /// K answers to one prompt, ranked.
@@ -26,4 +32,15 @@ pub struct Ranking {
     pub completions: Vec<Vec<u32>>,
     /// lower is better, ties allowed
     pub ranks: Vec<f32>,
+}
+
+impl Ranking {
+    /// How many comparisons of one answer with another, and how many of them of answers that are the same.
+    pub fn equal(&self) -> (usize, usize) {
+        let k = self.completions.len();
+        let pairs = (0..k).flat_map(|a| (0..a).map(move |b| (a, b))).filter(|&(a, b)| self.ranks[a] != self.ranks[b]);
+        pairs.fold((0, 0), |(all, equal), (a, b)| {
+            (all + 1, equal + (self.completions[a] == self.completions[b]) as usize)
+        })
+    }
 }

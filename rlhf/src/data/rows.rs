@@ -1,29 +1,142 @@
 //! One row of data, whatever file it came from.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use kernels::Rng;
 
 use super::error::DataError;
 use super::formats;
+use super::json::Object;
 
 /// Who said what. The roles of Hugging Face's message lists; others are refused when read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     System,
+    Developer,
     User,
     Assistant,
+    Tool,
+    Function,
+    Ipython,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+impl Role {
+    /// As templates know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::System => "system",
+            Role::Developer => "developer",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            Role::Tool => "tool",
+            Role::Function => "function",
+            Role::Ipython => "ipython",
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Message {
     pub role: Role,
     pub text: String,
+    /// Has it a content? A call of a tool may have none.
+    pub has_text: bool,
+    /// What else the template is given: `tool_calls`, `reasoning_content`, `name`, …
+    pub more: Object,
+    /// Is it trained, where it is the assistant's?
+    pub trained: bool,
+}
+
+impl Message {
+    pub fn new(role: Role, text: impl Into<String>) -> Message {
+        Message { role, text: text.into(), has_text: true, more: Object::default(), trained: true }
+    }
+}
+
+/// What is usual is left out.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut shown = f.debug_struct("Message");
+        shown.field("role", &self.role).field("text", &self.text);
+        if !self.more.0.is_empty() {
+            shown.field("more", &self.more);
+        }
+        shown.finish()
+    }
+}
+
+/// Where a row was read: the file, and its line. No part of what the row says.
+#[derive(Clone, Default)]
+pub struct Place(Option<Arc<(PathBuf, usize)>>);
+
+impl Place {
+    pub fn new(path: &Path, line: usize) -> Place {
+        Place(Some(Arc::new((path.to_path_buf(), line))))
+    }
+
+    /// `file:line`
+    pub fn name(&self) -> Option<String> {
+        self.0.as_ref().map(|place| format!("{}:{}", place.0.display(), place.1))
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Place) -> bool {
+        true
+    }
+}
+
+impl Eq for Place {}
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// Messages, and what the template is told besides.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Conversation {
+    pub messages: Vec<Message>,
+    /// `tools`, `documents` and whatever else the row tells the template.
+    pub variables: Object,
+    pub place: Place,
+}
+
+impl Conversation {
+    /// Other messages with the same variables, from the same place.
+    pub fn with(&self, messages: Vec<Message>) -> Conversation {
+        Conversation { messages, ..self.clone() }
+    }
+}
+
+impl From<Vec<Message>> for Conversation {
+    fn from(messages: Vec<Message>) -> Conversation {
+        Conversation { messages, ..Conversation::default() }
+    }
+}
+
+impl Deref for Conversation {
+    type Target = [Message];
+
+    fn deref(&self) -> &[Message] {
+        &self.messages
+    }
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.messages.fmt(f)
+    }
 }
 
 /// A prompt or a completion: a string, to be used as it is, or messages, to be written by a [`super::template`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
     Text(String),
-    Messages(Vec<Message>),
+    Messages(Conversation),
 }
 
 impl From<&str> for Content {
@@ -32,11 +145,25 @@ impl From<&str> for Content {
     }
 }
 
+impl From<Vec<Message>> for Content {
+    fn from(messages: Vec<Message>) -> Content {
+        Content::Messages(messages.into())
+    }
+}
+
 impl Content {
     pub fn is_empty(&self) -> bool {
         match self {
             Content::Text(text) => text.is_empty(),
-            Content::Messages(messages) => messages.iter().all(|message| message.text.is_empty()),
+            Content::Messages(talk) => talk.iter().all(|message| message.text.is_empty() && message.more.0.is_empty()),
+        }
+    }
+
+    /// A string as what `role` says.
+    pub fn said_by(self, role: Role) -> Content {
+        match self {
+            Content::Text(text) => vec![Message::new(role, text)].into(),
+            messages => messages,
         }
     }
 }
@@ -47,7 +174,7 @@ pub enum Row {
     /// Text to learn to continue.
     Text(String),
     /// A conversation; what the assistant says in it are demonstrations.
-    Messages(Vec<Message>),
+    Messages(Conversation),
     /// Something to be answered.
     Prompt(Content),
     /// A prompt and how to answer it.
@@ -70,14 +197,73 @@ impl Row {
         }
     }
 
+    /// Does it have answers that can be shown as demonstrations, rankings, …?
+    pub fn gives(&self) -> &'static str {
+        match self {
+            Row::Text(_) => "texts",
+            Row::Prompt(_) => "prompts",
+            Row::Ranked { .. } => "rankings",
+            Row::Messages(_) | Row::Demonstration { .. } | Row::Labelled { .. } => "demonstrations",
+        }
+    }
+
+    /// The conversation that the row begins with.
+    pub fn conversation_mut(&mut self) -> Option<&mut Conversation> {
+        match self {
+            Row::Messages(talk)
+            | Row::Prompt(Content::Messages(talk))
+            | Row::Demonstration { prompt: Content::Messages(talk), .. }
+            | Row::Labelled { prompt: Content::Messages(talk), .. }
+            | Row::Ranked { prompt: Content::Messages(talk), .. } => Some(talk),
+            _ => None,
+        }
+    }
+
+    /// Strings as turns: the prompt is the user's, what answers it the assistant's. Texts stay texts.
+    pub fn in_turns(self) -> Row {
+        let (user, assistant) = (|c: Content| c.said_by(Role::User), |c: Content| c.said_by(Role::Assistant));
+        match self {
+            Row::Prompt(prompt) => Row::Prompt(user(prompt)),
+            Row::Demonstration { prompt, completion } => {
+                Row::Demonstration { prompt: user(prompt), completion: assistant(completion) }
+            }
+            Row::Labelled { prompt, completion, good } => {
+                Row::Labelled { prompt: user(prompt), completion: assistant(completion), good }
+            }
+            Row::Ranked { prompt, completions, ranks } => Row::Ranked {
+                prompt: user(prompt),
+                completions: completions.into_iter().map(assistant).collect(),
+                ranks,
+            },
+            row => row,
+        }
+    }
+
+    /// Is it a string and what follows it, in no one's turn?
+    pub fn is_bare(&self) -> bool {
+        match self {
+            Row::Prompt(prompt)
+            | Row::Demonstration { prompt, .. }
+            | Row::Labelled { prompt, .. }
+            | Row::Ranked { prompt, .. } => matches!(prompt, Content::Text(_)),
+            Row::Text(_) | Row::Messages(_) => false,
+        }
+    }
+
     /// All that the row says, to look for something in it.
     pub fn all_text(&self) -> String {
         let of = |content: &Content| match content {
             Content::Text(text) => text.clone(),
             Content::Messages(messages) => of_messages(messages),
         };
-        fn of_messages(messages: &[Message]) -> String {
-            messages.iter().map(|message| message.text.as_str()).collect::<Vec<_>>().join("\n")
+        fn of_messages(messages: &Conversation) -> String {
+            let mut all = String::new();
+            messages.variables.0.iter().for_each(|(_, value)| value.texts(&mut all));
+            for message in messages.iter() {
+                all += &format!("{}\n", message.text);
+                message.more.0.iter().for_each(|(_, value)| value.texts(&mut all));
+            }
+            all
         }
         match self {
             Row::Text(text) => text.clone(),
@@ -107,7 +293,7 @@ impl Row {
             Row::Ranked { prompt, completions, .. } => of_prompt(prompt, completions.first()),
             Row::Messages(messages) => {
                 let first_answer = messages.iter().position(|m| m.role == Role::Assistant).unwrap_or(messages.len());
-                format!("{:?}", Content::Messages(messages[..first_answer].to_vec()))
+                format!("{:?}", Content::from(messages[..first_answer].to_vec()))
             }
         }
     }
@@ -135,18 +321,18 @@ pub fn demonstrations(rows: &[Row]) -> Result<Vec<(Content, Content)>, DataError
 }
 
 /// Every answer of the assistant with all that was said before it.
-fn turns(messages: &[Message]) -> Vec<(Content, Content)> {
-    let answers = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
+fn turns(messages: &Conversation) -> Vec<(Content, Content)> {
+    let answers = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant && message.trained);
     let turn = |(at, answer): (usize, &Message)| {
-        (Content::Messages(messages[..at].to_vec()), Content::Messages(vec![answer.clone()]))
+        (Content::Messages(messages.with(messages[..at].to_vec())), vec![answer.clone()].into())
     };
     answers.map(turn).collect()
 }
 
 /// A conversation without the answer at its end.
-fn question(messages: &[Message]) -> Content {
+fn question(messages: &Conversation) -> Content {
     let answered = messages.last().is_some_and(|message| message.role == Role::Assistant);
-    Content::Messages(messages[..messages.len() - answered as usize].to_vec())
+    Content::Messages(messages.with(messages[..messages.len() - answered as usize].to_vec()))
 }
 
 /// The prompts of all rows that have one, each once, in the order of their first row.
@@ -200,17 +386,17 @@ mod tests {
     use super::*;
 
     fn said(role: Role, text: &str) -> Message {
-        Message { role, text: text.into() }
+        Message::new(role, text)
     }
 
     #[test]
     fn a_conversation_is_a_demonstration_for_every_answer() {
         use Role::*;
         let messages = vec![said(User, "a"), said(Assistant, "b"), said(User, "c"), said(Assistant, "d")];
-        let found = demonstrations(&[Row::Messages(messages.clone())]).unwrap();
+        let found = demonstrations(&[Row::Messages(messages.clone().into())]).unwrap();
         assert_eq!(found.len(), 2);
-        assert_eq!(found[1].0, Content::Messages(messages[..3].to_vec()));
-        assert_eq!(found[1].1, Content::Messages(messages[3..].to_vec()));
+        assert_eq!(found[1].0, messages[..3].to_vec().into());
+        assert_eq!(found[1].1, messages[3..].to_vec().into());
     }
 
     #[test]

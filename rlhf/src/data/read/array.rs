@@ -16,6 +16,8 @@ pub struct Elements {
 impl Elements {
     /// `Err` gives the lines back, where the file does not start with a `[`: then it is no list.
     pub fn open(lines: Lines) -> Result<Result<Elements, Lines>, DataError> {
+        let mut lines = lines;
+        lines.skip_mark()?;
         let mut elements = Elements { lines, at: 1, line: 1, any: false, closed: false };
         match elements.past_space()? {
             Some(b'[') => elements.take(b'[')?,

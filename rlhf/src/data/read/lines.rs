@@ -10,8 +10,12 @@ use crate::data::error::DataError;
 
 /// A longer line is not a row but a mistake.
 pub const MAX_LINE: usize = 16 << 20;
-/// gzip packs up to a thousandfold; this is where unpacking ends.
+/// Where unpacking ends.
 const MAX_FILE: u64 = 64 << 30;
+/// gzip packs up to a thousandfold, but rows of any use not a hundredfold.
+const MOST_UNPACKED: (u64, u64) = (32 << 20, 100);
+/// More lines with nothing on them, one after another, are no rows but a mistake.
+const MOST_BLANK: usize = 1_000_000;
 /// A plain text is held in memory whole.
 const MAX_TEXT: u64 = 4 << 30;
 
@@ -20,6 +24,9 @@ pub struct Lines {
     pub path: PathBuf,
     reader: Box<dyn BufRead>,
     packed: bool,
+    /// Bytes that are read at most.
+    limit: u64,
+    blank: usize,
     /// Of the line read last.
     pub line: usize,
     bytes: u64,
@@ -28,13 +35,19 @@ pub struct Lines {
 impl Lines {
     pub fn open(path: &Path) -> Result<Lines, DataError> {
         let failed = |source| DataError::Read { path: path.to_path_buf(), source };
-        let mut reader = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
+        let file = File::open(path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let mut reader = BufReader::with_capacity(1 << 16, file);
         let packed = reader.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
         let reader: Box<dyn BufRead> = match packed {
             true => Box::new(BufReader::new(MultiGzDecoder::new(reader))),
             false => Box::new(reader),
         };
-        Ok(Lines { path: path.to_path_buf(), reader, packed, line: 0, bytes: 0 })
+        let limit = match packed {
+            true => size.saturating_mul(MOST_UNPACKED.1).saturating_add(MOST_UNPACKED.0).min(MAX_FILE),
+            false => MAX_FILE,
+        };
+        Ok(Lines { path: path.to_path_buf(), reader, packed, limit, blank: 0, line: 0, bytes: 0 })
     }
 
     fn failed(&self, source: std::io::Error) -> DataError {
@@ -47,8 +60,8 @@ impl Lines {
     /// Refuses what unpacks to too much.
     fn count(&mut self, bytes: usize) -> Result<(), DataError> {
         self.bytes += bytes as u64;
-        match self.bytes > MAX_FILE {
-            true => Err(DataError::TooLarge { path: self.path.clone(), limit: MAX_FILE }),
+        match self.bytes > self.limit {
+            true => Err(DataError::TooLarge { path: self.path.clone(), limit: self.limit }),
             false => Ok(()),
         }
     }
@@ -57,6 +70,15 @@ impl Lines {
     pub fn peek(&mut self) -> Result<Option<u8>, DataError> {
         let next = self.reader.fill_buf().map(|buffer| buffer.first().copied());
         next.map_err(|source| self.failed(source))
+    }
+
+    /// Goes past a byte order mark at the start of the file.
+    pub fn skip_mark(&mut self) -> Result<(), DataError> {
+        let marked = self.reader.fill_buf().map(|buffer| buffer.starts_with("\u{feff}".as_bytes()));
+        if marked.map_err(|source| self.failed(source))? {
+            self.reader.consume(3);
+        }
+        Ok(())
     }
 
     /// Goes past the byte that was peeked at.
@@ -89,16 +111,22 @@ impl Lines {
             return Err(DataError::LongLine { path: self.path.clone(), line: self.line, limit: MAX_LINE });
         }
         self.count(read)?;
+        self.blank = if bytes.len() < 2 { self.blank + 1 } else { 0 };
+        if self.blank > MOST_BLANK {
+            let reason = format!("{MOST_BLANK} lines before it have nothing on them; rows are expected");
+            return Err(DataError::Field { path: self.path.clone(), line: self.line, reason });
+        }
         let text = self.text(bytes, self.line)?;
         Ok(Some(if self.line == 1 { without_mark(text) } else { text }))
     }
 
     pub fn whole_text(mut self) -> Result<String, DataError> {
         let mut bytes = vec![];
-        let read = (&mut self.reader).take(MAX_TEXT + 1).read_to_end(&mut bytes);
+        let read = (&mut self.reader).take(self.limit.min(MAX_TEXT) + 1).read_to_end(&mut bytes);
         read.map_err(|source| self.failed(source))?;
-        if bytes.len() as u64 > MAX_TEXT {
-            return Err(DataError::TooLarge { path: self.path.clone(), limit: MAX_TEXT });
+        let limit = self.limit.min(MAX_TEXT);
+        if bytes.len() as u64 > limit {
+            return Err(DataError::TooLarge { path: self.path.clone(), limit });
         }
         self.text(bytes, 1).map(without_mark)
     }

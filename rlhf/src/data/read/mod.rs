@@ -11,11 +11,10 @@ mod sources;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::error::DataError;
 use super::formats::{self, Format};
-use super::rows::Row;
+use super::json::Json;
+use super::rows::{Place, Row};
 use array::Elements;
 use lines::Lines;
 pub use sources::{Part, files_of, is_data_folder};
@@ -31,6 +30,18 @@ pub struct DataFile {
     /// The kinds of lines found, by their columns, and how many of each.
     pub formats: BTreeMap<String, usize>,
     pub rows: Vec<Row>,
+    /// Columns that nothing is made of, and how many lines have each.
+    pub unused: Unused,
+}
+
+/// Columns by name, and how many lines have each.
+pub type Unused = BTreeMap<String, usize>;
+
+/// What to say of columns that are not used.
+pub fn unused_report(unused: &Unused) -> Option<String> {
+    let names: Vec<String> = unused.iter().map(|(name, count)| format!("{name:?} (in {count} rows)")).collect();
+    let columns = if names.len() == 1 { "one column is" } else { "some columns are" };
+    (!names.is_empty()).then(|| format!("{columns} not used: {}", names.join(", ")))
 }
 
 /// The rows of all files, in order. A path is a file, or a folder with a file `train` in it; `path=0.5` takes about
@@ -40,19 +51,49 @@ pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Row>, DataError> {
 }
 
 /// The same, row by row, for files larger than memory.
-pub fn stream<P: AsRef<Path>>(paths: &[P]) -> Result<impl Iterator<Item = Result<Row, DataError>> + use<P>, DataError> {
-    Ok(sources(paths)?.into_iter().flat_map(rows_of))
+pub fn stream<P: AsRef<Path>>(paths: &[P]) -> Result<Stream, DataError> {
+    Ok(Stream { sources: sources(paths)?.into(), now: None, again: VecDeque::new(), unused: Unused::new() })
 }
 
-fn rows_of(source: Source) -> Box<dyn Iterator<Item = Result<Row, DataError>>> {
-    let rows = match FileRows::open(&source.path) {
-        Ok(rows) => rows,
-        Err(error) => return Box::new(std::iter::once(Err(error))),
-    };
-    Box::new(rows.enumerate().flat_map(move |(at, row)| match row {
-        Ok(row) => std::iter::repeat_n(row, source.times(at)).map(Ok).collect(),
-        Err(error) => vec![Err(error)],
-    }))
+/// Rows of one file after another.
+pub struct Stream {
+    sources: VecDeque<Source>,
+    now: Option<(FileRows, Source, usize)>,
+    /// A row that counts more than once.
+    again: VecDeque<Row>,
+    /// Columns of the rows so far that nothing is made of.
+    pub unused: Unused,
+}
+
+impl Iterator for Stream {
+    type Item = Result<Row, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(row) = self.again.pop_front() {
+                return Some(Ok(row));
+            }
+            let Some((rows, source, at)) = &mut self.now else {
+                let source = self.sources.pop_front()?;
+                match FileRows::open(&source.path) {
+                    Ok(rows) => self.now = Some((rows, source, 0)),
+                    Err(error) => return Some(Err(error)),
+                }
+                continue;
+            };
+            match rows.next() {
+                Some(Ok(row)) => {
+                    self.again.extend(std::iter::repeat_n(row, source.times(*at)));
+                    *at += 1;
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                None => {
+                    rows.unused.iter().for_each(|(name, count)| *self.unused.entry(name.clone()).or_default() += count);
+                    self.now = None;
+                }
+            }
+        }
+    }
 }
 
 /// One file: `.jsonl` has a row a line, `.json` a list of them, `.txt` is one document, or several with lines of
@@ -60,7 +101,7 @@ fn rows_of(source: Source) -> Box<dyn Iterator<Item = Result<Row, DataError>>> {
 pub fn load_file(path: &Path) -> Result<DataFile, DataError> {
     let mut from = FileRows::open(path)?;
     let rows = from.by_ref().collect::<Result<_, _>>()?;
-    Ok(DataFile { path: path.to_path_buf(), formats: from.formats, rows })
+    Ok(DataFile { path: path.to_path_buf(), formats: from.formats, rows, unused: from.unused })
 }
 
 /// The rows of one file. After an error there are no more; a file without rows is an error.
@@ -68,6 +109,7 @@ struct FileRows {
     path: PathBuf,
     kind: Kind,
     formats: BTreeMap<String, usize>,
+    unused: Unused,
     /// One line may hold several rows.
     waiting: VecDeque<Row>,
     any: bool,
@@ -84,16 +126,14 @@ enum Kind {
 
 impl FileRows {
     fn open(path: &Path) -> Result<FileRows, DataError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let name = name.strip_suffix(".gz").unwrap_or(&name);
         let (mut waiting, mut formats) = (VecDeque::new(), BTreeMap::new());
-        let kind = match name.rsplit_once('.').map(|(_, extension)| extension) {
+        let kind = match extension(path).as_deref() {
             Some("jsonl" | "ndjson") => Kind::Lines(Lines::open(path)?),
             Some("json") => match Elements::open(Lines::open(path)?)? {
                 Ok(elements) => Kind::Array(elements),
                 Err(lines) => Kind::Lines(lines),
             },
-            Some("txt" | "text" | "md") => {
+            Some(end) if TEXTS.contains(&end) => {
                 waiting = documents(Lines::open(path)?.whole_text()?);
                 formats.insert("plain text".into(), waiting.len());
                 Kind::Texts
@@ -104,11 +144,19 @@ impl FileRows {
             Some("parquet") => return Err(DataError::NoParquet { path: path.to_path_buf() }),
             _ => return Err(DataError::Extension { path: path.to_path_buf() }),
         };
-        Ok(FileRows { path: path.to_path_buf(), kind, formats, waiting, any: false, ended: false })
+        Ok(FileRows {
+            path: path.to_path_buf(),
+            kind,
+            formats,
+            unused: Unused::new(),
+            waiting,
+            any: false,
+            ended: false,
+        })
     }
 
     /// The next line that is a row, and its number.
-    fn next_value(&mut self) -> Result<Option<(Value, usize)>, DataError> {
+    fn next_value(&mut self) -> Result<Option<(Json, usize)>, DataError> {
         match &mut self.kind {
             Kind::Texts => Ok(None),
             #[cfg(feature = "parquet")]
@@ -130,8 +178,12 @@ impl FileRows {
     fn next_row(&mut self) -> Result<Option<Row>, DataError> {
         while self.waiting.is_empty() {
             let Some((value, line)) = self.next_value()? else { break };
-            let (format, rows) = read_row(&value, &self.path, line)?;
+            let (format, mut rows, unused) = read_row(&value, &self.path, line)?;
+            rows.iter_mut()
+                .filter_map(Row::conversation_mut)
+                .for_each(|talk| talk.place = Place::new(&self.path, line));
             self.waiting.extend(rows);
+            unused.into_iter().for_each(|column| *self.unused.entry(column).or_default() += 1);
             *self.formats.entry(format).or_default() += 1;
         }
         match self.waiting.pop_front() {
@@ -155,7 +207,31 @@ impl Iterator for FileRows {
     }
 }
 
-fn parse(text: &str, path: &Path, line: usize) -> Result<Value, DataError> {
+/// A prompt a line, of a file of plain text; `None` of any other file.
+pub fn prompt_lines(path: &Path) -> Result<Option<Vec<String>>, DataError> {
+    if !extension(path).is_some_and(|end| TEXTS.contains(&end.as_str())) {
+        return Ok(None);
+    }
+    let (mut lines, mut prompts) = (Lines::open(path)?, vec![]);
+    while let Some(line) = lines.next_line()? {
+        let line = line.strip_suffix('\r').unwrap_or(&line);
+        if !line.is_empty() {
+            prompts.push(line.to_string());
+        }
+    }
+    Ok(Some(prompts))
+}
+
+const TEXTS: [&str; 3] = ["txt", "text", "md"];
+
+/// How a file's name ends, but for `.gz`.
+fn extension(path: &Path) -> Option<String> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.rsplit_once('.').map(|(_, extension)| extension.to_string())
+}
+
+fn parse(text: &str, path: &Path, line: usize) -> Result<Json, DataError> {
     serde_json::from_str(text).map_err(|error| {
         let mut reason = error.to_string().replace("at line 1 column", "at column");
         if reason.contains("hex escape") {
@@ -165,19 +241,19 @@ fn parse(text: &str, path: &Path, line: usize) -> Result<Value, DataError> {
     })
 }
 
-fn read_row(value: &Value, path: &Path, line: usize) -> Result<(String, Vec<Row>), DataError> {
+fn read_row(value: &Json, path: &Path, line: usize) -> Result<(String, Vec<Row>, Vec<String>), DataError> {
     let path = path.to_path_buf();
     let Some(object) = value.as_object() else {
         let reason = "a row should be a JSON object, {\"column\": value, …}".to_string();
         return Err(DataError::Field { path, line, reason });
     };
     let Some(format) = Format::of(object) else {
-        let columns: Vec<String> = object.keys().map(|key| key.chars().take(40).collect()).collect();
+        let columns: Vec<String> = object.keys().take(40).map(|key| key.chars().take(40).collect()).collect();
         let found = format!("{{{}}}", columns.join(", "));
         return Err(DataError::Columns { path, line, found, expected: formats::expected(None) });
     };
-    let rows = format.read(object).map_err(|reason| DataError::Field { path, line, reason })?;
-    Ok((format.name(), rows))
+    let (rows, unused) = format.read(object).map_err(|reason| DataError::Field { path, line, reason })?;
+    Ok((format.name(), rows, unused))
 }
 
 fn documents(text: String) -> VecDeque<Row> {
@@ -252,7 +328,7 @@ mod tests {
         fails(
             "a.jsonl",
             format!("{good}{{\"question\":1,\"answer\":2}}").as_bytes(),
-            &["a.jsonl:2:", "{answer, question}", "{prompt, chosen, rejected}"],
+            &["a.jsonl:2:", "{question, answer}", "{prompt, chosen, rejected}"],
         );
         fails("a.jsonl", format!("{good}[1]").as_bytes(), &["a.jsonl:2:", "JSON object"]);
         fails("a.jsonl", br#"{"text":"\ud800"}"#, &["a.jsonl:1: broken JSON", "surrogate"]);
@@ -276,6 +352,29 @@ mod tests {
         fails("a.jsonl", row(lines::MAX_LINE + 2).as_bytes(), &["a.jsonl:1: the line is longer than 16777216 bytes"]);
         // a bomb: 64 MiB of zeros in 64 kB
         fails("a.jsonl.gz", &packed(&vec![b'0'; 64 << 20]), &["line is longer"]);
+    }
+
+    #[test]
+    fn what_unpacks_to_nothing_is_no_data() {
+        fails("a.jsonl", &vec![b'\n'; 1_100_000], &["a.jsonl:1000001:", "nothing on them"]);
+        let row = format!("{{\"text\":\"{}\"}}\n", "a".repeat(100_000)).repeat(900);
+        fails("a.jsonl.gz", &packed(row.as_bytes()), &["is larger than", "when unpacked"]);
+        fails("a.jsonl", b"{\"text\":\"a\",\"text\":\"b\"}", &["a.jsonl:1: broken JSON", "\"text\" comes twice"]);
+    }
+
+    #[test]
+    fn byte_order_marks_are_no_text() {
+        let mark = "\u{feff}";
+        assert_eq!(load_bytes("a.json", format!("{mark}[{{\"text\":\"a\"}}]").as_bytes()).unwrap().rows.len(), 1);
+        for name in ["a.txt", "a.md", "a.txt.gz"] {
+            let text = format!("{mark}one\r\ntwo\n\n").into_bytes();
+            let bytes = if name.ends_with("gz") { packed(&text) } else { text };
+            assert!(matches!(&load_bytes(name, &bytes).unwrap().rows[0], Row::Text(text) if text.starts_with("one")));
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join(name), &bytes).unwrap();
+            assert_eq!(prompt_lines(&dir.path().join(name)).unwrap().unwrap(), ["one", "two"]);
+        }
+        assert!(prompt_lines(Path::new("a.jsonl")).unwrap().is_none());
     }
 
     #[test]
@@ -333,7 +432,8 @@ mod tests {
             }
             std::fs::write(&path, &bytes).unwrap();
             if let Ok(file) = load_file(&path) {
-                crate::data::Inspection::new(&file, None, 5).unwrap().render(true);
+                // our own template cannot write a message without a content
+                let _ = crate::data::Inspection::new(&file, None, 5).map(|inspection| inspection.render(true));
             }
         }
     }

@@ -11,6 +11,7 @@ use parquet::record::{Field, Row};
 use serde_json::{Map, Value};
 
 use crate::data::error::DataError;
+use crate::data::json::Json;
 
 pub struct Records {
     path: PathBuf,
@@ -28,10 +29,10 @@ impl Records {
     }
 
     /// The next row and its number, from 1.
-    pub fn next_record(&mut self) -> Result<Option<(Value, usize)>, DataError> {
+    pub fn next_record(&mut self) -> Result<Option<(Json, usize)>, DataError> {
         self.row += 1;
         let row = caught(&self.path, self.row, || self.rows.next().transpose())?;
-        Ok(row.map(|row| (object(&row), self.row)))
+        Ok(row.map(|row| (object(&row).into(), self.row)))
     }
 }
 

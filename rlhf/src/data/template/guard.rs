@@ -3,7 +3,8 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use crate::data::rows::Message;
+use crate::data::json::{Json, Object};
+use crate::data::rows::{Conversation, Message};
 
 pub struct Guard {
     /// 39 digits: no filter of a template changes digits.
@@ -20,10 +21,17 @@ impl Guard {
         Guard { mark: format!("{nonce}="), nonce }
     }
 
-    /// The messages with every name, also one that overlaps another, broken after its first character.
-    pub fn broken(&self, messages: &[Message], names: &[&str]) -> Vec<Message> {
-        let broken = |message: &Message| Message { text: self.broken_text(&message.text, names), ..message.clone() };
-        messages.iter().map(broken).collect()
+    /// The conversation with every name, also one that overlaps another, broken after its first character: in messages,
+    /// in what they say besides, in tools.
+    pub fn broken(&self, talk: &Conversation, names: &[&str]) -> Conversation {
+        let text = |text: &str| self.broken_text(text, names);
+        let broken = |message: &Message| Message {
+            text: text(&message.text),
+            more: message.more.with_texts(&text),
+            ..message.clone()
+        };
+        let messages = talk.iter().map(broken).collect();
+        Conversation { messages, variables: talk.variables.with_texts(&text), place: talk.place.clone() }
     }
 
     fn broken_text(&self, text: &str, names: &[&str]) -> String {
@@ -39,10 +47,21 @@ impl Guard {
         out
     }
 
-    /// The messages with contents that say nothing, to see which control tokens the template itself writes.
-    pub fn neutral(messages: &[Message]) -> Vec<Message> {
+    /// The conversation with contents that say nothing, to see which control tokens the template itself writes.
+    pub fn neutral(talk: &Conversation) -> Conversation {
         let text = |text: &str| if text.trim().is_empty() { text.to_string() } else { "x".to_string() };
-        messages.iter().map(|message| Message { text: text(&message.text), ..message.clone() }).collect()
+        let said = |(name, value): &(String, Json)| match (name.as_str(), value) {
+            ("reasoning_content" | "reasoning" | "thinking", Json::String(said)) => {
+                (name.clone(), Json::String(text(said)))
+            }
+            _ => (name.clone(), value.clone()),
+        };
+        let neutral = |message: &Message| Message {
+            text: text(&message.text),
+            more: Object(message.more.0.iter().map(said).collect()),
+            ..message.clone()
+        };
+        talk.with(talk.iter().map(neutral).collect())
     }
 }
 
@@ -65,7 +84,8 @@ mod tests {
 
     #[test]
     fn neutral_contents_keep_what_is_empty() {
-        let say = |text: &str| Message { role: Role::User, text: text.into() };
-        assert_eq!(Guard::neutral(&[say("hello"), say(" \n"), say("")]), [say("x"), say(" \n"), say("")]);
+        let say = |text: &str| Message::new(Role::User, text);
+        let talk = vec![say("hello"), say(" \n"), say("")];
+        assert_eq!(Guard::neutral(&talk.into()).messages, [say("x"), say(" \n"), say("")]);
     }
 }

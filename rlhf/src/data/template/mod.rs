@@ -10,12 +10,12 @@ mod jinja;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use minijinja::value::Value;
 use model::ChatTemplate;
 use model::source::TEMPLATE as FILE;
 
 use super::error::DataError;
-use super::rows::{Content, Message, Role};
+use super::json::{Json, Object};
+use super::rows::{Content, Conversation, Message};
 pub use guard::Guard;
 use jinja::Jinja;
 
@@ -88,6 +88,11 @@ impl Template {
         self.names.entry(token.to_string()).or_insert_with(|| text.to_string());
     }
 
+    /// Is it one that a model was trained with, none of ours?
+    pub fn is_models(&self) -> bool {
+        ![DIALOGUE, WORLD].contains(&self.source.as_str())
+    }
+
     /// Does it say itself what the assistant wrote?
     pub fn marks_answers(&self) -> bool {
         self.jinja.marks_answers
@@ -99,34 +104,52 @@ impl Template {
 
     /// The conversation in parts. `answer_next`: it ends where the assistant begins to write. `nonce`: what marks
     /// answers while the template runs, and is in no message.
-    pub fn render(&self, messages: &[Message], answer_next: bool, nonce: &str) -> Result<Vec<Part>, DataError> {
-        let message = |m: &Message| Value::from_pairs([("role", m.role.name()), ("content", m.text.as_str())]);
-        let mut context: Vec<(&str, Value)> = vec![
-            ("messages", messages.iter().map(message).collect()),
-            ("add_generation_prompt", answer_next.into()),
-            ("tools", ().into()),
-            ("documents", ().into()),
-            (jinja::NONCE, nonce.into()),
+    pub fn render(&self, talk: &Conversation, answer_next: bool, nonce: &str) -> Result<Vec<Part>, DataError> {
+        let text = |text: &str| Json::String(text.to_string());
+        let mut context = vec![
+            ("messages".to_string(), Json::Array(talk.iter().map(plain).collect())),
+            ("add_generation_prompt".to_string(), Json::Bool(answer_next)),
+            ("tools".to_string(), Json::Null),
+            ("documents".to_string(), Json::Null),
+            (jinja::NONCE.to_string(), text(nonce)),
         ];
-        context.extend(self.names.iter().map(|(name, text)| (name.as_str(), text.as_str().into())));
-        let text = self.jinja.render(Value::from_pairs(context)).map_err(|reason| self.fault(reason))?;
+        context.extend(self.names.iter().map(|(name, said)| (name.clone(), text(said))));
+        context.extend(talk.variables.0.iter().cloned());
+        let text = self.jinja.render(context).map_err(|reason| self.fault(reason))?;
         parts(&text, nonce).ok_or_else(|| self.fault("it changes text of the assistant after it has marked it"))
     }
 
-    /// The conversation as one text, as a reader would see it: its control tokens are not told from their names.
-    fn text(&self, messages: &[Message], answer_next: bool) -> Result<String, DataError> {
-        Ok(joined(self.render(messages, answer_next, &Guard::new().nonce)?))
+    /// A prompt as one text that ends where the assistant begins to write, or goes on: an answer at its end is not closed.
+    pub fn opening(&self, talk: &Conversation, nonce: &str) -> Result<String, DataError> {
+        match talk.split_last() {
+            Some((last, before)) if last.role == super::Role::Assistant && !last.text.trim().is_empty() => {
+                let mark = format!("{nonce}=");
+                let marked = Message { text: format!("{}{mark} ", last.text), ..last.clone() };
+                let marked = talk.with([before, &[marked]].concat());
+                let text = joined(self.render(&marked, false, nonce)?);
+                let Some(at) = text.rfind(&mark) else {
+                    return Err(self.fault(
+                        "it does not write the answer that the prompt ends with, so nothing can go on from it",
+                    ));
+                };
+                // a template that trims has trimmed what stood after the mark
+                let kept = text[at + mark.len()..].starts_with(' ');
+                Ok(if kept { text[..at].to_string() } else { text[..at].trim_end().to_string() })
+            }
+            _ => Ok(joined(self.render(talk, true, nonce)?)),
+        }
     }
 
-    pub fn conversation_text(&self, messages: &[Message]) -> Result<String, DataError> {
-        self.text(messages, false)
+    /// The conversation as one text, as a reader would see it: its control tokens are not told from their names.
+    pub fn conversation_text(&self, talk: &Conversation) -> Result<String, DataError> {
+        Ok(joined(self.render(talk, false, &Guard::new().nonce)?))
     }
 
     /// The text of a prompt, for those who want no tokens.
     pub fn prompt_text(&self, prompt: &Content) -> Result<String, DataError> {
         match prompt {
             Content::Text(text) => Ok(text.clone()),
-            Content::Messages(messages) => self.text(messages, true),
+            Content::Messages(talk) => self.opening(talk, &Guard::new().nonce).map_err(|error| error.at(&talk.place)),
         }
     }
 
@@ -135,9 +158,10 @@ impl Template {
         let prompt_text = self.prompt_text(prompt)?;
         let completion_text = match (prompt, completion) {
             (_, Content::Text(text)) => text.clone(),
-            (Content::Text(_), Content::Messages(messages)) => self.text(messages, false)?,
+            (Content::Text(_), Content::Messages(talk)) => self.conversation_text(talk)?,
             (Content::Messages(before), Content::Messages(after)) => {
-                self.answer(&prompt_text, self.text(&[&before[..], after].concat(), false)?)?
+                let whole = self.conversation_text(&before.with(after_prompt(before, after)));
+                whole.and_then(|whole| self.answer(&prompt_text, whole)).map_err(|error| error.at(&before.place))?
             }
         };
         Ok((prompt_text, completion_text))
@@ -155,6 +179,36 @@ impl Template {
             ))
         })
     }
+}
+
+/// A message as templates know it.
+fn plain(message: &Message) -> Json {
+    let mut entries = vec![("role".to_string(), Json::String(message.role.name().into()))];
+    if message.has_text {
+        entries.push(("content".into(), Json::String(message.text.clone())));
+    }
+    entries.extend(message.more.0.iter().cloned());
+    Json::Object(Object(entries))
+}
+
+/// Does the answer go on with what the prompt begins of it?
+pub fn goes_on(before: &[Message], after: &[Message]) -> bool {
+    let assistant = |message: Option<&Message>| message.is_some_and(|message| message.role == super::Role::Assistant);
+    assistant(before.last())
+        && assistant(after.first())
+        && before.last().is_some_and(|last| !last.text.trim().is_empty())
+}
+
+/// Prompt and answer as one list of messages.
+pub fn after_prompt(before: &[Message], after: &[Message]) -> Vec<Message> {
+    if !goes_on(before, after) {
+        return [before, after].concat();
+    }
+    let (last, before) = before.split_last().expect("it ends with the assistant");
+    let mut more = last.more.clone();
+    more.0.extend(after[0].more.0.iter().filter(|(name, _)| !last.more.has(name)).cloned());
+    let text = format!("{}{}", last.text, after[0].text);
+    [before, &[Message { text, more, ..last.clone() }], &after[1..]].concat()
 }
 
 pub fn joined(parts: Vec<Part>) -> String {
@@ -185,30 +239,20 @@ fn parts(text: &str, nonce: &str) -> Option<Vec<Part>> {
     if rest.contains(halves.0) || rest.contains(halves.1) {
         return None;
     }
-    parts.retain(|(text, _)| !text.is_empty());
+    parts.retain(|(text, trained)| *trained || !text.is_empty());
     Some(parts)
-}
-
-impl Role {
-    /// As templates know it.
-    fn name(self) -> &'static str {
-        match self {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value as Json;
+    use crate::data::Role;
+    use serde_json::Value;
 
     const CONFIG: &str = "tokenizer_config.json";
 
     fn said(role: Role, text: &str) -> Message {
-        Message { role, text: text.into() }
+        Message::new(role, text)
     }
 
     #[test]
@@ -216,7 +260,7 @@ mod tests {
         use Role::*;
         let prompt = [said(System, "Be brief."), said(User, "Hi"), said(Assistant, "Hello"), said(User, "Bye")];
         let text = "Be brief.\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Bye\n\nAssistant:";
-        let (prompt, answer) = (Content::Messages(prompt.into()), Content::Messages(vec![said(Assistant, "Bye!")]));
+        let (prompt, answer) = (Content::from(prompt.to_vec()), Content::from(vec![said(Assistant, "Bye!")]));
         assert_eq!(Template::dialogue().pair_text(&prompt, &answer).unwrap(), (text.into(), " Bye!".into()));
         let plain = ("as it is".into(), "so".into());
         assert_eq!(Template::dialogue().pair_text(&plain.0, &plain.1).unwrap(), ("as it is".into(), "so".into()));
@@ -226,18 +270,18 @@ mod tests {
     fn requests_of_the_world_stand_alone() {
         use Role::*;
         let said = [said(User, "Hi."), said(Assistant, "Hello."), said(User, "What is red?")];
-        assert_eq!(Template::world().prompt_text(&Content::Messages(said.into())).unwrap(), "What is red?\nAnswer:");
+        assert_eq!(Template::world().prompt_text(&Content::from(said.to_vec())).unwrap(), "What is red?\nAnswer:");
     }
 
     #[test]
     fn a_model_brings_its_template_in_one_of_two_places() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Template::of_model(dir.path()).unwrap().is_none());
-        let config = |template: Json| {
+        let config = |template: Value| {
             let json = serde_json::json!({"chat_template": template, "bos_token": {"content": "<s>"}});
             std::fs::write(dir.path().join(CONFIG), json.to_string()).unwrap();
             let template = Template::of_model(dir.path()).unwrap().unwrap();
-            template.text(&[said(Role::User, "hi")], false).unwrap()
+            template.conversation_text(&vec![said(Role::User, "hi")].into()).unwrap()
         };
         assert_eq!(config("{{ bos_token }}{{ messages[0].content }}".into()), "<s>hi");
         let several = [("tool_use", "no"), ("default", "yes")];
