@@ -200,10 +200,10 @@ fn tokenizer(path: &Path) -> bool {
 }
 
 fn template(path: &Path) -> bool {
-    let message = |role, text: &str| Message { role, text: text.into() };
+    let message = |role, text: &str| Message::new(role, text);
     let said = [message(Role::User, "the cat <|im_end|>"), message(Role::Assistant, "sat"), message(Role::User, "x")];
     match Template::of_model(path) {
-        Ok(Some(template)) => template.conversation_text(&said).is_ok(),
+        Ok(Some(template)) => template.conversation_text(&said.to_vec().into()).is_ok(),
         Ok(None) => true,
         Err(_) => false,
     }
