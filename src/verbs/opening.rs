@@ -236,10 +236,10 @@ impl Started {
         memory::check(need, &self.stage.device)
     }
 
-    /// Says what of the data did not fit into the context.
+    /// Says what of the data did not fit into the context, or is not used; that is no progress, so -q leaves it.
     pub fn tell_cuts(&self, codec: &Codec) {
         if let Some(report) = codec.cut_report() {
-            self.reporter.say(&report);
+            eprintln!("{report}");
         }
     }
 }
