@@ -123,7 +123,11 @@ fn encode(args: &GenerateArgs, opened: &Opened, prompts: Vec<Content>) -> Result
     let prompts: Vec<Content> = prompts.into_iter().map(said).collect();
     let chat = prompts.iter().any(|prompt| matches!(prompt, Content::Messages(_)));
     let ids = prompts.iter().map(|prompt| codec.prompt_of(prompt).map_err(rows::data_failure));
-    Ok((ids.collect::<Result<_>>()?, if chat { codec.ends.clone() } else { opened.eos() }))
+    let ids = ids.collect::<Result<_>>()?;
+    if let Some(report) = codec.cut_report() {
+        eprintln!("{report}");
+    }
+    Ok((ids, if chat { codec.ends.clone() } else { opened.eos() }))
 }
 
 fn text(opened: &Opened, generated: &Generated) -> String {

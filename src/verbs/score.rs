@@ -44,6 +44,9 @@ pub fn run(args: &ScoreArgs, common: &Common) -> Result {
             codec.chat = args.chat;
             let encode = |row: &Row| codec.sequences_of(row).map_err(rows::data_failure);
             let read = rows::load(&args.data)?.iter().map(encode).collect::<Result<Vec<_>>>()?;
+            if let Some(report) = codec.cut_report() {
+                eprintln!("{report}");
+            }
             read.into_iter().flatten().map(|sequence| sequence.tokens).collect()
         }
     };
