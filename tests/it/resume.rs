@@ -282,7 +282,7 @@ fn a_model_of_any_size_is_weighed_before_it_is_made() {
 #[test]
 fn a_run_stops_in_rankings_and_in_the_evaluation_and_goes_on_there() {
     let out = at("stopped-run");
-    let more = ["--set", "world.ranked_prompts=300", "--set", "world.eval_prompts=400", "--set", "eval.skills=200"];
+    let more = ["--set", "world.ranked_prompts=60", "--set", "world.eval_prompts=60"];
     let args = [&["run", "--set", "smoke=true", "--device", "cpu", "-q", "--out", &out][..], &more].concat();
     let wait_for = |what: &str| {
         let begun = Instant::now();

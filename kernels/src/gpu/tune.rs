@@ -9,6 +9,7 @@ use super::{Gpu, Kernel};
 use crate::{Tensor, read_all};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,7 +91,7 @@ impl Tuner {
         self.known.insert(key.into(), json!({"rung": rung, "microseconds": (seconds * 1e7).round() / 10.0}));
         let Some(file) = &self.file else { return };
         if let Err(error) = save(file, &self.adapter, &self.known) {
-            eprintln!("{}: cannot be written ({error}); rungs will be measured again next time", file.display());
+            say(&format!("{}: cannot be written ({error}); rungs will be measured again next time", file.display()));
             self.file = None;
         }
     }
@@ -113,6 +114,11 @@ fn read_file(file: &Path) -> Map<String, Value> {
 
 fn entries(file: &Path, adapter: &str) -> Map<String, Value> {
     read_file(file).get(adapter).and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+/// On stderr, which may be closed or full: that is no reason to end.
+fn say(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}");
 }
 
 /// Another process may have added to the file meanwhile: what it wrote stays.
@@ -275,7 +281,7 @@ impl Gpu {
     fn reject(&self, rungs: &Rungs, rung: usize, why: String) {
         let what =
             format!("{}: rung {:?} of kernel {} is not used here: {why}", self.name(), rungs.names[rung], rungs.kernel);
-        eprintln!("{what}");
+        say(&what);
         self.tuner.lock().expect("tuner").rejected.push(what);
     }
 
