@@ -147,11 +147,16 @@ pub fn done(stage: &Path) -> Option<Done> {
     done.files.iter().all(|file| stage.join(file).exists()).then_some(done)
 }
 
-/// Marks a stage finished, last of all and at once: a kill before leaves it unfinished, never half finished.
+/// Marks a stage finished, last of all and at once: a kill before leaves it unfinished, never half finished. What an
+/// earlier attempt was writing when it was killed goes.
 pub fn mark_done(stage: &Path, seconds: f64, steps: usize) -> Result<Done> {
     let entries = std::fs::read_dir(stage).map_err(|e| Failure::write(stage, e))?.flatten();
     let mut files: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
-    let passing = |name: &String| name.starts_with(['.', '_']) || name.ends_with(".tmp") || name == "checkpoints";
+    for left in files.iter().filter(|name| name.starts_with(".tmp-")).map(|name| stage.join(name)) {
+        let removed = if left.is_dir() { std::fs::remove_dir_all(&left) } else { std::fs::remove_file(&left) };
+        removed.map_err(|e| Failure::write(&left, e))?;
+    }
+    let passing = |name: &String| name.starts_with('.') || name.ends_with(".tmp") || name == "checkpoints";
     files.retain(|name| !passing(name) && name != "metrics.jsonl" && !name.starts_with("events."));
     files.sort();
     let done = Done { seconds, steps, files };
@@ -211,9 +216,11 @@ mod tests {
     fn a_stage_is_done_when_its_marker_and_its_files_are_there() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("model.safetensors"), "x").unwrap();
+        std::fs::write(dir.path().join(".tmp-12-model.safetensors"), "half").unwrap();
         assert!(done(dir.path()).is_none());
         mark_done(dir.path(), 1.5, 7).unwrap();
         assert_eq!(done(dir.path()).unwrap().steps, 7);
+        assert!(!dir.path().join(".tmp-12-model.safetensors").exists());
         std::fs::remove_file(dir.path().join("model.safetensors")).unwrap();
         assert!(done(dir.path()).is_none());
     }
