@@ -20,6 +20,8 @@ use rlhf_core::data::{Codec, Example};
 use rlhf_core::train::{Run, TrainError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Files in and out, of every stage.
@@ -75,6 +77,7 @@ pub struct Stage {
     pub rng: Rng,
     /// The command that goes on with it.
     again: String,
+    stop: Arc<AtomicBool>,
     resume: bool,
     force: bool,
     lock: Option<Lock>,
@@ -96,6 +99,7 @@ impl Stage {
         common: &Common,
         known: &[&str],
     ) -> Result<Option<Stage>> {
+        let stop = stop::on_signal();
         let mut options = Options::read(name, files.config.as_deref(), &files.set, flags, known)?;
         let out =
             options.path("out", files.out.as_ref()).ok_or_else(|| needs(name, "--out DIR, the folder to write"))?;
@@ -117,7 +121,7 @@ impl Stage {
         let device = common.open_device()?;
         let again = common.again(&["rlhf", name, "--resume"], &out);
         let (rng, resume, force) = (Rng::new(seed).stream(name), files.resume, files.force);
-        Ok(Some(Stage { name, out, data, options, device, rng, again, resume, force, lock }))
+        Ok(Some(Stage { name, out, data, options, device, rng, again, stop, resume, force, lock }))
     }
 
     /// Makes the folder, or sees that what goes on is what was started. Called when everything that can be wrong with
@@ -130,7 +134,8 @@ impl Stage {
             true => must_agree(&self.out, self.differences(&inputs)?, self.force)?,
             false => None,
         };
-        let stop = stop::on_signal();
+        let before = stop::check(&self.stop, "reading, before the first step");
+        before.map_err(|e| if self.resume { e.going_on(&self.again) } else { e })?;
         if !self.resume {
             std::fs::create_dir_all(&self.out).map_err(|e| Failure::write(&self.out, e))?;
             self.lock = Some(Lock::of(&self.out)?);
@@ -141,7 +146,7 @@ impl Stage {
             inputs.save(&self.out)?;
             self.options.save(&self.out)?;
         }
-        let reporter = Reporter::new(RunLog::open(&self.out)?, common.progress(), common.verbose, stop);
+        let reporter = Reporter::new(RunLog::open(&self.out)?, common.progress(), common.verbose, self.stop.clone());
         told.iter().for_each(|what| reporter.say(what));
         if self.resume && !self.out.join("checkpoints").exists() {
             reporter.say(&format!("no checkpoint in {} yet: from the first step", self.out.display()));

@@ -39,6 +39,7 @@ pub struct RunArgs {
 }
 
 pub fn run(args: &RunArgs, common: &Common) -> Result {
+    let stop = stop::on_signal();
     let saved = args.out.as_ref().filter(|_| args.resume && args.recipe.is_none()).map(|out| out.join("recipe.toml"));
     if let (Some(saved), Some(out)) = (&saved, &args.out) {
         saved.exists().then_some(()).ok_or_else(|| nothing_to_resume(out))?;
@@ -63,7 +64,7 @@ pub fn run(args: &RunArgs, common: &Common) -> Result {
         threads: common.threads(),
         quiet: common.quiet,
         verbose: common.verbose,
-        stop: stop::on_signal(),
+        stop,
     };
     let again = common.again(&["rlhf", "run", "--resume"], &dir);
     let results = pipeline::run(&request).map_err(|e| e.going_on(&again))?;
