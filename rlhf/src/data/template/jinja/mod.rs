@@ -30,7 +30,7 @@ use value::Value;
 
 /// Steps that one rendering may take, and bytes that it may make: so many, and so many for each byte of what it is
 /// given.
-const STEPS: u64 = 3_000_000;
+const STEPS: u64 = 1_000_000;
 const BYTES: u64 = 8 << 20;
 const EACH: u64 = 64;
 /// The variable with what stands before `<` and `>` around text of the assistant.

@@ -52,6 +52,7 @@ fn programs_of_strangers_are_bounded() {
     let n = 40_000;
     let attacks = vec![
         format!("{{{{ 1{} }}}}", "+1".repeat(n)),
+        format!("{{{{ 1{} }}}}", "~1".repeat(n)),
         format!("{{{{ {}1 }}}}", "-".repeat(n)),
         format!("{{{{ {}1 }}}}", "not ".repeat(n)),
         format!("{{{{ a{} }}}}", ".b".repeat(n)),

@@ -100,8 +100,9 @@ impl Parser {
     }
 
     fn concat(&mut self) -> Parse<Expr> {
-        let mut parts = vec![self.product()?];
+        let (mut parts, mut links) = (vec![self.product()?], 0);
         while self.skip_op("~") {
+            self.link(&mut links)?;
             parts.push(self.product()?);
         }
         Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Expr::Concat(parts) })
