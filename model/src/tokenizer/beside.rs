@@ -202,6 +202,7 @@ impl Beside {
         let pieces: HashMap<u32, &str> = vocab.iter().map(|(text, &id)| (id, text.as_str())).collect();
         let mut known: HashMap<String, u32> = added.iter().map(|(&id, token)| (token.text.clone(), id)).collect();
         let ordinary = ordinary(declared.iter().map(|d| d.added.text.as_str()), vocab, merges);
+        let mut next = pieces.keys().chain(added.keys()).max().map_or(0, |&id| u64::from(id) + 1);
         for Declared { id: wanted, added: token } in declared {
             let there = known.get(&token.text).or(vocab.get(&token.text)).copied();
             if let (Some(there), Some(wanted)) = (there, wanted.filter(|&id| Some(id) != there.map(u64::from))) {
@@ -214,13 +215,13 @@ impl Beside {
             if there.is_some() && wanted.is_none() && ordinary.contains(&token.text) {
                 continue; // a letter or a word that has a role besides, such as a padding token `!`
             }
-            let next = || vocab.values().chain(added.keys()).max().map_or(0, |&id| u64::from(id) + 1);
-            let id = there.map_or_else(|| wanted.unwrap_or_else(next), u64::from);
+            let id = there.map_or_else(|| wanted.unwrap_or(next), u64::from);
             let Ok(id) = u32::try_from(id) else { return malformed(format!("{:?} is token {id}", token.text)) };
             let other = added.get(&id).map(|token| token.text.as_str()).or(pieces.get(&id).copied());
             if let Some(other) = other.filter(|other| *other != token.text) {
                 return malformed(format!("id {id} belongs to {:?} and to another token, {other:?}", token.text));
             }
+            next = next.max(u64::from(id) + 1);
             known.insert(token.text.clone(), id);
             added.insert(id, token);
         }

@@ -195,10 +195,12 @@ impl Tokenizer {
                  belong together"
             ));
         }
-        let names: Vec<_> = beyond.iter().map(|&id| String::from_utf8_lossy(self.piece(id))).collect();
+        let names: Vec<String> =
+            beyond.iter().take(3).map(|&id| format!("{:?}", String::from_utf8_lossy(self.piece(id)))).collect();
+        let more = if beyond.len() > 3 { ", …" } else { "" };
         Ok(Some(format!(
-            "control tokens behind the model's {rows} rows are left out: {} from id {rows} on",
-            names.join(" ")
+            "control tokens behind the model's {rows} rows are left out: {}{more} from id {rows} on",
+            names.join(", ")
         )))
     }
 
@@ -250,7 +252,12 @@ impl Tokenizer {
 
     /// Names of the control tokens: what text must not turn into.
     pub fn control_names(&self) -> impl Iterator<Item = &str> {
-        self.added.values().filter(|token| token.special).map(|token| token.text.as_str())
+        self.controls().map(|(_, name)| name)
+    }
+
+    /// The control tokens and their names.
+    pub fn controls(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.added.iter().filter(|(_, token)| token.special).map(|(&id, token)| (id, token.text.as_str()))
     }
 
     /// The ids of a text. Names of special tokens in it are text like any other.

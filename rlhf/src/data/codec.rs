@@ -82,16 +82,17 @@ impl Codec {
         if let Some(said) = self.tokenizer.pad().or(said).filter(fits) {
             return Some(said);
         }
-        let written = |name: &str| self.template.writes(name);
-        let free = |id: &u32| fits(id) && Some(*id) != self.tokenizer.bos() && self.tokenizer.is_control(*id);
-        let mut controls: Vec<(&str, u32)> =
-            self.tokenizer.control_names().filter_map(|name| Some((name, self.tokenizer.added_token(name)?))).collect();
-        controls.retain(|(name, id)| free(id) && !written(name));
+        let free = |id: u32, name: &str| {
+            fits(&id)
+                && Some(id) != self.tokenizer.bos()
+                && self.tokenizer.is_control(id)
+                && !self.template.writes(name)
+        };
+        let controls: Vec<(u32, &str)> = self.tokenizer.controls().filter(|&(id, name)| free(id, name)).collect();
         let called = |name: &str| name.to_lowercase().contains("pad");
         let end = |name: &str| ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"].contains(&name);
-        let found =
-            controls.iter().find(|(name, _)| called(name)).or_else(|| controls.iter().find(|(name, _)| end(name)));
-        found.map(|&(_, id)| id)
+        let found = controls.iter().find(|one| called(one.1)).or_else(|| controls.iter().find(|one| end(one.1)));
+        found.map(|&(id, _)| id)
     }
 
     /// A prompt that leaves room for `room` more tokens: its beginning goes when it is too long.
