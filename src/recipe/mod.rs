@@ -1,6 +1,8 @@
 //! A recipe: one TOML file that says all of a run. Unknown keys are errors; the resolved recipe is saved with the run.
 
 mod estimate;
+#[cfg(test)]
+mod fuzz;
 mod overrides;
 mod per_size;
 pub mod sections;
