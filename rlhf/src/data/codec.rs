@@ -274,6 +274,11 @@ impl Codec {
         let row = &*self.spoken(row);
         let Row::Ranked { prompt, completions, ranks } = row else { return Ok(None) };
         self.note_bare(row);
+        let untrained =
+            |content: &Content| matches!(content, Content::Messages(talk) if talk.iter().any(|m| !m.trained));
+        if completions.iter().any(untrained) {
+            self.note("a message of weight 0 is compared all the same: weights are of demonstrations".into());
+        }
         let pairs = completions.iter().map(|completion| self.answered(prompt, completion));
         let (prompts, completions): (Vec<_>, Vec<_>) = pairs.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         let prompt = prompts.into_iter().next().expect("a ranking has completions");
