@@ -247,7 +247,7 @@ fn templates_whose_answers_cannot_be_found_are_refused() {
                   {% if add_generation_prompt %}{{ '<assistant><think>' }}{% endif %}";
     refused(thinks, "does not begin with what it writes for that prompt");
     refused("{{ messages[0].content }}<|end|>", "does not write what the assistant says");
-    refused("{{ raise_exception('never') }}", "it says: never");
+    refused("{{ raise_exception('never') }}", "used: never (line 1");
     refused(
         "{% for m in messages %}{{ m.content }}<|end|>{% endfor %}{% generation %}{% endgeneration %}",
         "mark nothing",

@@ -136,7 +136,7 @@ fn text_is_cut_into_chunks_without_loss() {
 fn files_of_other_kinds_are_refused_with_their_columns() {
     let Some(path) = shared("data/eval/gsm8k_test.jsonl") else { return };
     let message = data::load_file(&path).unwrap_err().to_string();
-    assert!(message.contains("gsm8k_test.jsonl:1: no kind of row has the columns {answer, question}"), "{message}");
+    assert!(message.contains("gsm8k_test.jsonl:1: no kind of row has the columns {question, answer}"), "{message}");
     let Some(path) = shared("data/eval/truthfulqa.csv") else { return };
     assert!(data::load_file(&path).unwrap_err().to_string().contains(".jsonl"));
 }
