@@ -3,8 +3,9 @@
 
 use crate::error::{Failure, Result};
 use crate::hub;
+use crate::memory::{self, Reader};
 use crate::run::library_failure;
-use kernels::Device;
+use kernels::{Device, Precision};
 use model::{Config, HeadKind, Loaded, Tokenizer, lora};
 use rlhf_core::data::{Codec, Template};
 use std::path::{Path, PathBuf};
@@ -16,14 +17,25 @@ pub struct Opened {
     pub tokenizer: Option<Tokenizer>,
 }
 
-/// Loads a model whose head is of the given kind, to answer with it: it is not trained.
+/// Loads a model whose head is of the given kind, to answer with it, if it fits into memory: it is not trained.
 pub fn open(dir: &Path, head: HeadKind, device: &Device) -> Result<Opened> {
-    open_with(dir, None, head, device)
+    open_with(dir, None, head, device, None)
 }
 
-/// The same with a tokenizer from elsewhere, for models that have none.
-pub fn open_with(dir: &Path, file: Option<&Path>, head: HeadKind, device: &Device) -> Result<Opened> {
+/// A language model to write with. `file`: a tokenizer from elsewhere, for models that have none.
+pub fn open_to_write(dir: &Path, file: Option<&Path>, device: &Device, precision: Precision) -> Result<Opened> {
+    open_with(dir, file, HeadKind::Lm, device, Some(precision))
+}
+
+fn open_with(
+    dir: &Path,
+    file: Option<&Path>,
+    head: HeadKind,
+    device: &Device,
+    decoding: Option<Precision>,
+) -> Result<Opened> {
     let path = hub::find(dir)?;
+    memory::check(&Reader::of(&path, device)?.loaded(decoding), device)?;
     let loaded = model::load_to_answer(&path, device).map_err(library_failure)?;
     read(path, file, head, loaded)
 }
@@ -108,6 +120,40 @@ fn codec(path: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
         return Err(Failure::model(format!("{}: {problem}", path.display())));
     }
     Ok(codec)
+}
+
+/// Can a reward model read what a policy with so many rows of embedding writes? A policy draws any id that it has a row
+/// for, so rows are compared with rows; a tokenizer may have fewer tokens than either.
+pub fn check_rows(judge: &Path, theirs: usize, ours: usize) -> Result {
+    match theirs >= ours {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "{}: its embedding has {theirs} rows, the policy's {ours}: it cannot read every token that the policy may \
+             write; take a reward model made from this policy or from its base",
+            judge.display()
+        ))),
+    }
+}
+
+/// Do the policy's tokens mean the same to a reward model? Tokens that it has besides, such as padding, do not matter.
+pub fn check_tokens(judge: &Path, codec: &Codec) -> Result {
+    let dir = judge.display();
+    let Some(theirs) = tokenizer(judge)? else {
+        return Err(Failure::model(format!(
+            "{dir} has no tokenizer to compare with the policy's; copy the tokenizer.json that it was trained with there"
+        )));
+    };
+    let ours = &codec.tokenizer;
+    let named = |id: u32, of: &Tokenizer| format!("{:?}", String::from_utf8_lossy(of.piece(id)));
+    match (0..ours.vocab_size() as u32).find(|&id| ours.piece(id) != theirs.piece(id)) {
+        None => Ok(()),
+        Some(id) => Err(Failure::usage(format!(
+            "{dir}: its tokenizer is not the policy's: token {id} is {} to it and {} to the policy; policy and reward \
+             model must share one tokenizer",
+            named(id, &theirs),
+            named(id, ours)
+        ))),
+    }
 }
 
 impl Opened {

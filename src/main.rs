@@ -14,11 +14,13 @@ mod range;
 mod recipe;
 mod report;
 mod results;
+mod room;
 mod rows;
 mod run;
 mod runlog;
 mod session;
 mod stop;
+mod terminal;
 mod verbs;
 
 use std::any::Any;
@@ -36,7 +38,8 @@ fn quiet_driver() {
 
 /// What the GPU runtime says when the machine, not the program, is at fault. It panics with these words, because kernels
 /// return no `Result`.
-const DEVICE_FAULTS: [&str; 2] = ["out of GPU memory", "the GPU was lost"];
+const DEVICE_FAULTS: [&str; 4] =
+    ["out of GPU memory", "the GPU was lost", "MiB in one buffer. Use", "MiB at once. Use a smaller batch"];
 
 fn device_fault(panic: &(dyn Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<String>()?;
@@ -69,7 +72,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let label = if failure.kind == error::Kind::Stopped { "" } else { "error: " };
-            eprintln!("{label}{failure}");
+            // one paragraph, whatever names and texts of strangers are in it
+            eprintln!("{label}{}", rlhf_core::printable(&failure.message).replace('\n', " "));
             ExitCode::from(failure.kind as u8)
         }
     }
@@ -83,6 +87,8 @@ mod tests {
     fn faults_of_the_device_are_told_from_bugs() {
         let fault = "some GPU: out of GPU memory: 5 MiB more than the 7 MiB in use".to_string();
         assert_eq!(device_fault(&fault), Some(fault.as_str()));
+        let large = "an array of 9000 MiB: some GPU allows at most 4096 MiB in one buffer. Use a smaller batch";
+        assert!(device_fault(&large.to_string()).is_some());
         assert_eq!(device_fault(&"index out of bounds".to_string()), None);
         assert_eq!(device_fault(&"a literal"), None);
     }

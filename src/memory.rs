@@ -1,11 +1,16 @@
-//! How much memory a stage takes at most, and whether the machine has it.
+//! How much memory a stage or a verb takes at most, and whether there is as much: one mechanism for all of them.
+
+mod reader;
+pub use reader::{Reader, check_files};
 
 use crate::error::{Failure, Kind, Result};
-use crate::recipe::sections::Ppo;
+use crate::recipe::sections::{Ppo, Rm};
+use crate::room::{Room, room};
 use crate::run::{Model, Tuning};
-use crate::runlog::environment::memory_bytes;
 use kernels::{Device, Precision};
 use model::{Config, HeadKind, lora};
+use rlhf_core::data::Ranking;
+use rlhf_core::rm;
 use std::fmt::{self, Display};
 
 /// A network that will be trained, and how.
@@ -18,10 +23,15 @@ pub struct Plan {
     bf16: bool,
 }
 
-/// Bytes by what they are for, and in all if it were done otherwise.
+/// Bytes by what they are for, weights first, and in all if it were done otherwise.
+#[derive(Clone)]
 pub struct Need {
     parts: Vec<(&'static str, f64)>,
     otherwise: Vec<(String, f64)>,
+    /// Of the largest array, which must fit into one buffer of a GPU.
+    largest: f64,
+    /// Of files that are mapped: they take addresses, but memory only as long as there is some.
+    mapped: f64,
 }
 
 impl Plan {
@@ -97,6 +107,19 @@ impl Plan {
         [self.learner(), vec![("activations", self.activations(tokens)), ("logits", self.logits(tokens))]].concat()
     }
 
+    /// A reward model that learns from rankings, whose comparisons may be many: K(K−1)/2 of K answers.
+    pub fn ranking(&self, rankings: &[Ranking], section: &Rm) -> Need {
+        let answers = |r: &Ranking| r.completions.iter().map(|c| r.prompt.len() + c.len()).sum::<usize>();
+        let longest = rankings.iter().map(answers).max().unwrap_or(0);
+        let tokens = section.token_budget.min(section.batch.saturating_mul(longest)).max(longest);
+        let mut pairs: Vec<f64> = rankings.iter().map(|r| rm::pairs(&r.ranks) as f64).collect();
+        pairs.sort_by(|a, b| b.total_cmp(a));
+        let batch: f64 = pairs.iter().take(section.batch).sum();
+        // Those of a step are laid end to end, picked from the scores, and go through the loss and back.
+        let bytes = 24.0 * pairs.iter().sum::<f64>() + 120.0 * batch;
+        self.scoring(tokens).and("comparisons", bytes)
+    }
+
     /// A reward model, so many tokens at a time.
     pub fn scoring(&self, tokens: usize) -> Need {
         self.need(tokens, |plan, tokens| [plan.learner(), vec![("activations", plan.activations(tokens))]].concat())
@@ -151,13 +174,29 @@ impl Plan {
         }
         let total = |plan: &Plan, tokens: usize| of(plan, tokens as f64).iter().map(|(_, bytes)| bytes).sum();
         let otherwise = otherwise.into_iter().map(|(how, plan, tokens)| (how, total(&plan, tokens)));
-        Need { parts: of(self, tokens as f64), otherwise: otherwise.collect() }
+        let largest = 4.0 * self.learning(); // the weights that learn are one array, as are their gradients
+        Need { parts: of(self, tokens as f64), otherwise: otherwise.collect(), largest, mapped: 0.0 }
     }
 }
 
 impl Need {
     pub fn total(&self) -> f64 {
         self.parts.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// The same with so many bytes more.
+    pub fn and(mut self, what: &'static str, bytes: f64) -> Need {
+        self.parts.push((what, bytes));
+        self.otherwise.iter_mut().for_each(|(_, total)| *total += bytes);
+        self
+    }
+
+    fn instead(&self) -> String {
+        let ways: Vec<String> = self.otherwise.iter().map(|(how, bytes)| format!("{how}: {}", size(*bytes))).collect();
+        match ways.is_empty() {
+            true => "Take a smaller model".into(),
+            false => format!("What it would take instead: {}", ways.join("; ")),
+        }
     }
 }
 
@@ -173,24 +212,39 @@ impl Display for Need {
     }
 }
 
-/// Refuses what cannot fit into the memory of this machine. How much a GPU has, nobody tells us.
+/// Refuses what cannot fit. Of a GPU we know how large one array may be, not how much memory it has; what goes there is
+/// made in main memory first.
 pub fn check(need: &Need, device: &Device) -> Result {
-    match memory_bytes() {
-        Some(there) if *device == Device::Cpu => check_within(need, there as f64),
-        _ => Ok(()),
+    let room = room();
+    match device {
+        Device::Cpu => room.map_or(Ok(()), |room| check_within(need, &room)),
+        Device::Gpu(gpu) => {
+            let most = gpu.max_buffer_bytes() as f64;
+            if need.largest > most {
+                let (largest, most, gpu) = (size(need.largest), size(most), gpu.name());
+                let words =
+                    format!("{need}, of which {largest} lie in one array, but {gpu} allows at most {most} in one");
+                return Err(Failure::new(Kind::Device, format!("{words}. {}, or --device cpu", need.instead())));
+            }
+            let weights = Need { parts: need.parts[..1].to_vec(), ..need.clone() };
+            room.map_or(Ok(()), |room| check_within(&weights, &room))
+        }
     }
 }
 
-fn check_within(need: &Need, there: f64) -> Result {
-    if need.total() <= there {
+fn check_within(need: &Need, room: &Room) -> Result {
+    let (total, addresses) = (need.total(), need.total() + need.mapped);
+    if total <= room.memory && addresses <= room.addresses {
         return Ok(());
     }
-    let ways: Vec<String> = need.otherwise.iter().map(|(how, bytes)| format!("{how}: {}", size(*bytes))).collect();
-    let instead = if ways.is_empty() { "take a smaller model".into() } else { ways.join("; ") };
-    Err(Failure::new(
-        Kind::Device,
-        format!("{need}, but this machine has {}. What it would take instead: {instead}", size(there)),
-    ))
+    let there = match total > room.memory {
+        true => format!("{} has {}", room.of, size(room.memory)),
+        false => {
+            let (all, most) = (size(addresses), size(room.addresses));
+            format!("with the files that are mapped that is {all}, and this process may take {most} (ulimit -v)")
+        }
+    };
+    Err(Failure::new(Kind::Device, format!("{need}, but {there}. {}", need.instead())))
 }
 
 #[cfg(test)]
@@ -214,13 +268,29 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_with_what_would() {
         let need = plan(0).training(8192);
-        assert!(check_within(&need, need.total()).is_ok());
-        let failure = check_within(&need, need.total() / 2.0).unwrap_err();
+        let room = |memory| Room { memory, of: "this container", addresses: f64::INFINITY };
+        assert!(check_within(&need, &room(need.total())).is_ok());
+        let failure = check_within(&need, &room(need.total() / 2.0)).unwrap_err();
+        let few = Room { addresses: need.total() / 2.0, ..room(need.total()) };
+        assert!(check_within(&need, &few).unwrap_err().message.contains("ulimit -v"));
+        assert!(failure.message.contains("this container has"), "{}", failure.message);
         assert_eq!(failure.kind, Kind::Device);
         for way in ["token_budget = 1024", "checkpointing = true", "lora_rank = 8", "all of these"] {
             assert!(failure.message.contains(way), "{}", failure.message);
         }
         assert!(need.otherwise.iter().all(|(_, bytes)| *bytes < need.total()));
+    }
+
+    #[test]
+    fn comparisons_of_many_answers_are_counted() {
+        let ranking = |k: usize| Ranking {
+            prompt: vec![1],
+            completions: vec![vec![2]; k],
+            ranks: (0..k).map(|i| i as f32).collect(),
+        };
+        let need = |k: usize| plan(0).ranking(&[ranking(k)], &Rm::default()).parts.pop().unwrap();
+        assert_eq!(need(2), ("comparisons", 144.0));
+        assert!(need(20_000).1 > 2e8 * 24.0);
     }
 
     #[test]

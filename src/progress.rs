@@ -1,11 +1,14 @@
 //! Progress on stderr: a bar with rate and time left on a terminal, plain lines otherwise, none with `-q`.
 
+use crate::terminal::{self, to_stderr};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// How often a terminal's bar is redrawn, and how often a plain line is printed.
 const REDRAW: Duration = Duration::from_millis(100);
 const LINE: Duration = Duration::from_secs(10);
+/// Columns of the bar.
+const BAR: usize = 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -74,8 +77,10 @@ impl Progress {
         match self.mode {
             Mode::Plain => eprintln!("{task}  {done}/{total}  {}  {left} left  {note}", per_second(rate)),
             Mode::Bar { colour } => {
-                let bar = bar(done, total, colour);
-                eprint!("\r\x1b[2K{task:<12} {bar} {done}/{total}  {}  {left} left  {note}", per_second(rate));
+                let figures = [format!("{done}/{total}"), per_second(rate), format!("{left} left")];
+                let figures: Vec<&str> = figures.iter().map(String::as_str).chain(note.split("  ")).collect();
+                let line = line(&to_stderr(task), (done, total, colour), &figures, terminal::columns() - 1);
+                eprint!("\r\x1b[2K{line}");
                 let _ = std::io::stderr().flush();
                 self.line_open = true;
             }
@@ -92,7 +97,7 @@ impl Progress {
             eprint!("\r\x1b[2K");
             self.line_open = false;
         }
-        eprintln!("{line}");
+        eprintln!("{}", to_stderr(line));
     }
 
     fn close(&mut self) {
@@ -109,10 +114,23 @@ impl Drop for Progress {
     }
 }
 
+/// What is drawn over must not be wider than the terminal, or what is left of it stays: figures are left out from the
+/// right, then the bar, then the line is cut.
+fn line(task: &str, (done, total, colour): (usize, usize, bool), figures: &[&str], columns: usize) -> String {
+    let pad = " ".repeat(12_usize.saturating_sub(terminal::width(task)));
+    let fixed = terminal::width(task) + pad.len() + 2 + BAR;
+    for kept in (1..=figures.len()).rev() {
+        let figures = figures[..kept].join("  ");
+        if fixed + terminal::width(&figures) <= columns {
+            return format!("{task}{pad} {} {figures}", bar(done, total, colour));
+        }
+    }
+    terminal::fit(&format!("{task}{pad} {done}/{total}"), columns).to_string()
+}
+
 fn bar(done: usize, total: usize, colour: bool) -> String {
-    const WIDTH: usize = 24;
-    let full = WIDTH * done.min(total) / total.max(1);
-    let (head, tail) = ("━".repeat(full), "─".repeat(WIDTH - full));
+    let full = BAR * done.min(total) / total.max(1);
+    let (head, tail) = ("━".repeat(full), "─".repeat(BAR - full));
     if colour { format!("\x1b[32m{head}\x1b[90m{tail}\x1b[0m") } else { format!("{head}{tail}") }
 }
 
@@ -147,5 +165,20 @@ mod tests {
         assert_eq!(bar(0, 10, false), "─".repeat(24));
         assert_eq!(bar(10, 10, false), "━".repeat(24));
         assert_eq!(bar(99, 10, false).chars().count(), 24);
+    }
+
+    #[test]
+    fn a_line_is_never_wider_than_the_terminal() {
+        let figures = ["3/20", "1.2/s", "14 s left", "loss 2.310", "learning_rate 1.0e-3"];
+        for task in ["L.sft", "模型.sft", "a size with a name that is very long"] {
+            for columns in 1..120 {
+                let line = line(task, (3, 20, false), &figures, columns);
+                assert!(terminal::width(&line) <= columns, "{columns}: {line}");
+            }
+        }
+        let at = |columns| line("L.sft", (3, 20, false), &figures, columns);
+        assert!(at(119).ends_with("learning_rate 1.0e-3") && at(70).ends_with("14 s left"), "from the right");
+        assert!(at(42).contains('━') && at(41) == "L.sft        3/20", "then the bar");
+        assert_eq!(at(8), "L.sft   ");
     }
 }

@@ -121,7 +121,7 @@ pub struct Config {
     pub bos: Option<u32>,
     /// Any of these ends an answer.
     pub eos: Vec<u32>,
-    /// What others fill batches with. We never pad; `transformers` wants it for scores (see `hf.rs`).
+    /// What others fill batches with. We never pad; of a reward model it says where scores are read (see `hf.rs`).
     pub pad: Option<u32>,
     /// generation_config.json, of which we know the end tokens: temperature and the like, for others.
     pub generation: serde_json::Map<String, serde_json::Value>,

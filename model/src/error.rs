@@ -12,6 +12,12 @@ pub enum ModelError {
     /// Something asked of a model that it cannot do.
     #[error("{problem}. {remedy}")]
     Request { problem: String, remedy: String },
+    /// What comes out of a model is no number.
+    #[error(
+        "{what} is not finite: there is NaN or infinity in the model's weights, or they have grown too large for f32. \
+         Take a model that was saved before it diverged"
+    )]
+    NotFinite { what: String },
 }
 
 pub type Result<T, E = ModelError> = std::result::Result<T, E>;

@@ -49,7 +49,7 @@ pub fn generate(
     if config.max_new == 0 {
         return Ok(answers);
     }
-    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0) + config.max_new;
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0) + config.max_new; // checked: within the context
     let slots = config.batch.clamp(1, prompts.len().max(1));
     let mut cache = Cache::new(model, slots, longest, &w.device());
     let mut free: Vec<usize> = (0..slots).rev().collect();
@@ -77,6 +77,11 @@ pub fn generate(
         }
         let streams: Vec<u32> = busy.iter().map(|one| stream(one.prompt)).collect();
         let (tokens, logprobs) = step.draw(model, w, &mut cache, config, rng, &streams);
+        if let Some(at) = logprobs.iter().position(|logprob| !logprob.is_finite()) {
+            let (prompt, place) = (busy[at].prompt, answers[busy[at].prompt].tokens.len() + 1);
+            let what = format!("a logit of token {place} of the answer to prompt {}", prompt + 1);
+            return Err(ModelError::NotFinite { what });
+        }
         for ((one, &token), &logprob) in busy.iter().zip(&tokens).zip(&logprobs) {
             let answer = &mut answers[one.prompt];
             answer.tokens.push(token);
@@ -158,7 +163,7 @@ fn check(model: &Transformer, prompts: &[Vec<u32>], config: &GenerateConfig) -> 
             let remedy = "Begin with the model's first token (bos, or else its end token).";
             return Err(ModelError::request(format!("prompt {i} has no tokens"), remedy));
         }
-        if prompt.len() + config.max_new > context {
+        if config.max_new > context.saturating_sub(prompt.len()) {
             let (have, new) = (prompt.len(), config.max_new);
             let problem = format!("prompt {i} has {have} tokens; with {new} new ones it exceeds the context {context}");
             let remedy = match context.saturating_sub(have) {

@@ -59,6 +59,12 @@ impl Transformer {
         ops::reshape(&y, &[y.value().len()])
     }
 
+    /// Which token of a sequence its score is read at: the last, or, as `transformers` has it, the last that is not the
+    /// padding of the config. Where that is the end token, the model was taught before it.
+    pub fn scored_at(&self, sequence: &[u32]) -> usize {
+        sequence.iter().rposition(|&id| Some(id) != self.config.pad).unwrap_or(0)
+    }
+
     /// What every score is shifted by. A reward model sets it so that demonstrations score 0 on average.
     pub fn score_bias(&self) -> Option<ParamId> {
         match self.head {

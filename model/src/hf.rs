@@ -6,10 +6,11 @@
 //! That class has no bias, so the centring bias goes into config.json as [`BIAS`], a key that `transformers`
 //! keeps and ignores. Its scores are ours less that number.
 //!
-//! Their class finds the last token of each row of a batch as the last that is not `pad_token_id`. If that
-//! were the end token, it would read the score one token too early, as our scores are read at the end token.
-//! So who saves a reward model gives its config a pad that ends no answer, or none: `transformers` then asks
-//! for one when given a batch, and scores single sequences as we do.
+//! Their class finds the last token of each row of a batch as the last that is not `pad_token_id`, and so do we
+//! ([`Transformer::scored_at`]). A reward model from elsewhere whose pad is its end token was taught before its end,
+//! and is read and saved so. Ours are taught at the end token: with that for a pad they would be read one token too
+//! early. So who saves one of ours gives its config a pad that ends no answer, or none: `transformers` then asks for
+//! one when given a batch, and scores single sequences as we do.
 use crate::config::{Config, HeadKind};
 use crate::dtype::Dtype;
 use crate::error::{At, ModelError, Result};

@@ -25,6 +25,19 @@ pub fn cut(lengths: &[usize], budget: usize) -> Vec<Range<usize>> {
     parts
 }
 
+/// Can a model read these sequences? Each of its tokens has a row of the embedding, and they fit into the context.
+pub fn check(model: &Transformer, sequences: &[Vec<u32>]) -> Result<()> {
+    let context = model.config.context;
+    for (i, sequence) in sequences.iter().enumerate() {
+        check_tokens(sequence, model.config.vocab, i)?;
+        if sequence.len() > context {
+            let problem = format!("sequence {i} has {} tokens, the model holds {context}", sequence.len());
+            return Err(ModelError::request(problem, "Shorten it, or split it into several."));
+        }
+    }
+    Ok(())
+}
+
 /// Log-probability under softmax(logits / temperature) of every token but the first, given those before it:
 /// one number less than tokens for each sequence. At most `budget` tokens go through the model at a time.
 pub fn logprobs(
@@ -88,14 +101,7 @@ fn for_each_part(
     budget: usize,
     mut f: impl FnMut(&[Vec<u32>], &Segments, &Var),
 ) -> Result<()> {
-    let context = model.config.context;
-    for (i, sequence) in sequences.iter().enumerate() {
-        check_tokens(sequence, model.config.vocab, i)?;
-        if sequence.len() > context {
-            let problem = format!("sequence {i} has {} tokens, the model holds {context}", sequence.len());
-            return Err(ModelError::request(problem, "Shorten it, or split it into several."));
-        }
-    }
+    check(model, sequences)?;
     let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
     for range in cut(&lengths, budget) {
         let seg = Segments::from_lengths(&lengths[range.clone()]);

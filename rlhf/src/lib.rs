@@ -9,9 +9,12 @@ pub mod lm;
 pub mod metrics;
 pub mod ppo;
 pub mod pretrain;
+mod printable;
 pub mod rm;
 pub mod rollout;
 pub mod sft;
 pub mod stats;
 pub mod train;
 pub mod world;
+
+pub use printable::printable;

@@ -64,13 +64,25 @@ pub struct Comparison {
 /// All comparisons of one ranking (lower is better, ties are dropped), together of weight 1. `first` is the row of its
 /// first answer. Empty when every answer ties.
 pub fn comparisons(ranks: &[f32], first: usize) -> Vec<Comparison> {
+    let all = pairs(ranks);
+    let weight = 1.0 / all.max(1) as f32;
+    let mut comparisons = Vec::with_capacity(all); // of many answers they are most of the memory
+    comparisons.extend(ordered(ranks).map(|(a, b)| Comparison { better: first + a, worse: first + b, weight }));
+    comparisons
+}
+
+/// Answers of which the first has the lower rank.
+fn ordered(ranks: &[f32]) -> impl Iterator<Item = (usize, usize)> {
     let k = ranks.len();
-    let ordered = (0..k).flat_map(|a| (0..k).map(move |b| (a, b))).filter(|&(a, b)| ranks[a] < ranks[b]);
-    let mut pairs: Vec<Comparison> =
-        ordered.map(|(a, b)| Comparison { better: first + a, worse: first + b, weight: 1.0 }).collect();
-    let weight = 1.0 / pairs.len().max(1) as f32;
-    pairs.iter_mut().for_each(|pair| pair.weight = weight);
-    pairs
+    (0..k).flat_map(move |a| (0..k).map(move |b| (a, b))).filter(|&(a, b)| ranks[a] < ranks[b])
+}
+
+/// How many comparisons a ranking has: K(K−1)/2 of K answers, less those that tie.
+pub fn pairs(ranks: &[f32]) -> usize {
+    let mut sorted = ranks.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let of = |k: usize| k * k.saturating_sub(1) / 2;
+    of(ranks.len()) - sorted.chunk_by(|a, b| a == b).map(|ties| of(ties.len())).sum::<usize>()
 }
 
 /// scale · Σ weight · −log σ(r_better − r_worse) → [1].  scores [S]
@@ -87,10 +99,11 @@ pub fn loss(scores: &Var, pairs: &[Comparison], scale: f32) -> Var {
     ops::dot(&ops::log_sigmoid(&difference), &weights)
 }
 
-/// The score of every sequence, read at its last token.  → [S]
+/// The score of every sequence, read at its last token that is not padding.  → [S]
 fn scores(model: &Transformer, w: &Weights, sequences: &[&[u32]]) -> Var {
     let seg = Segments::from_lengths(&sequences.iter().map(|s| s.len()).collect::<Vec<_>>());
-    let last: Vec<u32> = (0..seg.count()).map(|s| seg.range(s).end as u32 - 1).collect();
+    let last: Vec<u32> =
+        sequences.iter().enumerate().map(|(s, ids)| (seg.range(s).start + model.scored_at(ids)) as u32).collect();
     let hidden = model.hidden(w, &Ids::new(sequences.concat()), &seg, None); // [N, C]
     model.score(w, &ops::embed(&hidden, &Ids::new(last)))
 }
@@ -175,7 +188,7 @@ struct Prepared {
 
 impl Prepared {
     fn new(ranking: &Ranking) -> Prepared {
-        let sequences: Vec<Vec<u32>> = ranking.completions.iter().map(|c| [&ranking.prompt[..], c].concat()).collect();
+        let sequences = sequences(std::slice::from_ref(ranking));
         let tokens = sequences.iter().map(Vec::len).sum();
         let mut pairs = comparisons(&ranking.ranks, 0);
         // one and the same sequence is no better than itself
@@ -256,14 +269,25 @@ pub fn center(model: &Transformer, params: &mut Params, demonstrations: &[Exampl
 
 /// Share of held-out comparisons that the model orders as the labeler did. Equal scores count ½.
 pub fn accuracy(model: &Transformer, params: &Params, rankings: &[Ranking], token_budget: usize) -> Interval {
-    let prepared: Vec<Prepared> = rankings.iter().map(Prepared::new).collect();
-    let sequences: Vec<Vec<u32>> = prepared.iter().flat_map(|r| r.sequences.clone()).collect();
-    let mut scores = score(model, params, &sequences, token_budget).into_iter();
-    let hits = |r: &Prepared| {
-        let scores: Vec<f32> = scores.by_ref().take(r.sequences.len()).collect();
-        (r.pairs.iter().map(|p| half_point(scores[p.better] as f64, scores[p.worse] as f64)).sum(), r.pairs.len())
+    accuracy_of(rankings, &score(model, params, &sequences(rankings), token_budget))
+}
+
+/// The same, of scores that are there: one for each of [`sequences`].
+pub fn accuracy_of(rankings: &[Ranking], scores: &[f32]) -> Interval {
+    let mut first = 0;
+    let hits = |ranking: &Ranking| {
+        let (scores, said) = (&scores[first..][..ranking.completions.len()], &ranking.completions);
+        first += scores.len();
+        let compared = ordered(&ranking.ranks).filter(|&(a, b)| said[a] != said[b]);
+        let points = compared.map(|(a, b)| half_point(scores[a] as f64, scores[b] as f64));
+        points.fold((0.0, 0), |(sum, n), point| (sum + point, n + 1))
     };
-    Interval::clustered(&prepared.iter().map(hits).collect::<Vec<_>>())
+    Interval::clustered(&rankings.iter().map(hits).collect::<Vec<_>>())
+}
+
+/// Prompt and answer, for every answer of every ranking.
+pub fn sequences(rankings: &[Ranking]) -> Vec<Vec<u32>> {
+    rankings.iter().flat_map(|r| r.completions.iter().map(|c| [&r.prompt[..], c].concat())).collect()
 }
 
 /// 1 when the first is greater, ½ when they are equal, else 0.

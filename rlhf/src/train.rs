@@ -60,7 +60,16 @@ pub enum TrainError {
     #[error("{0}")]
     SelfCheck(String),
     #[error(transparent)]
-    Checkpoint(#[from] ModelError),
+    Checkpoint(ModelError),
+}
+
+impl From<ModelError> for TrainError {
+    fn from(error: ModelError) -> TrainError {
+        match error {
+            ModelError::NotFinite { what } => TrainError::Diverged { step: 0, what: format!("{what} is not finite") },
+            other => TrainError::Checkpoint(other),
+        }
+    }
 }
 
 impl TrainError {

@@ -75,10 +75,11 @@ pub fn run(request: &Request) -> Result<Results> {
     let there = stages::codec_of_models(&pipeline)?;
     let template = there.as_ref().map(|codec| codec.template.clone());
     let materials = Materials::gather(recipe, template, Rng::new(recipe.seed).stream("materials"))?;
-    let codec = match there {
+    let mut codec = match there {
         Some(codec) => codec,
         None => stages::tokenizer(&mut pipeline, &materials)?,
     };
+    stages::check_judge(&pipeline, &mut codec)?;
     for (kind, stage) in [("base", stages::base as Make), ("sft", stages::sft), ("init", stages::init)] {
         for size in recipe.sizes().into_iter().filter(|_| recipe.makes(kind)) {
             stage(&mut pipeline, &codec, &materials, size)?;

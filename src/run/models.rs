@@ -30,8 +30,8 @@ impl Model {
         Ok(Model { net: loaded.transformer, params: loaded.params })
     }
 
-    /// A Hugging Face model directory. Every token that ends an answer is among those that it says; a reward model has no
-    /// padding token that an answer ends with. Numbers that are not finite are never written.
+    /// A Hugging Face model directory. Every token that ends an answer is among those that it says; a reward model of
+    /// ours has no padding token that an answer ends with. Numbers that are not finite are never written.
     pub fn save(&self, dir: &Path, codec: &Codec) -> Result {
         let broken = kernels::count_non_finite(self.params.flat()).item();
         if broken > 0.0 {
@@ -47,7 +47,9 @@ impl Model {
         match net.head_kind() {
             HeadKind::Lm => codec.tokenizer.save(dir),
             HeadKind::Score => {
-                net.config.pad = codec.padding(net.config.pad);
+                // one from elsewhere that was taught before its end is read there on
+                let before = net.config.pad.is_some_and(|pad| codec.scored_at().contains(&pad));
+                net.config.pad = if before { net.config.pad } else { codec.padding(net.config.pad) };
                 codec.tokenizer.save_padding(dir, net.config.pad)
             }
         }
@@ -56,9 +58,13 @@ impl Model {
         net.lora.as_ref().map_or(Ok(()), |lora| card::write(dir, &net, lora, codec))
     }
 
-    /// The same body with a fresh head of one number: a reward model before its training.
-    pub fn as_score(&self, rng: Rng) -> Model {
-        let (net, params) = self.net.as_score(&self.params, rng);
+    /// The same body with a fresh head of one number: a reward model before its training, to be read at the end token.
+    /// One that is a reward model already stays as it is.
+    pub fn as_score(&self, rng: Rng, codec: &Codec) -> Model {
+        let (mut net, params) = self.net.as_score(&self.params, rng);
+        if self.net.head_kind() == HeadKind::Lm {
+            net.config.pad = net.config.pad.filter(|pad| !codec.scored_at().contains(pad)); // no score is read at it
+        }
         Model { net, params }
     }
 }

@@ -8,6 +8,7 @@ use super::text;
 use super::{Tuning, configs, stage_rng, too_little};
 use crate::error::{Failure, Result};
 use crate::loading;
+use crate::memory::{self, Plan};
 use crate::recipe::sections::Sft;
 use crate::rows::{self, data_failure};
 use model::{Bases, Tokenizer};
@@ -26,13 +27,33 @@ pub fn codec_of_models(p: &Pipeline) -> Result<Option<Codec>> {
     }
     for size in p.recipe.sizes() {
         let path = p.stage_dir(&format!("{size}.base"));
-        let codec = loading::codec_of(&path, &config_of(&p.recipe.model[size], 0)?)?;
+        let mut codec = loading::codec_of(&path, &config_of(&p.recipe.model[size], 0)?)?;
         if found.as_ref().is_some_and(|f| !f.tokenizer.same_as(&codec.tokenizer)) {
             return Err(Failure::usage(format!("{}: its tokenizer is not that of the other sizes", path.display())));
         }
+        codec.context = found.map_or(codec.context, |f| f.context.min(codec.context));
         found = Some(codec);
     }
     Ok(found)
+}
+
+/// Before anything runs: the reward model can read what every size writes, and a reward model that is there already
+/// has the same tokens. No sequence is longer than it reads.
+pub fn check_judge(p: &Pipeline, codec: &mut Codec) -> Result {
+    let tokens = codec.tokenizer.vocab_size();
+    let rows = |size: &str| -> Result<usize> { Ok(config_of(&p.recipe.model[size], tokens)?.vocab) };
+    let (judge, theirs) = match p.recipe.has_rm() {
+        false => return Ok(()),
+        true if p.recipe.makes("rm") => (format!("size {}", p.recipe.rm_size()).into(), rows(p.recipe.rm_size())?),
+        true => {
+            let path = p.stage_dir("rm");
+            let config = model::read_config(&path).map_err(library_failure)?;
+            loading::check_tokens(&path, codec)?;
+            codec.context = codec.context.min(config.context);
+            (path, config.vocab)
+        }
+    };
+    p.recipe.sizes().into_iter().try_for_each(|size| loading::check_rows(&judge, theirs, rows(size)?))
 }
 
 /// A byte-level BPE of the training text; every text can be written with it.
@@ -122,7 +143,9 @@ pub fn reward_model(pipeline: &mut Pipeline, codec: &Codec, materials: &Material
         let rng = stage_rng(p.recipe, "rm");
         let from = p.stage_dir(&format!("{}.{}", p.recipe.rm_size(), section.from));
         let start = Tuning::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
-        let start = start.as_score(rng.stream("head"));
+        let start = start.as_score(rng.stream("head"), codec);
+        let need = Plan::of_model(&start, &Tuning::from(section)).ranking(&rankings.train, section);
+        memory::check(&need, &p.device)?;
         let mut run = p.reporter.training("rm", dir, section.save_every);
         let params = rm::train(&start.net, start.params, &rankings.train, &configs::rm(section), rng, &mut run);
         let mut params = params.map_err(train_failure)?;

@@ -1,14 +1,17 @@
 //! `rlhf chat`: a conversation in the terminal, streamed.
 
+use super::generate::sampling;
 use crate::cli::Common;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::loading;
+use crate::memory::{self, Reader};
 use crate::range::{TOKENS, count, positive, within};
 use crate::rows::data_failure;
 use crate::run::library_failure;
+use crate::terminal::to_stdout;
 use clap::Args;
-use kernels::{Rng, Sampling};
-use model::{GenerateConfig, HeadKind, generate};
+use kernels::Rng;
+use model::{GenerateConfig, generate};
 use rlhf_core::data::{Content, Message, Role};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -38,12 +41,13 @@ pub struct ChatArgs {
 }
 
 pub fn run(args: &ChatArgs, common: &Common) -> Result {
+    let sampling = sampling(args.temperature, 0, args.top_p)?;
     let device = common.open_device()?;
-    let opened = loading::open(&args.model, HeadKind::Lm, &device)?;
+    let opened = loading::open_to_write(&args.model, None, &device, args.precision)?;
     let codec = opened.codec()?;
     let context = opened.loaded.config().context;
     let max_new = args.max_new.min(context / 2);
-    let sampling = Sampling { temperature: args.temperature, top_k: 0, top_p: args.top_p };
+    let reader = Reader::of(&opened.path, &device)?;
     let config = GenerateConfig { max_new, sampling, eos: codec.ends.clone(), batch: 1 };
     let rng = Rng::new(common.seed()).stream("chat");
     let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
@@ -53,10 +57,7 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
         if person {
             eprint!("> ");
         }
-        let mut line = String::new();
-        if !matches!(std::io::stdin().lock().read_line(&mut line), Ok(1..)) {
-            break;
-        }
+        let Some(line) = read_line(turn + 1)? else { break };
         match line.trim() {
             "" => continue,
             "/quit" => break,
@@ -71,13 +72,14 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
         if let Some(report) = codec.cut_report() {
             eprintln!("{report}; /new starts afresh");
         }
+        memory::check(&reader.writing(1, 1, prompt.len() + max_new, args.precision), &device)?;
         let mut stream = codec.tokenizer.stream(true);
         let mut answer = String::new();
         let eos = config.eos.clone();
         generate(&opened.loaded.transformer, &weights, &[prompt], &config, rng.fold(turn), None, |_, id| {
             if !eos.contains(&id) {
                 let piece = stream.push(id);
-                print!("{piece}");
+                print!("{}", to_stdout(&piece));
                 let _ = std::io::stdout().flush();
                 answer.push_str(&piece);
             }
@@ -87,4 +89,18 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
         said.push(Message::new(Role::Assistant, answer.trim()));
     }
     Ok(())
+}
+
+/// The next line of standard input; none at its end.
+fn read_line(number: u64) -> Result<Option<String>> {
+    let mut line = Vec::new();
+    let wrong = |what: String| Failure::data(format!("standard input: line {number} {what}"));
+    match std::io::stdin().lock().read_until(b'\n', &mut line) {
+        Ok(0) => Ok(None),
+        Ok(_) => String::from_utf8(line).map(Some).map_err(|e| {
+            let byte = e.as_bytes()[e.utf8_error().valid_up_to()];
+            wrong(format!("is not UTF-8 (byte {byte:#04x}); convert it, such as by iconv -f latin1 -t utf-8"))
+        }),
+        Err(e) => Err(wrong(format!("cannot be read: {e}"))),
+    }
 }

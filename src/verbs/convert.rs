@@ -3,8 +3,10 @@
 use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::hub;
+use crate::memory::{self, Reader};
 use crate::run::library_failure;
 use clap::Args;
+use kernels::Device;
 use model::Dtype;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,7 @@ pub fn run(args: &ConvertArgs, common: &Common) -> Result {
         )));
     }
     let from = hub::find(&args.from)?;
+    memory::check(&Reader::of(&from, &Device::Cpu)?.converting(), &Device::Cpu)?;
     model::convert(&from, to, args.dtype).map_err(library_failure)?;
     let bytes = size(to);
     if common.json {

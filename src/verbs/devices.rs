@@ -2,6 +2,7 @@
 
 use crate::cli::Common;
 use crate::error::Result;
+use crate::room::room;
 use crate::runlog::environment;
 use crate::session;
 use kernels::Device;
@@ -21,14 +22,18 @@ pub fn run(common: &Common) -> Result {
             "instructions": simd::level().name(),
             "threads": common.threads(),
             "memory_bytes": environment::memory_bytes(),
+            "memory_limit_bytes": may_take(),
         });
         println!("{}", json!({"cpu": cpu, "gpus": gpus, "auto": chosen, "why": why}));
         return Ok(());
     }
     let memory =
         environment::memory_bytes().map_or("unknown".into(), |b| format!("{:.1} GiB", b as f64 / f64::from(1 << 30)));
+    let limit = may_take().filter(|&most| environment::memory_bytes().is_some_and(|all| most < all));
+    let limit =
+        limit.map_or(String::new(), |b| format!(" (of which it may take {:.1})", b as f64 / f64::from(1 << 30)));
     println!("cpu    {}", environment::cpu_model());
-    println!("       {} threads, {memory}; has {}", common.threads(), environment::cpu_features().join(" "));
+    println!("       {} threads, {memory}{limit}; has {}", common.threads(), environment::cpu_features().join(" "));
     println!("       kernels use {} (RLHF_SIMD chooses another)", simd::level().name());
     for a in &found {
         println!("gpu:{}  {} ({}, {}, driver {})", a.index, a.name, a.kind, a.backend, a.driver);
@@ -44,6 +49,11 @@ pub fn run(common: &Common) -> Result {
     }
     println!("\n--device auto takes {chosen}: {why}");
     Ok(())
+}
+
+/// Bytes of memory that the container and the limits of the process leave to us.
+fn may_take() -> Option<u64> {
+    room().map(|room| room.memory.min(room.addresses) as u64)
 }
 
 fn choice(found: &[AdapterSummary]) -> (String, &'static str) {

@@ -3,12 +3,14 @@
 use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::loading::{self, Opened};
+use crate::memory::{self, Reader};
 use crate::range::{TOKENS, count, positive, within};
 use crate::rows;
 use crate::run::library_failure;
+use crate::terminal::{json_to_stdout, to_stdout};
 use clap::Args;
-use kernels::{Rng, Sampling};
-use model::{GenerateConfig, Generated, HeadKind, generate};
+use kernels::{Device, Rng, Sampling};
+use model::{GenerateConfig, Generated, generate};
 use rlhf_core::data::{Content, Role};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -60,36 +62,52 @@ pub struct GenerateArgs {
     n: usize,
 }
 
+/// Answers that are written at a time, at most.
+const MOST: usize = 64;
+
 pub fn run(args: &GenerateArgs, common: &Common) -> Result {
-    check(args)?;
+    let sampling = sampling(if args.greedy { 0.0 } else { args.temperature }, args.top_k, args.top_p)?;
     let device = common.open_device()?;
-    let opened = loading::open_with(&args.model, args.tokenizer.as_deref(), HeadKind::Lm, &device)?;
+    let opened = loading::open_to_write(&args.model, args.tokenizer.as_deref(), &device, args.precision)?;
     let (prompts, eos) = prompts(args, &opened)?;
+    let slots = slots(args, &opened, &prompts, &device)?;
     let repeated: Vec<Vec<u32>> = prompts.iter().flat_map(|p| std::iter::repeat_n(p.clone(), args.n)).collect();
-    let temperature = if args.greedy { 0.0 } else { args.temperature };
-    let sampling = Sampling { temperature, top_k: args.top_k, top_p: args.top_p };
-    let config = GenerateConfig { max_new: args.max_new, sampling, eos, batch: 64 };
+    let config = GenerateConfig { max_new: args.max_new, sampling, eos, batch: slots };
     let rng = Rng::new(common.seed()).stream("generate");
     let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
     let made = generate(&opened.loaded.transformer, &weights, &repeated, &config, rng, None, |_, _| ())
         .map_err(library_failure)?;
     if common.json {
         let rows: Vec<Value> = repeated.iter().zip(&made).map(|(prompt, g)| row(&opened, prompt, g)).collect();
-        println!("{}", json!({ "generations": rows }));
+        println!("{}", json_to_stdout(&json!({ "generations": rows })));
     } else {
-        made.iter().for_each(|g| println!("{}", text(&opened, g)));
+        made.iter().for_each(|g| println!("{}", to_stdout(&text(&opened, g))));
     }
     Ok(())
 }
 
-fn check(args: &GenerateArgs) -> Result {
-    if args.temperature < 0.0 || !args.temperature.is_finite() {
-        return Err(Failure::usage(format!("--temperature {}: it is 0 (greedy) or more", args.temperature)));
+/// How many answers are written at a time: 64, or as many as there is memory for.
+fn slots(args: &GenerateArgs, opened: &Opened, prompts: &[Vec<u32>], device: &Device) -> Result<usize> {
+    let (answers, longest) = (prompts.len().saturating_mul(args.n), prompts.iter().map(Vec::len).max().unwrap_or(0));
+    let reader = Reader::of(&opened.path, device)?;
+    let need = |slots| reader.writing(answers, slots, longest + args.max_new, args.precision);
+    let mut slots = MOST.min(answers).max(1);
+    while slots > 1 && memory::check(&need(slots), device).is_err() {
+        slots /= 2;
     }
-    if !(args.top_p > 0.0 && args.top_p <= 1.0) {
-        return Err(Failure::usage(format!("--top-p {}: it is above 0 and at most 1", args.top_p)));
+    memory::check(&need(slots), device)?;
+    Ok(slots)
+}
+
+/// How tokens are drawn, of flags that are within their ranges.
+pub fn sampling(temperature: f32, top_k: usize, top_p: f32) -> Result<Sampling> {
+    if temperature != 0.0 && !(1e-4..=1e4).contains(&temperature) {
+        return Err(Failure::usage(format!("--temperature {temperature}: it is 0 (greedy), or from 0.0001 to 10000")));
     }
-    Ok(())
+    if !(top_p > 0.0 && top_p <= 1.0) {
+        return Err(Failure::usage(format!("--top-p {top_p}: it is above 0 and at most 1")));
+    }
+    Ok(Sampling { temperature, top_k, top_p })
 }
 
 /// The prompts as ids, each within the context, and the tokens that end an answer to them.
@@ -110,6 +128,15 @@ fn prompts(args: &GenerateArgs, opened: &Opened) -> Result<(Vec<Vec<u32>>, Vec<u
                 "a prompt has {} tokens; the model reads 1 to {} before it answers",
                 ids.len(),
                 config.context - 1
+            )));
+        }
+        let room = config.context - ids.len();
+        if args.max_new > room {
+            return Err(Failure::usage(format!(
+                "--max-new {}: the model holds {} tokens, and a prompt has {}; ask for at most {room} new ones",
+                args.max_new,
+                config.context,
+                ids.len()
             )));
         }
     }

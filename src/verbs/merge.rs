@@ -4,10 +4,11 @@ use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::hub;
 use crate::loading;
+use crate::memory::{self, Reader};
 use crate::run::{Model, library_failure};
 use clap::Args;
 use kernels::Device;
-use model::{HeadKind, lora};
+use model::lora;
 use std::path::PathBuf;
 
 #[derive(Args, Debug)]
@@ -32,6 +33,7 @@ pub fn run(args: &MergeArgs, common: &Common) -> Result {
         let out = args.out.display();
         return Err(Failure::usage(format!("{out} is not empty; choose another folder with --out")));
     }
+    memory::check(&Reader::of(&adapter, &Device::Cpu)?.merging(), &Device::Cpu)?;
     let loaded = model::load_to_answer(&adapter, &Device::Cpu).map_err(library_failure)?;
     let (net, params) = lora::merge(&loaded.transformer, &loaded.params);
     let head = loaded.head();
@@ -39,13 +41,7 @@ pub fn run(args: &MergeArgs, common: &Common) -> Result {
     std::fs::create_dir_all(&args.out).map_err(|e| Failure::write(&args.out, e))?;
     match opened.tokenizer {
         Some(_) => Model { net, params }.save(&args.out, &opened.codec()?)?,
-        None => {
-            let mut net = net;
-            if head == HeadKind::Score {
-                net.config.pad = net.config.pad.filter(|pad| !net.config.eos.contains(pad)); // see model/src/hf.rs
-            }
-            model::save(&args.out, &net, &params, None).map_err(library_failure)?
-        }
+        None => model::save(&args.out, &net, &params, None).map_err(library_failure)?,
     }
     common.progress().say(&format!("merged into {}", args.out.display()));
     Ok(())

@@ -163,16 +163,29 @@ impl Stage {
         Ok([self.options.changed(), of_inputs].concat())
     }
 
-    pub fn model(&mut self, files: &Files, how: &Tuning, bases: &mut Bases) -> Result<Option<(Model, Codec)>> {
+    /// `head`: the one that the model must have, if not any.
+    pub fn model(
+        &mut self,
+        files: &Files,
+        head: Option<HeadKind>,
+        how: &Tuning,
+        bases: &mut Bases,
+    ) -> Result<Option<(Model, Codec)>> {
         let Some(dir) = self.options.path("model", files.model.as_ref()) else { return Ok(None) };
         let tokenizer = self.options.path("tokenizer", files.tokenizer.as_ref());
-        let (model, opened) = self.load(&dir, tokenizer.as_deref(), HeadKind::Lm, how, bases)?;
+        let (model, opened) = self.load(&dir, tokenizer.as_deref(), head, how, bases)?;
         let codec = opened.codec()?;
         Ok(Some((model, codec)))
     }
 
-    pub fn required_model(&mut self, files: &Files, how: &Tuning, bases: &mut Bases) -> Result<(Model, Codec)> {
-        let found = self.model(files, how, bases)?;
+    pub fn required_model(
+        &mut self,
+        files: &Files,
+        head: Option<HeadKind>,
+        how: &Tuning,
+        bases: &mut Bases,
+    ) -> Result<(Model, Codec)> {
+        let found = self.model(files, head, how, bases)?;
         let (model, mut codec) = found.ok_or_else(|| needs(self.name, "--model DIR, the model to start from"))?;
         let Rows { context, chat } = self.options.section()?;
         codec.chat = chat;
@@ -187,17 +200,19 @@ impl Stage {
         &self,
         dir: &Path,
         tokenizer: Option<&Path>,
-        head: HeadKind,
+        head: Option<HeadKind>,
         how: &Tuning,
         bases: &mut Bases,
     ) -> Result<(Model, Opened)> {
         let path = hub::find(dir)?;
+        memory::check_files(&path)?;
         let config = model::read_config(&path).map_err(library_failure)?;
         let plan = Plan::of(config, how)?;
         let plan = if lora::is_adapter(&path) { plan.adapter() } else { plan };
         memory::check(&plan.weights_only(), &self.device)?;
         let Model { net, params } = how.load(&path, self.rng, &self.device, bases)?;
         let loaded = Loaded { transformer: net.clone(), params: params.clone() };
+        let head = head.unwrap_or(loaded.head());
         Ok((Model { net, params }, loading::read(path, tokenizer, head, loaded)?))
     }
 

@@ -3,9 +3,12 @@
 use crate::cli::Common;
 use crate::error::Result;
 use crate::loading;
+use crate::memory::{self, Reader};
 use crate::rows;
+use crate::run::library_failure;
+use crate::terminal::json_to_stdout;
 use clap::Args;
-use model::HeadKind;
+use model::{HeadKind, ModelError};
 use rlhf_core::data::{Ranking, Row};
 use rlhf_core::rm;
 use serde_json::{Value, json};
@@ -30,6 +33,9 @@ pub struct RewardArgs {
     chat: bool,
 }
 
+/// Tokens that go through the model at a time.
+const BUDGET: usize = 8192;
+
 pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let device = common.open_device()?;
     let opened = loading::open(&args.model, HeadKind::Score, &device)?;
@@ -42,24 +48,31 @@ pub fn run(args: &RewardArgs, common: &Common) -> Result {
     if let Some(report) = codec.cut_report() {
         eprintln!("{report}");
     }
-    let sequences: Vec<Vec<u32>> =
-        read.iter().flat_map(|r| r.completions.iter().map(|c| [&r.prompt[..], c].concat())).collect();
-    let mut rewards = rm::score(net, params, &sequences, 8192).into_iter();
+    let sequences = rm::sequences(&read);
+    model::score::check(net, &sequences).map_err(library_failure)?;
+    let longest = sequences.iter().map(Vec::len).max().unwrap_or(0);
+    let tokens = sequences.iter().map(Vec::len).sum::<usize>().min(BUDGET).max(longest);
+    memory::check(&Reader::of(&opened.path, &device)?.reading(tokens, HeadKind::Score), &device)?;
+    let rewards = rm::score(net, params, &sequences, BUDGET);
+    if let Some(at) = rewards.iter().position(|reward| !reward.is_finite()) {
+        let what = format!("the reward of answer {}", at + 1);
+        return Err(library_failure(ModelError::NotFinite { what }));
+    }
+    let mut each = rewards.iter();
     let mut line = |(row, read): (&Row, &Ranking)| -> Result<Value> {
         let Row::Ranked { prompt, .. } = row else { unreachable!("scorable rows are rankings") };
         let prompt = codec.template.prompt_text(prompt).map_err(rows::data_failure)?;
-        let rewards: Vec<f32> = rewards.by_ref().take(read.completions.len()).collect();
+        let rewards: Vec<f32> = each.by_ref().take(read.completions.len()).copied().collect();
         Ok(json!({"prompt": prompt, "rewards": rewards}))
     };
     let lines = rows.iter().zip(&read).map(&mut line).collect::<Result<Vec<Value>>>()?;
-    let compared = read.iter().any(|r| !rm::comparisons(&r.ranks, 0).is_empty());
-    let accuracy = compared.then(|| rm::accuracy(net, params, &read, 8192));
+    let accuracy = Some(rm::accuracy_of(&read, &rewards)).filter(|a| a.n > 0);
     let interval = accuracy.as_ref().map(|a| json!({"rate": a.rate, "low": a.low, "high": a.high, "n": a.n}));
     if common.json {
-        println!("{}", json!({"rows": lines, "accuracy": interval}));
+        println!("{}", json_to_stdout(&json!({"rows": lines, "accuracy": interval})));
         return Ok(());
     }
-    lines.iter().for_each(|l| println!("{l}"));
+    lines.iter().for_each(|l| println!("{}", json_to_stdout(l)));
     if let Some(a) = accuracy {
         let [rate, low, high] = [a.rate, a.low, a.high].map(|x| 100.0 * x);
         println!("accuracy {rate:.1} % ({low:.1}–{high:.1}) of {} comparisons; chance is 50 %", a.n);

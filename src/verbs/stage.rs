@@ -4,6 +4,7 @@ use super::opening::{Files, Rows, Stage, needs};
 use super::options;
 use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::loading;
 use crate::memory::{self, Plan};
 use crate::range::within;
 use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft, Shape, Tokenizer, defaults};
@@ -11,7 +12,7 @@ use crate::rows::{self, data_failure};
 use crate::run::{Model, Tuning, config_of, configs, text};
 use clap::{ArgMatches, Args};
 use model::{Bases, HeadKind};
-use rlhf_core::data::{Example, Ranking, Template};
+use rlhf_core::data::{Example, Template};
 use rlhf_core::rollout::Episode;
 use rlhf_core::{ppo as ppo_loop, pretrain as pretrain_loop, rm as rm_loop, sft as sft_loop};
 use serde::{Deserialize, Serialize};
@@ -66,7 +67,8 @@ impl Default for Split {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   rlhf rm --model sft --data rankings.jsonl pairs.jsonl --out rm
-  rlhf rm --model sft --data pairs.jsonl --out rm --holdout 0.2 --lr 1e-4")]
+  rlhf rm --model sft --data pairs.jsonl --out rm --holdout 0.2 --lr 1e-4
+  rlhf rm --model rm --data more-pairs.jsonl --out rm2          goes on with a reward model")]
 pub struct RmArgs {
     #[command(flatten)]
     files: Files,
@@ -117,7 +119,7 @@ pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Res
     let section: Pretrain = stage.options.section()?;
     let how = Tuning::from(&section);
     let texts = rows::texts(&stage.data)?;
-    let (start, codec) = match stage.model(&args.files, &how, &mut Bases::default())? {
+    let (start, codec) = match stage.model(&args.files, Some(HeadKind::Lm), &how, &mut Bases::default())? {
         Some(found) => found,
         None => {
             let (shape, tokenizer): (Shape, Tokenizer) = (stage.options.section()?, stage.options.section()?);
@@ -149,7 +151,7 @@ pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
     let Some(mut stage) = Stage::open("sft", &args.files, flags, common, &known)? else { return Ok(()) };
     let section: Sft = stage.options.section()?;
     let how = Tuning::from(&section);
-    let (start, codec) = stage.required_model(&args.files, &how, &mut Bases::default())?;
+    let (start, codec) = stage.required_model(&args.files, Some(HeadKind::Lm), &how, &mut Bases::default())?;
     let demonstrations = rows::demonstrations(&stage.data, &codec)?;
     let text = stage.options.paths("text", &args.text);
     let windows = if section.pretrain_mix > 0.0 { stage.windows(&codec, &text, "pretrain-mix")? } else { Vec::new() };
@@ -170,7 +172,7 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
     let Some(mut stage) = Stage::open("rm", &args.files, flags, common, &known)? else { return Ok(()) };
     let section: Rm = stage.options.section()?;
     let how = Tuning::from(&section);
-    let (start, codec) = stage.required_model(&args.files, &how, &mut Bases::default())?;
+    let (start, codec) = stage.required_model(&args.files, None, &how, &mut Bases::default())?;
     let Split { holdout } = stage.options.section()?;
     let (train, heldout) = rows::split(&stage.data, holdout, stage.rng.stream("holdout"))?;
     let train = codec.comparisons(&train).map_err(data_failure)?;
@@ -181,11 +183,9 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
         false => rows::demonstrations(&demonstrations, &codec)?,
     };
     let (rng, stage) = (stage.rng, stage.start(common)?);
-    let start = start.as_score(rng.stream("head"));
+    let start = start.as_score(rng.stream("head"), &codec); // a reward model keeps the head that it has
     stage.tell_cuts(&codec);
-    let answers = |r: &Ranking| r.completions.iter().map(|c| r.prompt.len() + c.len()).sum::<usize>();
-    let tokens = micro_batch(section.token_budget, section.batch, train.iter().map(answers));
-    stage.fits(&Plan::of_model(&start, &how).scoring(tokens))?;
+    stage.fits(&Plan::of_model(&start, &how).ranking(&train, &section))?;
     let mut run = stage.training(section.save_every);
     let result = rm_loop::train(&start.net, start.params, &train, &configs::rm(&section), rng, &mut run);
     let mut params = stage.train(result)?;
@@ -196,16 +196,18 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
     stage.finish(&model, &codec)?;
     if !heldout.is_empty() {
         let accuracy = rm_loop::accuracy(&model.net, &model.params, &heldout, section.token_budget);
-        print_accuracy(&accuracy, common);
+        print_accuracy(&accuracy, heldout.len(), common);
     }
     Ok(())
 }
 
-fn print_accuracy(a: &rlhf_core::stats::Interval, common: &Common) {
+/// Of held-out rankings that prefer nothing there is no accuracy.
+fn print_accuracy(a: &rlhf_core::stats::Interval, rankings: usize, common: &Common) {
+    let known = (a.n > 0).then(|| serde_json::json!({"rate": a.rate, "low": a.low, "high": a.high, "n": a.n}));
     if common.json {
-        println!("{}", serde_json::json!({"accuracy": {"rate": a.rate, "low": a.low, "high": a.high, "n": a.n}}));
-    } else if a.n == 0 {
-        println!("no held-out comparison: all held-out answers tie");
+        println!("{}", serde_json::json!({"accuracy": known}));
+    } else if known.is_none() {
+        println!("accuracy unknown: all {rankings} held-out rankings are ties");
     } else {
         let [rate, low, high] = [a.rate, a.low, a.high].map(|x| 100.0 * x);
         println!("accuracy on {} held-out comparisons: {rate:.1} % ({low:.1}–{high:.1}); chance is 50 %", a.n);
@@ -218,18 +220,13 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let Some(mut stage) = Stage::open("ppo", &args.files, flags, common, &known)? else { return Ok(()) };
     let section: Ppo = stage.options.section()?;
     let (how, mut bases) = (Tuning::from(&section), Bases::default());
-    let (start, codec) = stage.required_model(&args.files, &how, &mut bases)?;
+    let (start, mut codec) = stage.required_model(&args.files, Some(HeadKind::Lm), &how, &mut bases)?;
     let reward = stage.options.path("reward", args.reward.as_ref());
     let reward = reward.ok_or_else(|| needs("ppo", "--reward DIR, a reward model made by rlhf rm"))?;
-    let judge = stage.load(&reward, None, HeadKind::Score, &how, &mut bases)?.0;
-    if judge.net.config.vocab != codec.tokenizer.vocab_size() {
-        let (ours, theirs) = (codec.tokenizer.vocab_size(), judge.net.config.vocab);
-        let hint = "policy and reward model must share one tokenizer";
-        return Err(Failure::usage(format!(
-            "{}: its vocabulary has {theirs} tokens, the policy's {ours}; {hint}",
-            reward.display()
-        )));
-    }
+    let (judge, opened) = stage.load(&reward, None, Some(HeadKind::Score), &how, &mut bases)?;
+    loading::check_rows(&reward, judge.net.config.vocab, start.net.config.vocab)?;
+    loading::check_tokens(&opened.path, &codec)?;
+    codec.context = codec.context.min(judge.net.config.context); // the judge reads prompt and answer
     let text = stage.options.paths("text", &args.text);
     let windows = if section.ptx_coef > 0.0 { stage.windows(&codec, &text, "ptx-coef")? } else { Vec::new() };
     let prompts = codec.prompts(&rows::load(&stage.data)?, section.max_new).map_err(data_failure)?;

@@ -1,5 +1,6 @@
 //! Table of contents of the integration tests.
 
+mod answers; // verbs that learn nothing, and PPO's judge: right values, refusals in words
 mod cases; // models, adapters and files as people brought them, against transformers, PEFT and llama.cpp
 mod chat; // chat templates of real models: what is trained, what text may not become
 mod cli; // the binary: good runs, bad input, a kill at a bad moment

@@ -117,6 +117,11 @@ impl Gpu {
         self.max_binding
     }
 
+    /// Bytes that one array may have.
+    pub fn max_buffer_bytes(&self) -> u64 {
+        self.max_buffer
+    }
+
     pub fn offers(&self) -> Offers {
         self.offers
     }

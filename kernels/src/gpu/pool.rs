@@ -111,7 +111,8 @@ impl Gpu {
         let size = if size_class(bytes) <= self.max_buffer { size_class(bytes) } else { bytes.next_multiple_of(256) };
         assert!(
             size <= self.max_buffer,
-            "an array of {} MiB: {} allows at most {} MiB in one buffer",
+            "an array of {} MiB: {} allows at most {} MiB in one buffer. Use a smaller batch (fewer tokens a step), a \
+             smaller model, or --device cpu",
             bytes >> 20,
             self.name(),
             self.max_buffer >> 20

@@ -153,7 +153,8 @@ impl Gpu {
         for (i, a) in args.iter().enumerate() {
             assert!(
                 a.words <= self.max_binding,
-                "kernel {}: an array of {} MiB, but {} lets a kernel see at most {} MiB at once",
+                "kernel {}: an array of {} MiB, but {} lets a kernel see at most {} MiB at once. Use a smaller batch \
+                 (fewer tokens a step), a smaller model, or --device cpu",
                 kernel.title(),
                 a.words >> 18,
                 self.name(),

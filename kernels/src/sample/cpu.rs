@@ -21,6 +21,9 @@ pub fn sample(
         let mut row = Pooled::from(pool::take(v));
         scale(&logits[n * v..][..v], if greedy { 1.0 } else { how.temperature }, &mut row);
         let lse = log_sum_exp(&row);
+        if !lse.is_finite() {
+            return (0, f32::NAN);
+        }
         let id = if greedy {
             first_of(&row, max(&row))
         } else {
@@ -72,7 +75,9 @@ mod tests {
                 let rows = 40;
                 let logits: Vec<f32> = noise(rows * v, 1).iter().map(|x| 4.0 * x).collect();
                 let (streams, positions): (Vec<u32>, Vec<u32>) = (0..rows as u32).map(|i| (i * 7, i % 5)).unzip();
-                for (temperature, top_k, top_p) in [(0.0, 0, 1.0), (1.0, 0, 1.0), (0.7, 5, 1.0), (1.3, 0, 0.8)] {
+                for (temperature, top_k, top_p) in
+                    [(0.0, 0, 1.0), (1.0, 0, 1.0), (0.7, 5, 1.0), (1.3, 0, 0.8), (1.3, 5, 0.9)]
+                {
                     let how = Sampling { temperature, top_k, top_p };
                     let (ids, lp) = sample(&logits, v, &how, rng, &streams, &positions);
                     let (want, want_lp) = plain::sample(&wide(&logits), v, &how, rng, &streams, &positions);
@@ -81,5 +86,19 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[test]
+    fn logits_that_are_not_finite_give_no_token() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let logits = [0.5, bad, 1.0, 0.0, 2.0, f32::NEG_INFINITY];
+            for how in [Sampling::GREEDY, Sampling { temperature: 1.0, top_k: 1, top_p: 0.5 }] {
+                let rng = Rng::new(1);
+                let (_, lp) = sample(&logits, 3, &how, rng, &[0, 1], &[0, 0]);
+                let (_, want) = plain::sample(&logits, 3, &how, rng, &[0, 1], &[0, 0]);
+                assert!(lp[0].is_nan() && want[0].is_nan(), "{bad} {how:?}");
+                assert!(lp[1].is_finite() && want[1].is_finite(), "no more than an impossible token, {how:?}");
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ pub struct Sampling {
     pub temperature: f32,
     /// Only the k likeliest tokens; 0 for all.
     pub top_k: usize,
-    /// Only the smallest set of tokens with this much probability; 1 for all.
+    /// Only the smallest set of tokens with this much of the probability that `top_k` left; 1 for all.
     pub top_p: f32,
 }
 
@@ -27,7 +27,7 @@ impl Sampling {
 }
 
 /// One token for each row of logits [R, V], with its log-probability under softmax(logits / temperature)
-/// before any truncation (greedy: temperature 1). Waits for the device.
+/// before any truncation (greedy: temperature 1). A row with NaN or infinity in it gives NaN. Waits for the device.
 #[track_caller]
 pub fn sample(logits: &Tensor, how: &Sampling, rng: Rng, streams: &[u32], positions: &[u32]) -> (Vec<u32>, Vec<f32>) {
     let [r, v] = logits.dims();

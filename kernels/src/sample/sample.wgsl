@@ -54,7 +54,15 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) grid: vec3u, 
     let lse = most + log(total(lane, sum));
     var floor = 0u;
     if (p.top_k > 0u && p.top_k < p.cols) { floor = threshold(lane, at, lse, 0u, f32(p.top_k)); }
-    if (p.top_p < 1.0) { floor = max(floor, threshold(lane, at, lse, 1u, p.top_p)); }
+    if (p.top_p < 1.0) {
+        // of what top-k left in
+        var mine = 0.0;
+        for (var v = lane; v < p.cols; v += THREADS) {
+            let x = logits[at + v] / p.t;
+            if (order(x) >= floor) { mine += exp(x - lse); }
+        }
+        floor = max(floor, threshold(lane, at, lse, 1u, p.top_p * total(lane, mine)));
+    }
 
     var best = -3e38;
     var best_id = 0xffffffffu;

@@ -153,6 +153,10 @@ pub(crate) fn load(dir: &Path, device: &Device, bases: &mut Bases) -> Result<Loa
         params.set(bias, &[files.json.get(BIAS).and_then(Value::as_f64).unwrap_or(0.0) as f32]);
     }
     add_generation(dir, &mut model.config)?;
+    if files.json.get(BIAS).is_some() && on.model.head_kind() == HeadKind::Lm {
+        // one of ours, taught at the end token whatever the language model pads with
+        model.config.pad = model.config.pad.filter(|pad| !model.config.eos.contains(pad));
+    }
     Ok(Loaded { transformer: model, params: params.to(device) })
 }
 

@@ -8,6 +8,7 @@ use super::error::DataError;
 use super::read::{DataFile, unused_report};
 use super::rows::{self, Row};
 use super::{Codec, Cuts, Example, Template};
+use crate::printable;
 
 /// Characters of one part of a sample that are shown.
 const SHOWN: usize = 480;
@@ -181,9 +182,12 @@ impl Inspection {
     /// For a terminal; `color`: trained text in green, the rest dim. Without it, trained text stands in ⟦ ⟧.
     pub fn render(&self, color: bool) -> String {
         let counts = |map: Vec<(String, usize)>| {
-            map.into_iter().map(|(name, count)| format!("{name} × {count}")).collect::<Vec<_>>().join(", ")
+            map.into_iter()
+                .map(|(name, count)| format!("{} × {count}", printable(&name)))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
-        let mut out = format!("{}\n", self.path);
+        let mut out = format!("{}\n", printable(&self.path));
         out += &format!("  format   {}\n", counts(self.formats.clone().into_iter().collect()));
         out += &format!("  rows     {}\n", counts(self.rows.iter().map(|(k, v)| (k.to_string(), *v)).collect()));
         out += &self.lengths.render();
@@ -198,7 +202,7 @@ impl Inspection {
             }
         }
         for warning in &self.warnings {
-            out += &paint(color, "33", &format!("  warning  {warning}"));
+            out += &paint(color, "33", &format!("  warning  {}", printable(warning)));
             out.push('\n');
         }
         for (at, sample) in self.samples.iter().enumerate() {
@@ -329,16 +333,6 @@ fn shortened(text: &str) -> String {
     }
     let part = |from: usize, n: usize| text.chars().skip(from).take(n).collect::<String>();
     format!("{} … {} more characters … {}", part(0, SHOWN / 2), length - SHOWN, part(length - SHOWN / 2, SHOWN / 2))
-}
-
-/// Control characters are shown, not sent to the terminal: data could move the cursor or set its title.
-fn printable(text: &str) -> String {
-    let show = |c: char| match c {
-        '\n' | '\t' => c.to_string(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(show).collect()
 }
 
 #[cfg(test)]
