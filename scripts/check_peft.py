@@ -3,11 +3,13 @@
     python scripts/check_peft.py target/debug/rlhf [MODEL_DIR …]
 
 For each language model (without any: a small random one of each architecture): `rlhf sft --lora-rank 4` on a few rows, then the log-probabilities of `rlhf score` against
-PEFT's upon the same model, its matrices rounded to bf16 as ours are. Then an adapter that PEFT made, read by us, and
+PEFT's upon the same model. A reward adapter is loaded as its README.md says: the padding that PEFT takes from the
+frozen model may be the end token, where scores are read. Then an adapter that PEFT made, read by us, and
 `rlhf merge` against both.
 """
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,13 +28,8 @@ def rlhf(program, *arguments):
 
 
 def frozen(directory, kind=transformers.AutoModelForCausalLM, **settings):
-    """The model as it is stored by us: matrices in bf16."""
-    model = kind.from_pretrained(directory, dtype=torch.float32, **settings)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 2:
-                parameter.copy_(parameter.bfloat16().float())
-    return model.eval()
+    """The model that adapters stand on, in the precision of its file."""
+    return kind.from_pretrained(directory, dtype=torch.float32, **settings).eval()
 
 
 def logprobs(model, ids):
@@ -56,10 +53,13 @@ def rewarded(directory, program, base, scratch):
     rlhf(program, "rm", "--model", directory, "--data", data, "--out", adapter, "--lora-rank", 4, "--lr", "1e-2", "--batch", 4, "--holdout", 0)
     rows = json.loads(rlhf(program, "reward", "--model", adapter, "--data", data, "--json"))["rows"]
     settings = json.loads((adapter / "adapter_config.json").read_text())
-    model = frozen(directory, transformers.AutoModelForSequenceClassification, num_labels=1, pad_token_id=None)
+    model = frozen(directory, transformers.AutoModelForSequenceClassification, num_labels=1)
+    said = re.search(r"^model\.config\.pad_token_id = (\w+)$", (adapter / "README.md").read_text(), re.M)[1]
+    end = base.config.eos_token_id
+    assert model.config.pad_token_id == end and said != str(end), "nothing of padding would be seen"
+    model.config.pad_token_id = None if said == "None" else int(said)
     model = peft.PeftModel.from_pretrained(model, adapter).eval()
     tokenizer = tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
-    end = base.config.eos_token_id
     expected = []
     for pair in pairs:
         for answer in [pair["chosen"], pair["rejected"]]:
@@ -73,9 +73,11 @@ def rewarded(directory, program, base, scratch):
 def compare(what, a, b):
     worst = (a - b).abs().max().item()
     print(f"  {what:<36} differs by {worst:.1e}")
+    COMPARED.append(what)
     return worst <= TOLERANCE
 
 
+COMPARED = []
 SIZES = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
 GROUPED = dict(**SIZES, num_key_value_heads=2)
 ARCHITECTURES = {
@@ -94,7 +96,7 @@ def small(name, directory):
     tokenizer.train_from_iterator(["Say it."], vocab_size=260, special_tokens=["<|endoftext|>"])
     directory.mkdir()
     tokenizer.save(str(directory / "tokenizer.json"))
-    ends = dict(bos_token_id=0, eos_token_id=0, vocab_size=320)
+    ends = dict(bos_token_id=0, eos_token_id=0, pad_token_id=0, vocab_size=320)  # padding is the end, as in SmolLM2
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(name, **ARCHITECTURES[name], **ends))
     with torch.no_grad():
@@ -145,7 +147,8 @@ def main():
         for directory in directories or [small(name, models / name) for name in ARCHITECTURES]:
             with tempfile.TemporaryDirectory() as scratch:
                 good.append(check(program, pathlib.Path(directory).resolve(), pathlib.Path(scratch)))
-    sys.exit(0 if all(good) else "PEFT and rlhf disagree")
+    print(f"{len(COMPARED)} comparisons")
+    sys.exit("nothing was compared" if not COMPARED else 0 if all(good) else "PEFT and rlhf disagree")
 
 
 main()

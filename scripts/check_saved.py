@@ -26,6 +26,7 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 transformers.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
 torch.set_num_threads(1)
 
 CHATML = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -91,7 +92,7 @@ def base(directory, controls, template, generation, tokens={}, post=None, prefix
     size = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=128)
     pad = tokenizer.token_to_id(tokens["pad_token"]) if "pad_token" in tokens else None
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(vocab_size=320, bos_token_id=None, eos_token_id=generation["eos_token_id"], pad_token_id=pad, **size)
+    config = transformers.LlamaConfig(vocab_size=tokenizer.get_vocab_size(), bos_token_id=None, eos_token_id=generation["eos_token_id"], pad_token_id=pad, **size)
     transformers.LlamaForCausalLM(config).save_pretrained(directory)
     write(directory / "generation_config.json", generation)
     return directory
@@ -100,7 +101,8 @@ def base(directory, controls, template, generation, tokens={}, post=None, prefix
 def names(tokenizer):
     """What tokens are for; padding apart, which a reward model may not have."""
     roles = {key: getattr(tokenizer, key) for key in ("bos_token", "eos_token", "unk_token", "model_max_length", "padding_side")}
-    return {**roles, "special": sorted(set(tokenizer.all_special_tokens) - {tokenizer.pad_token})}
+    apart = {tokenizer.pad_token} - {tokenizer.bos_token, tokenizer.eos_token, tokenizer.unk_token}
+    return {**roles, "special": sorted(set(tokenizer.all_special_tokens) - apart)}
 
 
 def ids(tokenizer):
@@ -189,20 +191,11 @@ def saved_reward_model(what, rlhf, directory, start, rows):
     scores(what, rlhf, directory, rows, model, tokenizer, bias, expected)
 
 
-def rounded(model):
-    """Its matrices in bf16, as the frozen part of an adapter has them."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 2:
-                parameter.copy_(parameter.bfloat16().float())
-    return model.eval()
-
-
 def as_the_readme_says(directory):
-    """Runs what the README.md of an adapter shows, upon a frozen model in its precision."""
+    """Runs what the README.md of an adapter shows."""
     code = re.search(r"```python\n(.*?)```", (directory / "README.md").read_text(), re.S)[1]
-    code = code.replace('"this folder"', repr(str(directory))).replace("model = peft.", "model = rounded(model)\nmodel = peft.")
-    scope = {"rounded": rounded}
+    code = code.replace('"this folder"', repr(str(directory)))
+    scope = {}
     exec(code, scope)
     return scope["model"].eval(), scope["tokenizer"]
 
@@ -212,7 +205,7 @@ def check_base(name, rlhf, scratch, gguf=True, **kind):
     start = base(scratch / "base", gguf=gguf, **kind)
     demos, pairs, prompts = (scratch / f"{n}.jsonl" for n in ("demos", "pairs", "prompts"))
     talks = [[{"role": "user", "content": f"Say {i}"}, {"role": "assistant", "content": f"It is {i}."}] for i in range(5)]
-    rows = [dict(prompt=[talk[0]], chosen=[talk[1]], rejected=[{"role": "assistant", "content": "No, never, I will not say it."}]) for talk in talks]
+    rows = [dict(prompt=[talk[0]], chosen=[talk[1]], rejected=[{"role": "assistant", "content": "I will not say it, never."}]) for talk in talks]
     demos.write_text("".join(json.dumps({"messages": talk}) + "\n" for talk in talks))
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     prompts.write_text("".join(json.dumps({"prompt": [talk[0]]}) + "\n" for talk in talks))
@@ -225,7 +218,7 @@ def check_base(name, rlhf, scratch, gguf=True, **kind):
     rlhf("sft", "--model", start, "--data", demos, "--out", at("sft"), "--epochs", 60, *learn)
     rlhf("rm", "--model", at("sft"), "--data", pairs, "--out", at("rm"), "--epochs", 8, "--holdout", 0, *learn)
     rlhf("ppo", "--model", at("sft"), "--reward", at("rm"), "--data", prompts, "--out", at("ppo"), "--episodes", 2, "--batch", 2, "--minibatch", 2, "--max-new", 4, "-q")
-    rlhf("sft", "--model", start, "--data", demos, "--out", at("sft-lora"), "--epochs", 80, "--lora-rank", 8, "--batch", 5, "--lr", "2e-2", "-q")
+    rlhf("sft", "--model", start, "--data", demos, "--out", at("sft-lora"), "--epochs", 120, "--lora-rank", 8, "--batch", 5, "--lr", "2e-2", "-q")
     rlhf("rm", "--model", at("sft"), "--data", pairs, "--out", at("rm-lora"), "--epochs", 8, "--holdout", 0, "--lora-rank", 4, *learn)
     rlhf("merge", "--model", at("sft-lora"), "--out", at("merged"), "-q")
     rlhf("merge", "--model", at("rm-lora"), "--out", at("merged-rm"), "-q")

@@ -45,7 +45,7 @@ pub use generate::{GenerateConfig, Generated, generate};
 pub use gguf::named_gguf;
 pub use hf::{Loaded, load, load_sharing, load_to_answer, save};
 pub use lora::Bases;
-pub use source::{ChatTemplate, Description, chat_template, describe, read_config};
+pub use source::{ChatTemplate, Description, chat_template, describe, read_config, stated_config};
 pub use tokenizer::{Tokenizer, TokenizerError};
 pub use transformer::{Dropout, Transformer};
 pub use windows::{Window, hf_windows};

@@ -34,6 +34,14 @@ pub fn read_config(path: &Path) -> Result<Config> {
     Ok(source.config)
 }
 
+/// The same, to read text with: no numbers need be there.
+pub fn stated_config(path: &Path) -> Result<Config> {
+    match path.is_dir() && !lora::is_adapter(path) {
+        true => load_config(path, &read_json(&path.join("config.json"))?),
+        false => read_config(path),
+    }
+}
+
 /// What can be said of a model without its numbers.
 pub struct Description {
     pub config: Config,

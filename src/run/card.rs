@@ -13,16 +13,31 @@ pub fn write(dir: &Path, net: &Transformer, lora: &Lora, codec: &Codec) -> Resul
     std::fs::write(&path, text(net, lora, codec)).map_err(|e| Failure::write(&path, e))
 }
 
-/// What to do with an adapter whose model PEFT cannot open.
-pub fn hint(net: &Transformer) -> Option<String> {
-    let lora = net.lora.as_ref()?;
+/// What to do so that PEFT computes the same, where it would not by itself.
+pub fn hints(net: &Transformer, codec: &Codec) -> Vec<String> {
+    let Some(lora) = &net.lora else { return vec![] };
+    let mut hints = vec![];
     let base = lora.base.display();
-    lora.base.is_file().then(|| {
-        format!(
+    if lora.base.is_file() {
+        hints.push(format!(
             "PEFT cannot open {base}, a GGUF file: write the adapter into it with rlhf merge, or rlhf convert it to a \
              directory and name that as base_model_name_or_path in adapter_config.json"
-        )
-    })
+        ));
+    }
+    if net.head_kind() == HeadKind::Score {
+        let ends = codec.scored_at();
+        hints.push(format!(
+            "in PEFT set config.pad_token_id = {} of the frozen model: the score is read at the end token ({}), which must \
+             not count as padding",
+            padding(codec.padding(net.config.pad)),
+            ends.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ")
+        ));
+    }
+    hints
+}
+
+fn padding(pad: Option<u32>) -> String {
+    pad.map_or("None".to_string(), |pad| pad.to_string())
 }
 
 fn text(net: &Transformer, lora: &Lora, codec: &Codec) -> String {
@@ -30,7 +45,7 @@ fn text(net: &Transformer, lora: &Lora, codec: &Codec) -> String {
     let mut out = format!("---\nlibrary_name: peft\nbase_model: {base:?}\n---\n\n");
     let what = if net.head_kind() == HeadKind::Lm { "A LoRA adapter" } else { "A reward model: a LoRA adapter" };
     let _ = writeln!(out, "{what} of rank {} upon `{base}`.\n", lora.rank);
-    if let Some(hint) = hint(net) {
+    for hint in hints(net, codec) {
         let _ = writeln!(out, "{hint}.\n");
     }
     out +=
@@ -49,12 +64,11 @@ fn text(net: &Transformer, lora: &Lora, codec: &Codec) -> String {
             );
         }
         HeadKind::Score => {
-            let ends = codec.scored_at();
-            let pad = net.config.pad.map_or("None".to_string(), |pad| pad.to_string());
+            let pad = padding(net.config.pad);
             let _ = write!(
                 out,
                 "model = transformers.AutoModelForSequenceClassification.from_pretrained({base:?}, num_labels=1)\n\
-                 model.config.pad_token_id = {pad}  # the score is read at the last other token: at the end token, {ends:?}\n\
+                 model.config.pad_token_id = {pad}\n\
                  model = peft.PeftModel.from_pretrained(model, folder)\n\
                  ```\n\n\
                  The score is the logit plus `rlhf_reward_bias` of adapter_config.json. With an end token as padding it \

@@ -71,7 +71,7 @@ fn data_files(args: &InspectArgs, common: &Common) -> Result {
 /// How text becomes tokens for a model, within its context or a smaller one.
 fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
     let path = hub::find(model)?;
-    let mut config = model::read_config(&path).map_err(library_failure)?;
+    let mut config = model::stated_config(&path).map_err(library_failure)?;
     if let Some(context) = context {
         config.context = loading::shorter(config.context, context)?;
     }

@@ -244,7 +244,7 @@ impl Started {
         folder::mark_done(out, self.start.elapsed().as_secs_f64(), self.reporter.steps())?;
         drop_checkpoints(out)?;
         self.reporter.say(&format!("{} written to {}", self.stage.name, out.display()));
-        if let Some(hint) = card::hint(&model.net) {
+        for hint in card::hints(&model.net, codec) {
             self.reporter.say(&hint);
         }
         Ok(())
