@@ -3,6 +3,7 @@
 //! stderr matters less than what is being done.
 
 use crate::error::{Failure, Result};
+use crate::terminal::{to_stderr, to_stdout};
 use std::any::Any;
 use std::fmt::Arguments;
 use std::io::{Error, ErrorKind, Write, stderr, stdout};
@@ -14,7 +15,7 @@ macro_rules! print {
 
 macro_rules! println {
     () => { $crate::output::print(format_args!("\n")) };
-    ($($part:tt)*) => { $crate::output::print(format_args!("{}\n", format_args!($($part)*))) };
+    ($($part:tt)*) => { $crate::output::print_line(format_args!($($part)*)) };
 }
 
 macro_rules! eprint {
@@ -23,7 +24,7 @@ macro_rules! eprint {
 
 macro_rules! eprintln {
     () => { $crate::output::say(format_args!("\n")) };
-    ($($part:tt)*) => { $crate::output::say(format_args!("{}\n", format_args!($($part)*))) };
+    ($($part:tt)*) => { $crate::output::say_line(format_args!($($part)*)) };
 }
 
 /// How `print` unwinds to `main`.
@@ -33,6 +34,15 @@ pub fn print(text: Arguments) {
     if let Err(e) = stdout().lock().write_all(text.to_string().as_bytes()) {
         resume_unwind(Box::new(Unwritten(e)));
     }
+}
+
+/// Lines have no control characters of strangers for a terminal; colours and bars of ours go through `print!`.
+pub fn print_line(text: Arguments) {
+    print(format_args!("{}\n", to_stdout(&text.to_string())));
+}
+
+pub fn say_line(text: Arguments) {
+    say(format_args!("{}\n", to_stderr(&text.to_string())));
 }
 
 /// One write, so that lines of several threads stay whole.

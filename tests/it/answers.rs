@@ -359,13 +359,13 @@ fn inspect_reads_no_numbers() {
 /// The comparisons of K answers are K(K−1)/2.
 #[test]
 #[cfg(target_os = "linux")]
-fn rankings_of_very_many_answers_are_counted() {
-    let answers: Vec<String> = (0..20_000).map(|i| format!("\" {i}\"")).collect();
-    let ranks: Vec<String> = (0..20_000).map(|i| i.to_string()).collect();
+fn comparisons_of_many_answers_are_counted() {
+    let answers: Vec<String> = (0..1000).map(|i| format!("\" {i}\"")).collect();
+    let ranks: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
     let row = format!("{{\"prompt\":\"a\",\"completions\":[{}],\"ranks\":[{}]}}\n", answers.join(","), ranks.join(","));
-    let (model, rows, out) = (learn("a b c d e. ", "many", "264"), file("many.jsonl", row), at("many_rm"));
+    let (model, rows, out) = (learn("a b c d e. ", "many", "264"), file("many.jsonl", row.repeat(40)), at("many_rm"));
     let args = ["rm", "--model", &model, "--data", &rows, "--out", &out, "--holdout", "0", "--device", "cpu"];
-    let output = limited(8_000_000, &args);
+    let output = limited(1_000_000, &args);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("comparisons"), "{}", stderr(&output));
 }
