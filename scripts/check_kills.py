@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RLHF = os.path.abspath(os.environ.get("RLHF", ROOT / "target/release/rlhf"))
 ROUNDS, SEED = (int(a) for a in (sys.argv[1:] + ["100", "1"][len(sys.argv) - 1 :])[:2])
-ENV = {**os.environ, "NO_COLOR": "1", "PATH": f"{os.path.dirname(RLHF)}:{os.environ['PATH']}"}
+ENV = {**os.environ, "NO_COLOR": "1"}
 HOW = ["KILL", "TERM", "INT", "HUP", "pipe"]
 
 
@@ -149,6 +149,9 @@ def main():
     rng, tally, bad = random.Random(SEED), Counter(), 0
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
+        (work / "bin").mkdir()
+        (work / "bin/rlhf").symlink_to(RLHF)  # for the commands that it prints
+        ENV["PATH"] = f"{work}/bin:{ENV['PATH']}"
         materials(work)
         takes = {}
         for name, line in STAGES.items():

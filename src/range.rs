@@ -191,7 +191,7 @@ mod tests {
             "world.documents=9223372036854775807",
         ] {
             let (key, value) = set.split_once('=').unwrap();
-            let message = error(set).to_lowercase();
+            let (key, message) = (key.to_lowercase(), error(set).to_lowercase());
             assert!(message.contains(&format!("{key} = {value}: it is a ")), "{set}: {message}");
         }
     }

@@ -313,8 +313,8 @@ pub fn find(which: &str) -> Result<(String, String)> {
         return Ok((format!("recipe {name}"), text.to_string()));
     }
     if which.ends_with(".toml") || Path::new(which).exists() {
-        let text =
-            std::fs::read_to_string(which).map_err(|e| Failure::usage(format!("cannot read recipe {which}: {e}")))?;
+        let text = rlhf_core::data::read_text(Path::new(which))
+            .map_err(|e| Failure::usage(format!("cannot read recipe {which}: {e}")))?;
         return Ok((which.to_string(), text));
     }
     let names = EMBEDDED.map(|(name, _)| name);

@@ -10,7 +10,7 @@ use model::lora;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -183,7 +183,7 @@ fn of_model(path: &Path, depth: usize) -> io::Result<String> {
 
 /// SHA-256 of a file; of one that is longer than `whole`, of its length and of pieces all over it.
 fn of_file(path: &Path, whole: u64) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = rlhf_core::data::open_file(path)?;
     let length = file.metadata()?.len();
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; PIECE as usize]);
     if length <= whole {

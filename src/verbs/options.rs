@@ -153,7 +153,7 @@ impl Options {
 /// Flat keys, or the stage's section when the file is a recipe.
 fn from_file(file: &Path, stage: &str) -> Result<Table> {
     let text =
-        std::fs::read_to_string(file).map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))?;
+        rlhf_core::data::read_text(file).map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))?;
     let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
         Failure::usage(format!("{}: {}", file.display(), with_suggestion(e.message())))
     })?;

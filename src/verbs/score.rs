@@ -155,7 +155,7 @@ fn perplexity(logp: &[Vec<f32>]) -> Option<f64> {
 
 fn read_ids(file: &Path, vocab: usize, context: usize) -> Result<Vec<Vec<u32>>> {
     let text =
-        std::fs::read_to_string(file).map_err(|e| Failure::data(format!("cannot read {}: {e}", file.display())))?;
+        rlhf_core::data::read_text(file).map_err(|e| Failure::data(format!("cannot read {}: {e}", file.display())))?;
     let read = |(i, line): (usize, &str)| {
         let place = || format!("{}:{}", file.display(), i + 1);
         let ids: Vec<u32> = serde_json::from_str(line).map_err(|e| {

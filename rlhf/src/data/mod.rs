@@ -18,7 +18,8 @@ pub use error::DataError;
 pub use inspect::Inspection;
 pub use json::{Json, Object};
 pub use read::{
-    DataFile, Part, Stream, Unused, files_of, is_data_folder, load, load_file, prompt_lines, stream, unused_report,
+    DataFile, Part, Stream, Unused, files_of, is_data_folder, load, load_file, open_file, prompt_lines, read_text,
+    stream, unused_report,
 };
 pub use rows::{
     Content, Conversation, Message, Place, Role, Row, demonstrations, prompts, rankings, split, texts, wanted,

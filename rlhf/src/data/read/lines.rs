@@ -19,6 +19,24 @@ const MOST_BLANK: usize = 1_000_000;
 /// A plain text is held in memory whole.
 const MAX_TEXT: u64 = 4 << 30;
 
+/// A file to read. What is no file is refused before it is opened: a pipe may never say anything, and a device never end.
+pub fn open_file(path: &Path) -> std::io::Result<File> {
+    let data = std::fs::metadata(path)?;
+    let is = match data.is_dir() {
+        _ if data.is_file() => return File::open(path),
+        true => "it is a directory, and a file is expected",
+        false => "it is a pipe or a device, and a file is expected",
+    };
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, is))
+}
+
+/// The text of a file of settings or ids.
+pub fn read_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    open_file(path)?.take(MAX_TEXT).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// The lines of a file, with all that can go wrong told by file and line.
 pub struct Lines {
     pub path: PathBuf,
@@ -35,7 +53,7 @@ pub struct Lines {
 impl Lines {
     pub fn open(path: &Path) -> Result<Lines, DataError> {
         let failed = |source| DataError::Read { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(failed)?;
+        let file = open_file(path).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let mut reader = BufReader::with_capacity(1 << 16, file);
         let packed = reader.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);

@@ -17,6 +17,7 @@ use super::json::Json;
 use super::rows::{Place, Row};
 use array::Elements;
 use lines::Lines;
+pub use lines::{open_file, read_text};
 pub use sources::{Part, files_of, is_data_folder};
 use sources::{Source, sources};
 
@@ -297,6 +298,15 @@ mod tests {
         let message = load_bytes(name, bytes).unwrap_err().to_string();
         for part in parts {
             assert!(message.contains(part), "{message:?} should contain {part:?}");
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn devices_and_directories_are_no_files() {
+        for (path, is) in [("/dev/null", "pipe or a device"), ("/", "directory")] {
+            let error = open_file(Path::new(path)).unwrap_err().to_string();
+            assert!(error.contains(is), "{path}: {error}");
         }
     }
 

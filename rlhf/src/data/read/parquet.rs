@@ -1,6 +1,5 @@
 //! The rows of a Parquet file, as JSON. The library panics on some broken files: a panic is a broken file.
 
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +20,7 @@ pub struct Records {
 
 impl Records {
     pub fn open(path: &Path) -> Result<Records, DataError> {
-        let file = File::open(path).map_err(|source| DataError::Read { path: path.into(), source })?;
+        let file = super::lines::open_file(path).map_err(|source| DataError::Read { path: path.into(), source })?;
         let rows = caught(path, 0, || {
             SerializedFileReader::new(file).map(|reader| RowIter::from_file_into(Box::new(reader)))
         })?;
