@@ -90,9 +90,9 @@ def interrupt(p, how):
 
 def go_on(said, line, out):
     """The command that goes on: the printed one if there is one."""
-    printed = [l.split("go on with: ", 1)[1] for l in said.splitlines() if "go on with: rlhf" in l]
+    printed = [l.removeprefix("go on with: ") for l in said.splitlines() if l.startswith("go on with: rlhf")]
     if printed:
-        return ["bash", "-c", printed[-1].split(" (")[0] + ("" if "--threads" in printed[-1] else " --threads 1")]
+        return ["bash", "-c", printed[-1] + ("" if "--threads" in printed[-1] else " --threads 1")]
     verb = line.split()[0]
     resumed = line if verb == "run" else verb
     return command(f"{resumed} --resume", out)

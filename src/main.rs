@@ -71,9 +71,12 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let label = if failure.kind == error::Kind::Stopped { "" } else { "error: " };
-            // one paragraph, whatever names and texts of strangers are in it
-            eprintln!("{label}{}", rlhf_core::printable(&failure.message).replace('\n', " "));
+            let said = rlhf_core::printable(&failure.message);
+            match failure.kind {
+                error::Kind::Stopped => eprintln!("{said}"), // the command that goes on has a line of its own
+                // one paragraph, whatever names and texts of strangers are in it
+                _ => eprintln!("error: {}", said.replace('\n', " ")),
+            }
             ExitCode::from(failure.kind as u8)
         }
     }

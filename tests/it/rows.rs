@@ -140,7 +140,7 @@ fn bad_templates_and_rows_are_refused() {
     let picky = "{% if messages[0].content == 'q' %}{{ raise_exception('not q') }}{% endif %}".to_string() + CHATML;
     template(&picky, 3, &["not q"]);
     let forever = "{% for i in range(99999) %}{% for i in range(99999) %}{% endfor %}{% endfor %}".to_string() + CHATML;
-    template(&forever, 6, &["chat_template.jinja", "fuel"]);
+    template(&forever, 6, &["chat_template.jinja", "too much"]);
 }
 
 #[test]

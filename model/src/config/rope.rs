@@ -29,6 +29,9 @@ pub enum Scaling {
     },
 }
 
+/// Its frequencies are computed before the weights are looked at.
+const LARGEST_HEAD: usize = 1 << 16;
+
 impl Rope {
     pub fn new(theta: f64, turned: usize) -> Rope {
         Rope { theta, turned, scaling: Scaling::None }
@@ -65,6 +68,9 @@ impl Rope {
         let scaling = agreed("rope_scaling", &scalings)?.unwrap_or(Scaling::None);
         if !partial && share != 1.0 {
             return Err("`partial_rotary_factor` other than 1 is not supported here".into());
+        }
+        if head > LARGEST_HEAD {
+            return Err(format!("a head of {head} numbers is no size of a model"));
         }
         let turned = (head as f64 * share) as usize;
         if !turned.is_multiple_of(2) || !(2..=head).contains(&turned) {

@@ -116,6 +116,12 @@ fn both_forms_of_pythia() {
 }
 
 #[test]
+fn a_head_has_a_size() {
+    let error = Config::from_hf(&with(llama(), json!({"head_dim": 100_000_000}))).unwrap_err();
+    assert!(error.contains("100000000"), "{error}");
+}
+
+#[test]
 fn windows() {
     let mistral = with(llama(), json!({"model_type": "mistral"}));
     assert_eq!(read(mistral.clone()).window, Some(4096)); // what transformers takes, where nothing is said
