@@ -7,7 +7,7 @@ use crate::memory::{self, Reader};
 use crate::range::{TOKENS, count, positive, within};
 use crate::rows;
 use crate::run::library_failure;
-use crate::terminal::{json_to_stdout, to_stdout};
+use crate::terminal::json_to_stdout;
 use clap::Args;
 use kernels::{Device, Rng, Sampling};
 use model::{GenerateConfig, Generated, generate};
@@ -81,7 +81,7 @@ pub fn run(args: &GenerateArgs, common: &Common) -> Result {
         let rows: Vec<Value> = repeated.iter().zip(&made).map(|(prompt, g)| row(&opened, prompt, g)).collect();
         println!("{}", json_to_stdout(&json!({ "generations": rows })));
     } else {
-        made.iter().for_each(|g| println!("{}", to_stdout(&text(&opened, g))));
+        made.iter().for_each(|g| println!("{}", text(&opened, g)));
     }
     Ok(())
 }

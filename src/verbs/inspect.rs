@@ -8,7 +8,6 @@ use crate::progress::use_colour;
 use crate::range::{MANY, TOKENS, count};
 use crate::rows::data_failure;
 use crate::run::library_failure;
-use crate::terminal::to_stdout;
 use clap::Args;
 use model::{Description, HeadKind};
 use rlhf_core::data::{self, Codec, Inspection, Part};
@@ -99,11 +98,11 @@ fn model_files(dir: &Path, common: &Common) -> Result {
         return Ok(());
     }
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-    println!("{}", to_stdout(&dir.display().to_string()));
+    println!("{}", dir.display());
     println!("  {arch}, {head}");
     println!("  parameters   {parameters} ({:.2} million)", parameters as f64 / 1e6);
     if let Some((rank, base)) = adapter {
-        println!("  adapter      {learning} of them, rank {rank}, upon {}", to_stdout(&base.display().to_string()));
+        println!("  adapter      {learning} of them, rank {rank}, upon {}", base.display());
     }
     println!("  layers       {} of {} channels, MLP {}", config.layers, config.channels, config.hidden);
     println!("  heads        {} of size {}, {} for keys and values", config.heads.q, config.heads.dim, config.heads.kv);

@@ -4,20 +4,23 @@
 //! `cargo test --test fuzz -- 200000 [kind] [first]`: so many of each kind (or of one), from the first on. A case is a
 //! function of its kind and number alone, so what is reported can be tried again by itself.
 
-mod allocator;
+mod clock;
 mod kinds;
+#[path = "../../model/src/tests/memory.rs"]
+mod memory;
 mod mutate;
 
+use clock::Clock;
 use kinds::{Kind, Place};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A run of the tests tries so many of each kind.
 const FEW: u64 = 150;
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// What is being tried: the milliseconds that this program had computed when it began, and one; or 0.
+/// What is being tried: the milliseconds that had been computed when it began, and one; or 0.
 static BEGAN: AtomicU64 = AtomicU64::new(0);
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
@@ -28,10 +31,11 @@ fn main() {
     let wanted = |kind: &&Kind| {
         !args.iter().any(|arg| kinds::ALL.iter().any(|k| k.name() == arg)) || args.contains(&kind.name().into())
     };
-    kernels::cpu::crew::limit(1); // what other threads hold is counted too, and nobody else allocates
+    kernels::cpu::crew::limit(1); // memory and time are those of one thread
     std::panic::set_hook(Box::new(|_| {})); // parsers that panic are caught where they are called
-    let start = Instant::now();
-    std::thread::spawn(move || watch(start));
+    let clock = Clock::new();
+    let watched = clock.clone();
+    std::thread::spawn(move || watch(&watched));
     let place = Place::new();
     let mut faults = 0;
     for kind in kinds::ALL.iter().filter(wanted) {
@@ -41,8 +45,8 @@ fn main() {
             let (seed, bytes) = mutate::mutated(kind.name(), number, &seeds);
             kind.put(&place, seed, &bytes);
             NUMBER.store(number, Ordering::Relaxed);
-            BEGAN.store(computed(start) + 1, Ordering::Relaxed);
-            let (result, held) = allocator::peak(|| catch_unwind(AssertUnwindSafe(|| kind.read(&place, seed))));
+            BEGAN.store(milliseconds(&clock) + 1, Ordering::Relaxed);
+            let (result, held) = memory::peak(|| catch_unwind(AssertUnwindSafe(|| kind.read(&place, seed))));
             BEGAN.store(0, Ordering::Relaxed);
             let allowed = (16 << 20) + 8 * bytes.len();
             most = most.max(held as f64 / allowed as f64);
@@ -70,19 +74,15 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default()
 }
 
-/// Milliseconds of computing, which other programs do not lengthen, where Linux tells them; else those that went by.
-fn computed(start: Instant) -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
-    ticks(11).zip(ticks(12)).map_or(start.elapsed().as_millis() as u64, |(user, system)| 10 * (user + system))
+fn milliseconds(clock: &Clock) -> u64 {
+    clock.computed().as_millis() as u64
 }
 
 /// Ends the program where one case takes too long.
-fn watch(start: Instant) {
+fn watch(clock: &Clock) {
     loop {
         std::thread::sleep(Duration::from_millis(50));
-        let (began, now) = (BEGAN.load(Ordering::Relaxed), computed(start));
+        let (began, now) = (BEGAN.load(Ordering::Relaxed), milliseconds(clock));
         if began > 0 && now.saturating_sub(began) > LONGEST.as_millis() as u64 {
             println!("number {} takes longer than {LONGEST:?}", NUMBER.load(Ordering::Relaxed));
             std::process::exit(1);

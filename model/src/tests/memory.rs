@@ -1,4 +1,4 @@
-//! How much memory a test holds at most: an allocator that counts for each thread.
+//! How much memory a thread holds at most: an allocator that counts. The fuzzer of the workspace counts with it too.
 #![allow(unsafe_code)]
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
