@@ -16,7 +16,6 @@ build() {
     cargo test --release --locked --test it --no-run
     cp target/release/rlhf .gpu_day/rlhf
     cp "$(ls -t target/release/deps/it-* | grep -v '\.d$' | head -1)" .gpu_day/it
-    strip .gpu_day/rlhf .gpu_day/it
     ls -l .gpu_day
 }
 
