@@ -9,8 +9,8 @@
 //! left behind is removed at the next start. At least two are kept, so that one damaged disk block does not
 //! end a run.
 use crate::error::{At, ModelError, Result};
-use crate::files::{read_text, remove_leftovers, rename, sync_dir, write_atomic};
-use crate::safetensors::{self, Archive, Array};
+use crate::files::atomic::{read_text, remove_leftovers, rename, sync_dir, write_atomic};
+use crate::files::safetensors::{self, Archive, Array};
 use kernels::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,51 +1,36 @@
 //! One transformer that is GPT-2, Llama, Mistral, Qwen2, Qwen3 or GPT-NeoX by its config; its tokenizer, its files,
 //! its generation, its checkpoints.
 //!
-//! Read in this order: [`config`] (what a model is made of), [`transformer`] (tokens in, a row of channels
-//! for each out; reads as the papers do), [`heads`] (rows to logits, or to one score), [`hf`] (Hugging Face
-//! directories in and out) and [`windows`] (whose tensor is which), [`source`] (any model on the disk), [`gguf`]
-//! (llama.cpp's files), [`mod@convert`] (from one into the other), [`mod@generate`] (the same blocks over a cache),
-//! [`score`] (log-probabilities of given text), [`lora`] (adapters upon a frozen model), [`checkpoint`] (a training run that survives a power cut),
-//! [`tokenizer`] (text to tokens and back).
+//! Read in this order: [`net`] (what computes: begin with [`net::transformer`]), [`arch`] (whose model it is: names of
+//! keys and of tensors), [`files`] (what is on the disk), [`tokenizer`] (text to tokens and back), [`checkpoint`] (a
+//! training run that survives a power cut).
 #![deny(unsafe_code)]
 
-pub mod archive;
-pub mod cache;
+pub mod arch;
 pub mod checkpoint;
-pub mod config;
-pub mod convert;
-pub mod dtype;
 pub mod error;
-pub mod generate;
-pub mod gguf;
-pub mod heads;
-pub mod hf;
-pub mod hub;
-pub mod lora;
-pub mod safetensors;
-pub mod score;
-pub mod source;
+pub mod files;
+pub mod net;
 pub mod tokenizer;
-pub mod transformer;
-pub mod windows;
 
-mod files;
 mod json;
 #[cfg(test)]
 mod tests;
-mod weights;
 
-pub use cache::Cache;
+pub use arch::tensors::{Window, hf_windows};
 pub use checkpoint::Checkpoint;
-pub use config::{Activation, Arch, Biases, Config, HeadKind, NormKind, Rope, Scaling};
-pub use convert::convert;
-pub use dtype::Dtype;
 pub use error::{ModelError, Result};
-pub use generate::{GenerateConfig, Generated, generate};
-pub use gguf::named_gguf;
-pub use hf::{Loaded, load, load_sharing, load_to_answer, save};
-pub use lora::Bases;
-pub use source::{ChatTemplate, Description, chat_template, describe, read_config, stated_config};
+pub use files::convert::convert;
+pub use files::dtype::Dtype;
+pub use files::gguf::named_gguf;
+pub use files::hf::{Loaded, load, load_sharing, load_to_answer, save};
+pub use files::lora::Bases;
+pub use files::source::{ChatTemplate, Description, chat_template, describe, read_config, stated_config};
+pub use files::{hf, hub, lora, source};
+pub use net::cache::Cache;
+pub use net::config::{Activation, Arch, Biases, Config, HeadKind, NormKind};
+pub use net::generate::{GenerateConfig, Generated, generate};
+pub use net::rope::{Rope, Scaling};
+pub use net::score;
+pub use net::transformer::{Dropout, Transformer};
 pub use tokenizer::{Tokenizer, TokenizerError};
-pub use transformer::{Dropout, Transformer};
-pub use windows::{Window, hf_windows};

@@ -1,6 +1,6 @@
 //! Safetensors: hostile headers by name, random mutations, and the crate as a second opinion.
 use super::mutate;
-use crate::safetensors::{Archive, Array, write};
+use crate::files::safetensors::{Archive, Array, write};
 use kernels::Rng;
 use std::fs;
 use std::path::PathBuf;

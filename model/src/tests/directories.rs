@@ -1,6 +1,6 @@
 //! Model directories: what is saved loads again; what is broken or hostile is refused by name.
 use super::{all, gpt2, llama, shaken, texts};
-use crate::safetensors::{self, Array};
+use crate::files::safetensors::{self, Array};
 use crate::{Config, HeadKind, Loaded, Transformer, hf, hf_windows, load, save, score};
 use half::{bf16, f16};
 use kernels::{Device, Ids, Rng, Segments};

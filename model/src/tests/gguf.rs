@@ -1,10 +1,9 @@
 //! GGUF: what is written is read again, broken and hostile files are refused, no damage panics or costs memory.
 use super::memory::peak;
 use super::{all, gpt2, llama, mutate, shaken, shared};
-use crate::gguf::{self, Archive, Metadata, Value};
-use crate::{
-    Arch, Biases, Config, Dtype, HeadKind, Loaded, Rope, Scaling, Tokenizer, convert, load, safetensors, save,
-};
+use crate::files::gguf::{self, Archive, Metadata, Value};
+use crate::files::safetensors;
+use crate::{Arch, Biases, Config, Dtype, HeadKind, Loaded, Rope, Scaling, Tokenizer, convert, load, save};
 use kernels::{Device, Rng};
 use serde_json::json;
 use std::fs;

@@ -1,6 +1,6 @@
 //! Adapters: what they compute, their gradients, their files.
 use super::{all, close, gpt2, llama, shaken, texts};
-use crate::lora::{Bases, Foundation, attach, count, is_adapter, merge, modules};
+use crate::files::lora::{Bases, Foundation, attach, count, is_adapter, merge, modules};
 use crate::{Config, HeadKind, Transformer, load, load_sharing, save};
 use autograd::{Params, Weights, ops};
 use kernels::{Device, Ids, Rng, Segments, Tensor};

@@ -1,9 +1,9 @@
 //! Files that others wrote: heads that differ from what config.json says, numbers that are not finite, the spellings of
 //! PEFT and TRL, what is no file at all; and models that only answer.
 use super::{all, gpt2, llama, shaken, texts};
-use crate::lora::{self, Bases};
-use crate::safetensors::{self, Archive, Array};
-use crate::windows::{embedding, lm_head};
+use crate::arch::tensors::{embedding, lm_head};
+use crate::files::lora::{self, Bases};
+use crate::files::safetensors::{self, Archive, Array};
 use crate::{Arch, Config, Dtype, HeadKind, Loaded, convert, describe, hf, load, load_to_answer, save, score};
 use kernels::{Device, Rng};
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ fn numbers_that_are_not_finite_are_named_wherever_they_are() {
     let file = dir.path().join("x.gguf");
     convert(dir.path(), &file, Dtype::Q8_0).unwrap();
     let mut bytes = fs::read(&file).unwrap();
-    let at = crate::gguf::parse(&bytes).unwrap().1.into_iter().find(|t| t.shape.len() == 2).unwrap();
+    let at = crate::files::gguf::parse(&bytes).unwrap().1.into_iter().find(|t| t.shape.len() == 2).unwrap();
     bytes[at.bytes.start..][..2].copy_from_slice(&[0, 0x7e]); // the scale of a block
     fs::write(&file, bytes).unwrap();
     assert!(error(&file).contains("not finite"));

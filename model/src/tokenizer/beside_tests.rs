@@ -366,9 +366,9 @@ fn gguf_takes_what_lies_beside_along() {
     assert_eq!(roles, [("bos", id("<s>")), ("padding", id("<pad>"))]);
     let said = tokenizer.to_gguf(rows, Path::new("x")).unwrap().into_iter();
     let roles = [("eos", tokenizer.eos())].into_iter().chain(roles);
-    let roles =
-        roles.map(|(key, id)| (format!("tokenizer.ggml.{key}_token_id"), crate::gguf::Value::Integer(id.into())));
-    let mut said: crate::gguf::Metadata = said.chain(roles).collect();
+    let roles = roles
+        .map(|(key, id)| (format!("tokenizer.ggml.{key}_token_id"), crate::files::gguf::Value::Integer(id.into())));
+    let mut said: crate::files::gguf::Metadata = said.chain(roles).collect();
     let dir = tempfile::tempdir().unwrap();
     Tokenizer::from_gguf(&said, Path::new("x")).unwrap().unwrap().save(dir.path()).unwrap();
     let mut wanted = config;

@@ -30,7 +30,7 @@ impl Tokenizer {
 
     /// The tokenizer of a model, a directory or a GGUF file; `None` where it has none.
     pub fn of_model(path: &Path) -> Result<Option<Tokenizer>, TokenizerError> {
-        match crate::gguf::is_gguf(path) {
+        match crate::files::gguf::is_gguf(path) {
             false => Tokenizer::find(path).map(|file| Tokenizer::from_file(&file)).transpose(),
             true => gguf_vocabulary(path),
         }
@@ -133,7 +133,7 @@ impl Tokenizer {
 
 fn gguf_vocabulary(path: &Path) -> Result<Option<Tokenizer>, TokenizerError> {
     let malformed = |reason: String| TokenizerError::Malformed { path: path.to_path_buf(), reason };
-    let metadata = crate::gguf::metadata(path).map_err(|error| malformed(error.to_string()))?;
+    let metadata = crate::files::gguf::metadata(path).map_err(|error| malformed(error.to_string()))?;
     Tokenizer::from_gguf(&metadata, path)
 }
 

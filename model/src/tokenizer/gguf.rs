@@ -11,7 +11,7 @@ use super::error::{Fault, TokenizerError, malformed, unsupported};
 
 use super::json::{self, Kind};
 use super::{Added, Prefix, Split, Tokenizer, Units, Unknown, foreign, sentencepiece, write};
-use crate::gguf::{Metadata, Value};
+use crate::files::gguf::{Metadata, Value};
 
 /// llama.cpp's names of the splits that we have: the name, the split, whether a word that is a piece is not put
 /// together by merges, and whether Hugging Face's files bring text into Unicode's form C first (llama.cpp does not, but

@@ -1,14 +1,14 @@
 //! From one kind of model file to another, and from one width of numbers to another: one tensor in memory at a
 //! time.
-use crate::config::{Config, HeadKind};
-use crate::dtype::Dtype;
 use crate::error::{At, ModelError, Result};
-use crate::files::{beside, rename, sync_dir};
-use crate::gguf::{self, Value, is_gguf, named_gguf};
-use crate::hf::{generation_config, write_json};
-use crate::lora;
-use crate::safetensors;
-use crate::source::{Source, TEMPLATE, TEMPLATE_KEY, TOKENIZER_CONFIG, chat_template};
+use crate::files::atomic::{beside, rename, sync_dir};
+use crate::files::dtype::Dtype;
+use crate::files::gguf::{self, Value, is_gguf, named_gguf};
+use crate::files::hf::{generation_config, write_json};
+use crate::files::lora;
+use crate::files::safetensors;
+use crate::files::source::{Source, TEMPLATE, TEMPLATE_KEY, TOKENIZER_CONFIG, chat_template};
+use crate::net::config::{Config, HeadKind};
 use crate::tokenizer::{TEMPLATES, Tokenizer, TokenizerError};
 use serde_json::json;
 use std::fs;

@@ -1,6 +1,6 @@
 //! One file of named tensors, of either format, under Hugging Face's names.
+use super::{gguf, safetensors};
 use crate::error::Result;
-use crate::{gguf, safetensors};
 use std::path::Path;
 
 pub enum Archive {

@@ -3,9 +3,9 @@
 //! The crate accepts files that cost far more memory than they weigh, keys that occur twice, and (in debug
 //! builds) panics on sizes whose sum overflows. So the header is first walked by a visitor that allocates
 //! nothing that the file does not pay for, and only then given to the crate.
-use crate::dtype::Dtype as Stored;
 use crate::error::{At, ModelError, Result};
-use crate::files::map;
+use crate::files::atomic::map;
+use crate::files::dtype::Dtype as Stored;
 use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorInfo};

@@ -3,7 +3,8 @@
 //! Reading is strict: a key that changes the arithmetic in a way that this crate does not compute is
 //! refused by name, because a model that runs and is slightly wrong is worse than one that does not load.
 use super::keys::{IGNORED, Keys};
-use super::{Activation, Arch, Biases, Config, Rope};
+use crate::net::config::{Activation, Arch, Biases, Config};
+use crate::net::rope::Rope;
 use kernels::Heads;
 use serde_json::Value;
 

@@ -15,7 +15,7 @@ pub use parse::{Metadata, Value};
 pub(crate) use write::{describe, write};
 
 use crate::error::{ModelError, Result};
-use crate::files::map;
+use crate::files::atomic::map;
 use memmap2::Mmap;
 use names::{Layout, ROPE_FREQS, Swap};
 use parse::Problem;

@@ -1,6 +1,6 @@
 //! What is read off the last hidden state: logits of the next token, or one score.
-use crate::config::{Config, HeadKind};
-use crate::transformer::{Linear, Names, Transformer};
+use crate::net::config::{Config, HeadKind};
+use crate::net::transformer::{Linear, Names, Transformer};
 use autograd::{Init, ParamId, Params, Var, Weights, ops};
 use kernels::{Device, Rng};
 
@@ -76,7 +76,7 @@ impl Transformer {
     /// The same body under a fresh score head: how a reward model starts.
     pub fn as_score(&self, params: &Params, rng: Rng) -> (Transformer, Params) {
         if let Some(lora) = &self.lora {
-            return crate::lora::as_score(self, lora, params, rng);
+            return crate::files::lora::as_score(self, lora, params, rng);
         }
         let (model, builder) = Transformer::lay_out(&self.config, HeadKind::Score, None);
         let device = params.device();

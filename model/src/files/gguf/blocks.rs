@@ -1,7 +1,7 @@
 //! How GGUF stores numbers: plain, or in blocks of small integers that share a scale. All are read; F32, F16,
 //! BF16 and Q8_0 are written. The layouts are ggml's.
 #![forbid(unsafe_code)]
-use crate::dtype::Dtype;
+use crate::files::dtype::Dtype;
 use half::{bf16, f16};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Configs of transformers 4 and 5 say the same, what is written reads back, what we do not compute is refused.
-use super::*;
+use crate::net::config::{Config, HeadKind};
+use crate::net::rope::{Rope, Scaling};
 use serde_json::{Value, json};
 
 fn llama() -> Value {

@@ -11,15 +11,15 @@
 //! and is read and saved so. Ours are taught at the end token: with that for a pad they would be read one token too
 //! early. So who saves one of ours gives its config a pad that ends no answer, or none: `transformers` then asks for
 //! one when given a batch, and scores single sequences as we do.
-use crate::config::{Config, HeadKind};
-use crate::dtype::Dtype;
+use crate::arch::tensors::{Window, hf_windows};
 use crate::error::{At, ModelError, Result};
-use crate::files::{beside, remove_leftovers, rename, was_interrupted, write_atomic, write_beside};
-use crate::lora::{self, Bases};
-use crate::safetensors;
-use crate::source::{Source, read_json};
-use crate::transformer::Transformer;
-use crate::windows::{Window, hf_windows};
+use crate::files::atomic::{beside, remove_leftovers, rename, was_interrupted, write_atomic, write_beside};
+use crate::files::dtype::Dtype;
+use crate::files::lora::{self, Bases};
+use crate::files::safetensors;
+use crate::files::source::{Source, read_json};
+use crate::net::config::{Config, HeadKind};
+use crate::net::transformer::Transformer;
 use autograd::{Base, Params, ParamsBuilder};
 use kernels::{Device, Tensor};
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
 //! [`Config`] → `config.json`, with the keys of transformers 4 and of transformers 5, so that both compute the same.
-use super::{Activation, Arch, Config, HeadKind, Scaling};
+use crate::net::config::{Activation, Arch, Config, HeadKind};
+use crate::net::rope::Scaling;
 use serde_json::{Value, json};
 
 impl Config {

@@ -1,14 +1,5 @@
-//! What a model is made of. Hugging Face's `config.json` in and out: [`read`] and [`write`].
-mod keys;
-mod read;
-mod rope;
-#[cfg(test)]
-mod tests;
-mod write;
-
-pub(crate) use keys::ids;
-pub use rope::{Rope, Scaling};
-
+//! What a model is made of.
+use super::rope::Rope;
 use kernels::Heads;
 
 /// Whose files a model has: how tensors and keys are called. What it computes stands in [`Config`].
@@ -32,7 +23,7 @@ impl Arch {
     pub const ALL: [Arch; 6] = [Arch::Gpt2, Arch::Llama, Arch::Mistral, Arch::Qwen2, Arch::Qwen3, Arch::GptNeox];
 
     /// The `model_type` of config.json, and what the names of their classes begin with.
-    fn names(self) -> (&'static str, &'static str) {
+    pub(crate) fn names(self) -> (&'static str, &'static str) {
         match self {
             Arch::Gpt2 => ("gpt2", "GPT2"),
             Arch::Llama => ("llama", "Llama"),
@@ -130,7 +121,7 @@ pub struct Config {
 impl Config {
     /// A model of this kind and size, as its authors make it, but with a tied head. GPT: F = 4C; the others:
     /// F = 8C/3 rounded up to a multiple of 32. The one place that says what differs between them; the table in
-    /// [`crate::transformer`] is this in words.
+    /// [`crate::net::transformer`] is this in words.
     pub fn new(
         arch: Arch,
         vocab: usize,

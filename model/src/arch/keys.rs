@@ -68,7 +68,7 @@ pub const IGNORED: &[&str] = &[
     "repetition_penalty",
     "return_dict",
     "return_dict_in_generate",
-    crate::hf::BIAS,
+    crate::files::hf::BIAS,
     "sep_token_id",
     "summary_activation",
     "summary_proj_to_labels",

@@ -1,16 +1,17 @@
 //! A model as it lies on the disk, a directory or a GGUF file: what its config.json says, and its tensors, each
 //! checked before it is read.
-use crate::config::{Config, HeadKind, ids};
+use crate::arch::keys::ids;
+use crate::arch::tensors::hf_windows;
 use crate::error::{ModelError, Result};
-use crate::files::read_text;
-use crate::gguf::{self, Value as Said, is_gguf};
-use crate::hf::BIAS;
+use crate::files::atomic::read_text;
+use crate::files::gguf::{self, Value as Said, is_gguf};
+use crate::files::hf::BIAS;
+use crate::files::lora;
+use crate::files::weights::Weights;
 use crate::json;
-use crate::lora;
+use crate::net::config::{Config, HeadKind};
+use crate::net::transformer::Transformer;
 use crate::tokenizer::Tokenizer;
-use crate::transformer::Transformer;
-use crate::weights::Weights;
-use crate::windows::hf_windows;
 use autograd::ParamsBuilder;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,17 +1,17 @@
 //! Adapters on the disk, as PEFT writes them: all of the config and of the table of tensors is looked at before the
 //! model that they stand on is read.
 use super::{CONFIG, PREFIX, WEIGHTS, attach, linears, module};
-use crate::config::HeadKind;
-use crate::dtype::not_finite;
+use crate::arch::tensors::Layout;
 use crate::error::{ModelError, Result};
-use crate::gguf::is_gguf;
-use crate::hf::{BIAS, Loaded};
-use crate::hub;
-use crate::lora::Bases;
-use crate::safetensors::Archive;
-use crate::source::{Source, add_generation, read_json};
-use crate::transformer::Transformer;
-use crate::windows::Layout;
+use crate::files::dtype::not_finite;
+use crate::files::gguf::is_gguf;
+use crate::files::hf::{BIAS, Loaded};
+use crate::files::hub;
+use crate::files::lora::Bases;
+use crate::files::safetensors::Archive;
+use crate::files::source::{Source, add_generation, read_json};
+use crate::net::config::HeadKind;
+use crate::net::transformer::Transformer;
 use autograd::ParamId;
 use kernels::{Device, Rng};
 use serde_json::{Map, Value, json};

@@ -17,9 +17,10 @@
 //! The [`Config`] says which of these a model has (in code, the same table is `Config::new`); nothing here asks whose
 //! it is. The model holds no numbers, only which parameter is what: the numbers come in as `Weights`, frozen or
 //! watched. Queries, keys and values are one matrix; so are gate and up.
-use crate::config::{Activation, Config, HeadKind, NormKind, Rope};
-use crate::heads::Head;
-use crate::lora::Lora;
+use crate::files::lora::Lora;
+use crate::net::config::{Activation, Config, HeadKind, NormKind};
+use crate::net::heads::Head;
+use crate::net::rope::Rope;
 use autograd::{Init, ParamId, Params, ParamsBuilder, Var, Weights, checkpoint, ops};
 use kernels::{Device, Heads, Ids, Rng, Segments, Tensor, rope_table};
 use std::sync::{Arc, Mutex};

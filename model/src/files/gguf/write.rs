@@ -2,9 +2,9 @@
 use super::blocks::Kind;
 use super::names::{Layout, ROPE_FREQS, Swap};
 use super::{Value, config};
-use crate::config::Config;
-use crate::dtype::{BLOCK, Dtype};
 use crate::error::{At, ModelError, Result};
+use crate::files::dtype::{BLOCK, Dtype};
+use crate::net::config::Config;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;

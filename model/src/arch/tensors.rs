@@ -1,8 +1,8 @@
 //! Which tensor of a Hugging Face file is which part of which of our parameters: all there is to loading, to saving,
 //! and to comparing gradients with PyTorch's.
-use crate::config::{Arch, Config};
-use crate::heads::Head;
-use crate::transformer::{Linear, Norm, Positions, Transformer};
+use crate::net::config::{Arch, Config};
+use crate::net::heads::Head;
+use crate::net::transformer::{Linear, Norm, Positions, Transformer};
 use autograd::ParamId;
 use kernels::Tensor;
 use std::ops::Range;

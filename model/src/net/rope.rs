@@ -1,5 +1,5 @@
 //! Rotary positions (Su et al. 2021): how fast each pair of a head's numbers turns.
-use super::keys::Keys;
+use crate::arch::keys::Keys;
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,7 +45,7 @@ impl Rope {
 
     /// transformers 5: `rope_parameters: {rope_type, rope_theta, …}`; 4: `rope_theta` and maybe `rope_scaling`; of
     /// GPT-NeoX `rotary_emb_base` and `rotary_pct`. A file may have several of these; they must say the same.
-    pub(super) fn read(keys: &Keys, head: usize, context: usize, partial: bool) -> Result<Rope, String> {
+    pub(crate) fn read(keys: &Keys, head: usize, context: usize, partial: bool) -> Result<Rope, String> {
         let (mut thetas, mut shares, mut scalings) = (Vec::new(), Vec::new(), Vec::new());
         thetas.extend(keys.number("rope_theta")?);
         shares.extend(keys.number("partial_rotary_factor")?);
@@ -121,7 +121,7 @@ impl Rope {
     }
 
     /// `rope_parameters` of transformers 5.
-    pub(super) fn parameters(&self) -> Value {
+    pub(crate) fn parameters(&self) -> Value {
         let mut json = match self.scaling {
             Scaling::None => json!({"rope_type": "default"}),
             scaling => scaling.write(),

@@ -2,7 +2,8 @@
 //! the arithmetic in a way that config.json cannot say is refused by name.
 use super::names::ROPE_FREQS;
 use super::parse::{Metadata, Value as Said};
-use crate::config::{Arch, Config, NormKind, Rope, Scaling};
+use crate::net::config::{Arch, Config, NormKind};
+use crate::net::rope::{Rope, Scaling};
 use serde_json::{Value, json};
 
 /// Keys below the architecture's name that are understood.

@@ -1,15 +1,15 @@
 //! The tensors of a model, in however many files, each checked before it is read.
-use crate::archive::Archive;
-use crate::config::{Config, HeadKind};
-use crate::dtype::not_finite;
+use crate::arch::tensors::{Window, embedding, hf_windows, lm_head};
 use crate::error::{ModelError, Result};
-use crate::files::read_text;
-use crate::gguf;
-use crate::heads::Head;
+use crate::files::archive::Archive;
+use crate::files::atomic::read_text;
+use crate::files::dtype::not_finite;
+use crate::files::gguf;
+use crate::files::safetensors;
 use crate::json;
-use crate::safetensors;
-use crate::transformer::Transformer;
-use crate::windows::{Window, embedding, hf_windows, lm_head};
+use crate::net::config::{Config, HeadKind};
+use crate::net::heads::Head;
+use crate::net::transformer::Transformer;
 use autograd::{ParamId, Params};
 use kernels::{Device, Tensor};
 use serde_json::Value;

@@ -1,0 +1,7 @@
+//! Architectures: how their config.json and their tensors are called.
+pub(crate) mod keys;
+mod read;
+pub mod tensors;
+#[cfg(test)]
+mod tests;
+mod write;
