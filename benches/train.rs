@@ -55,7 +55,8 @@ fn sampling(c: &mut Criterion) {
     group.throughput(Throughput::Elements(64 * 32));
     for (name, config) in models() {
         let (model, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(2), &Device::Cpu);
-        let how = GenerateConfig { max_new: 32, sampling: Sampling::temperature(1.0), eos: Vec::new(), batch: 64 };
+        let how =
+            GenerateConfig { max_new_tokens: 32, sampling: Sampling::temperature(1.0), eos_ids: Vec::new(), batch: 64 };
         group.bench_function(format!("{name}, 64 x 32 tokens"), |b| {
             b.iter(|| generate(&model, &params.frozen(), &prompts, &how, Rng::new(4), None, |_, _| ()))
         });

@@ -113,7 +113,7 @@ pub fn codec_to_look(path: &Path, config: &Config) -> Result<Codec> {
 fn codec(path: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
     let template =
         Template::of_model(&with_tokenizer(path)?).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
-    let mut codec = Codec::new(tokenizer, config.context, template, &config.eos).map_err(library_failure)?;
+    let mut codec = Codec::new(tokenizer, config.context, template, &config.eos_ids).map_err(library_failure)?;
     codec.rows = config.vocab;
     if let Some(end) = codec.ends.iter().find(|&&id| id as usize >= config.vocab) {
         let problem = format!("its template ends answers with token {end}, and the model has {} rows", config.vocab);
@@ -171,7 +171,7 @@ impl Opened {
 
     /// What ends an answer: the config's list, or the tokenizer's end of text.
     pub fn eos(&self) -> Vec<u32> {
-        let eos = &self.loaded.config().eos;
+        let eos = &self.loaded.config().eos_ids;
         match &self.tokenizer {
             Some(tokenizer) if eos.is_empty() => vec![tokenizer.eos()],
             _ => eos.clone(),

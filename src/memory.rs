@@ -73,9 +73,9 @@ impl Plan {
     /// What is kept of a block for the way back is the input of each of its parts; the block that is on its way back
     /// has as much again in gradients.
     fn activations(&self, tokens: f64) -> f64 {
-        let Config { layers, channels, hidden, heads, .. } = self.config;
-        let attention = heads.qkv() * if self.config.head_norm { 2 } else { 1 } + heads.q * heads.dim;
-        let block = (4 * channels + attention + self.config.up() + hidden) as f64;
+        let Config { layers, channels, intermediate_size, heads, .. } = self.config;
+        let attention = heads.qkv() * if self.config.qk_norm { 2 } else { 1 } + heads.q * heads.dim;
+        let block = (4 * channels + attention + self.config.up() + intermediate_size) as f64;
         let kept = match self.checkpointing {
             true => layers as f64 * channels as f64 + block,
             false => layers as f64 * block,

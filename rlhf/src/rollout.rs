@@ -105,8 +105,12 @@ fn answer(
 ) -> Result<(Vec<Episode>, Vec<f32>), ModelError> {
     let (policy, params) = actors.policy;
     let sampling = Sampling { temperature: config.temperature, top_k: 0, top_p: 1.0 }; // what is sampled is what is scored
-    let how =
-        GenerateConfig { max_new: config.max_new, sampling, eos: actors.eos.to_vec(), batch: config.generate_batch };
+    let how = GenerateConfig {
+        max_new_tokens: config.max_new,
+        sampling,
+        eos_ids: actors.eos.to_vec(),
+        batch: config.generate_batch,
+    };
     let generated = generate(policy, &params.decoding(), &prompts, &how, rng, None, |_, _| ())?;
     let logp = generated.iter().flat_map(|g| g.logprobs.iter().copied()).collect();
     let episodes = prompts.into_iter().zip(generated);

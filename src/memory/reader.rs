@@ -95,8 +95,9 @@ impl Reader {
 
     /// Of the block that is computed: its input, and that of each of its parts.
     fn activations(&self, tokens: usize) -> f64 {
-        let Config { channels, hidden, heads, .. } = self.config;
-        let block = (4 * channels + 2 * heads.qkv() + heads.q * heads.dim + self.config.up() + hidden) as f64;
+        let Config { channels, intermediate_size, heads, .. } = self.config;
+        let block =
+            (4 * channels + 2 * heads.qkv() + heads.q * heads.dim + self.config.up() + intermediate_size) as f64;
         4.0 * tokens as f64 * (2.0 * block + 2.0 * channels as f64)
     }
 }

@@ -54,7 +54,7 @@ impl Sampler {
         if self.shots {
             eos.extend(line_ends(codec));
         }
-        let config = GenerateConfig { max_new, sampling, eos, batch: BATCH };
+        let config = GenerateConfig { max_new_tokens: max_new, sampling, eos_ids: eos, batch: BATCH };
         let mut out = Vec::with_capacity(asked.len());
         // In chunks, so that there is progress to show; a multiple of the batch keeps its slots full.
         for (chunk, some) in asked.chunks(8 * BATCH).enumerate() {

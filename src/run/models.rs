@@ -19,8 +19,8 @@ pub struct Model {
 impl Model {
     /// A language model with fresh numbers.
     pub fn new(shape: &Shape, codec: &Codec, rng: Rng, device: &Device) -> Model {
-        let (bos, eos) = (Some(codec.eos), vec![codec.eos]);
-        let config = Config { bos, eos, ..config(shape, codec.tokenizer.vocab_size()) };
+        let (bos, eos_ids) = (Some(codec.eos), vec![codec.eos]);
+        let config = Config { bos, eos_ids, ..config(shape, codec.tokenizer.vocab_size()) };
         let (net, params) = Transformer::new(&config, HeadKind::Lm, rng, device);
         Model { net, params }
     }
@@ -40,7 +40,7 @@ impl Model {
             return Err(Failure::new(Kind::Diverged, format!("training diverged: {what}. Lower the learning rate")));
         }
         let mut net = self.net.clone();
-        net.config.eos = codec.ends.clone();
+        net.config.eos_ids = codec.ends.clone();
         if !codec.tokenizer.has_named_templates() {
             codec.template.write(dir).map_err(|e| Failure::write(dir, e))?;
         }
@@ -84,8 +84,8 @@ fn config(shape: &Shape, vocab: usize) -> Config {
         "llama" => Config::llama(vocab, context, layers, channels, heads, kv),
         _ => Config::gpt2(vocab, context, layers, channels, heads),
     };
-    let hidden = if shape.hidden == 0 { like.hidden } else { shape.hidden };
-    Config { hidden, ..like }
+    let intermediate_size = if shape.hidden == 0 { like.intermediate_size } else { shape.hidden };
+    Config { intermediate_size, ..like }
 }
 
 /// Checkpoints are for resuming; a finished stage needs none.

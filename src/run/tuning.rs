@@ -64,7 +64,7 @@ impl Tuning {
     }
 
     pub fn apply(&self, mut net: Transformer, params: Params) -> Model {
-        net.checkpointing = self.checkpointing;
+        net.gradient_checkpointing = self.checkpointing;
         Model { net, params: params.multiply_in(self.precision) }
     }
 }

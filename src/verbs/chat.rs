@@ -48,7 +48,7 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
     let context = opened.loaded.config().context;
     let max_new = args.max_new.min(context / 2);
     let reader = Reader::of(&opened.path, &device)?;
-    let config = GenerateConfig { max_new, sampling, eos: codec.ends.clone(), batch: 1 };
+    let config = GenerateConfig { max_new_tokens: max_new, sampling, eos_ids: codec.ends.clone(), batch: 1 };
     let rng = Rng::new(common.seed()).stream("chat");
     let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
     let mut said: Vec<Message> = Vec::new();
@@ -75,7 +75,7 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
         memory::check(&reader.writing(1, 1, prompt.len() + max_new, args.precision), &device)?;
         let mut stream = codec.tokenizer.stream(true);
         let mut answer = String::new();
-        let eos = config.eos.clone();
+        let eos = config.eos_ids.clone();
         generate(&opened.loaded.transformer, &weights, &[prompt], &config, rng.fold(turn), None, |_, id| {
             if !eos.contains(&id) {
                 let piece = stream.push(id);

@@ -72,7 +72,7 @@ pub fn run(args: &GenerateArgs, common: &Common) -> Result {
     let (prompts, eos) = prompts(args, &opened)?;
     let slots = slots(args, &opened, &prompts, &device)?;
     let repeated: Vec<Vec<u32>> = prompts.iter().flat_map(|p| std::iter::repeat_n(p.clone(), args.n)).collect();
-    let config = GenerateConfig { max_new: args.max_new, sampling, eos, batch: slots };
+    let config = GenerateConfig { max_new_tokens: args.max_new, sampling, eos_ids: eos, batch: slots };
     let rng = Rng::new(common.seed()).stream("generate");
     let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
     let made = generate(&opened.loaded.transformer, &weights, &repeated, &config, rng, None, |_, _| ())

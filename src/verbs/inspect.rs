@@ -90,7 +90,7 @@ fn model_files(dir: &Path, common: &Common) -> Result {
             "{}",
             json!({
                 "architecture": arch, "head": head, "parameters": parameters, "layers": config.layers,
-                "channels": config.channels, "heads": config.heads.q, "kv_heads": config.heads.kv, "hidden": config.hidden,
+                "channels": config.channels, "heads": config.heads.q, "kv_heads": config.heads.kv, "hidden": config.intermediate_size,
                 "vocab": config.vocab, "context": config.context, "dtypes": dtypes, "tokenizer": vocabulary,
                 "memory_bytes": {"weights": weights, "training": training},
             })
@@ -104,7 +104,7 @@ fn model_files(dir: &Path, common: &Common) -> Result {
     if let Some((rank, base)) = adapter {
         println!("  adapter      {learning} of them, rank {rank}, upon {}", base.display());
     }
-    println!("  layers       {} of {} channels, MLP {}", config.layers, config.channels, config.hidden);
+    println!("  layers       {} of {} channels, MLP {}", config.layers, config.channels, config.intermediate_size);
     println!("  heads        {} of size {}, {} for keys and values", config.heads.q, config.heads.dim, config.heads.kv);
     println!("  vocabulary   {}, tied output: {}", config.vocab, if config.tied { "yes" } else { "no" });
     println!("  context      {} tokens", config.context);

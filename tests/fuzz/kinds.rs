@@ -68,7 +68,7 @@ impl Place {
                 "gpt2" => Config::gpt2(300, 32, 1, 16, 2),
                 _ => Config::llama(300, 32, 1, 16, 2, 1),
             };
-            let config = Config { eos: vec![tokenizer.eos()], ..config };
+            let config = Config { eos_ids: vec![tokenizer.eos()], ..config };
             let (model, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
             let at = dir.path().join(name);
             tokenizer.save(&at).or_else(|_| fs::create_dir_all(&at).map(drop)).expect("a folder to write");

@@ -17,7 +17,7 @@ fn models() -> Vec<(Transformer, Params)> {
     let configs = [
         Config::gpt2(61, 40, 2, 24, 3),
         of(Arch::Llama, 2),
-        Config { window: Some(3), ..of(Arch::Mistral, 2) },
+        Config { sliding_window: Some(3), ..of(Arch::Mistral, 2) },
         of(Arch::Qwen3, 1),
         of(Arch::GptNeox, 4),
     ];
@@ -108,7 +108,7 @@ fn accumulated_micro_batches_are_the_whole_batch() {
 fn checkpointed_blocks_are_kept_ones_bit_for_bit() {
     for (model, params) in models() {
         let mut checkpointed = model.clone();
-        checkpointed.checkpointing = true;
+        checkpointed.gradient_checkpointing = true;
         let sequences = sequences(&[7, 12, 5]);
         for dropout in [None, Some((0.2, Rng::new(9)))] {
             let (mut kept, mut again) = (params.grads(), params.grads());
@@ -127,7 +127,7 @@ fn the_cache_is_the_whole_forward_pass() {
     for (model, params) in models() {
         let (w, prompts) = (params.frozen(), sequences(&[5, 1, 17, 3, 9, 2]));
         for sampling in [Sampling::GREEDY, Sampling::temperature(0.8)] {
-            let config = GenerateConfig { max_new: 12, sampling, eos: vec![7, 30], batch: 2 };
+            let config = GenerateConfig { max_new_tokens: 12, sampling, eos_ids: vec![7, 30], batch: 2 };
             let answers = generate(&model, &w, &prompts, &config, Rng::new(3), None, |_, _| ()).unwrap();
             for (prompt, answer) in prompts.iter().zip(answers) {
                 let sequence = [&prompt[..], &answer.tokens].concat();
@@ -177,7 +177,7 @@ fn a_gpu_does_what_the_cpu_does() {
             within(GPU, &what, &[*gpu_loss, *gpu_norm], &[*loss, *norm]);
             within(GPU, &what, gpu_grads, grads);
         }
-        let config = GenerateConfig { max_new: 12, sampling: Sampling::GREEDY, eos: Vec::new(), batch: 3 };
+        let config = GenerateConfig { max_new_tokens: 12, sampling: Sampling::GREEDY, eos_ids: Vec::new(), batch: 3 };
         let prompts = &sequences[..2];
         let [a, b] = [cpu.frozen(), on_gpu.frozen()]
             .map(|w| generate(&model, &w, prompts, &config, Rng::new(0), None, |_, _| ()).unwrap());

@@ -95,7 +95,12 @@ fn sequences(json: &Value) -> Vec<Vec<u32>> {
 
 /// The likeliest continuation of each prompt, all at a time, over the KV cache.
 fn greedy(loaded: &Loaded, prompts: &[Vec<u32>], max_new: usize) -> Vec<Vec<u32>> {
-    let config = GenerateConfig { max_new, sampling: Sampling::GREEDY, eos: Vec::new(), batch: prompts.len() };
+    let config = GenerateConfig {
+        max_new_tokens: max_new,
+        sampling: Sampling::GREEDY,
+        eos_ids: Vec::new(),
+        batch: prompts.len(),
+    };
     let weights = loaded.params.frozen();
     let answers = generate(&loaded.transformer, &weights, prompts, &config, Rng::new(0), None, |_, _| ());
     answers.unwrap().into_iter().map(|answer| answer.tokens).collect()

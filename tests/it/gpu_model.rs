@@ -12,7 +12,7 @@ fn configs() -> [Config; 5] {
     [
         Config::gpt2(97, 128, 2, 36, 3),
         of(Arch::Llama, 2),
-        Config { window: Some(9), ..of(Arch::Mistral, 2) },
+        Config { sliding_window: Some(9), ..of(Arch::Mistral, 2) },
         of(Arch::Qwen3, 1),
         Config::new(Arch::GptNeox, 101, 128, 2, 48, 3, 3),
     ]
@@ -88,7 +88,7 @@ fn a_gpu_writes_the_same_answers() {
     for config in configs() {
         let prompts: Vec<Vec<u32>> = (1..8).map(|n| (0..n * 3).map(|i| (i * 7 + n) as u32 % 90).collect()).collect();
         for sampling in [Sampling::GREEDY, Sampling { temperature: 0.8, top_k: 30, top_p: 0.9 }] {
-            let how = GenerateConfig { max_new: 12, sampling, eos: vec![0], batch: 4 };
+            let how = GenerateConfig { max_new_tokens: 12, sampling, eos_ids: vec![0], batch: 4 };
             let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
                 let (model, params) = on(device, &config);
                 generate(&model, &params.frozen(), &prompts, &how, Rng::new(5), None, |_, _| ()).expect("an answer")
@@ -146,7 +146,7 @@ fn smollm2_135m_decodes_as_on_the_cpu() {
     let Some(gpu) = crate::gpu::device() else { return };
     let config = Config::llama(49152, 256, 30, 576, 9, 3);
     let prompts: Vec<Vec<u32>> = (1..4).map(|n| (0..n * 9).map(|i| (i * 7919 + n) as u32 % 49152).collect()).collect();
-    let how = GenerateConfig { max_new: 4, sampling: Sampling::GREEDY, eos: vec![], batch: 3 };
+    let how = GenerateConfig { max_new_tokens: 4, sampling: Sampling::GREEDY, eos_ids: vec![], batch: 3 };
     let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
         let (model, params) = on(device, &config);
         generate(&model, &params.frozen(), &prompts, &how, Rng::new(5), None, |_, _| ()).expect("an answer")

@@ -113,7 +113,7 @@ fn last_logits(model: &Loaded, prompt: &[u32]) -> Vec<f32> {
 
 fn greedy(model: &Loaded, prompt: &[u32]) -> Vec<u32> {
     let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 };
-    let config = GenerateConfig { max_new: 40, sampling, eos: model.config().eos.clone(), batch: 1 };
+    let config = GenerateConfig { max_new_tokens: 40, sampling, eos_ids: model.config().eos_ids.clone(), batch: 1 };
     let weights = model.params.frozen();
     generate(&model.transformer, &weights, &[prompt.to_vec()], &config, Rng::new(1), None, |_, _| ())
         .unwrap()

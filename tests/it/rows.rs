@@ -40,7 +40,7 @@ fn scratch(template: &str) -> tempfile::TempDir {
     let model = dir.path().join("model");
     fs::create_dir(&model).unwrap();
     let tokenizer = Tokenizer::train(["no merges"], 259, &["<|endoftext|>", "<|im_start|>", "<|im_end|>"]);
-    let config = Config { eos: vec![tokenizer.eos()], ..Config::gpt2(259, 128, 1, 16, 2) };
+    let config = Config { eos_ids: vec![tokenizer.eos()], ..Config::gpt2(259, 128, 1, 16, 2) };
     let (net, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
     tokenizer.save(&model).unwrap();
     model::save(&model, &net, &params, Some(&tokenizer.to_json())).unwrap();

@@ -22,7 +22,7 @@ fn base(dir: &Path, tokens: Value, generation: Value) -> PathBuf {
     fs::create_dir(&model).unwrap();
     let tokenizer = Tokenizer::train(["no merges"], 260, &CONTROLS);
     let pad = tokens["pad_token"].as_str().and_then(|name| tokenizer.added_token(name));
-    let config = Config { eos: vec![END_OF_TEXT], pad, ..Config::llama(260, 128, 1, 16, 2, 1) };
+    let config = Config { eos_ids: vec![END_OF_TEXT], pad, ..Config::llama(260, 128, 1, 16, 2, 1) };
     let (net, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
     model::save(&model, &net, &params, Some(&tokenizer.to_json())).unwrap();
     fs::write(model.join("chat_template.jinja"), CHATML).unwrap();

@@ -27,7 +27,7 @@ impl Config {
         let config = Config {
             tied: keys.flag("tie_word_embeddings", config.arch == Arch::Gpt2)?,
             bos: keys.ids("bos_token_id")?.first().copied(),
-            eos: keys.ids("eos_token_id")?,
+            eos_ids: keys.ids("eos_token_id")?,
             // we never pad, and some files name one that is not there
             pad: keys.ids("pad_token_id")?.first().copied().filter(|&id| (id as usize) < config.vocab),
             ..config
@@ -45,7 +45,7 @@ impl Config {
         if !(self.norm_eps > 0.0 && self.norm_eps <= 1.0) {
             return Err(format!("the norm's epsilon is {}: expected a number above 0 and at most 1", self.norm_eps));
         }
-        if let Some(id) = self.eos.iter().chain(&self.bos).chain(&self.pad).find(|&&id| id as usize >= self.vocab) {
+        if let Some(id) = self.eos_ids.iter().chain(&self.bos).chain(&self.pad).find(|&&id| id as usize >= self.vocab) {
             return Err(format!("special token {id} is not below vocab_size {}", self.vocab));
         }
         Ok(())
@@ -76,7 +76,7 @@ fn gpt2(keys: &Keys) -> Result<Config, String> {
     let others = ["hidden_size", "num_attention_heads", "max_position_embeddings", "num_hidden_layers"];
     others.into_iter().zip([channels, q, context, layers]).try_for_each(|(key, size)| keys.same(key, size))?;
     Ok(Config {
-        hidden: keys.size("n_inner", Some(4 * channels))?,
+        intermediate_size: keys.size("n_inner", Some(4 * channels))?,
         norm_eps: keys.number("layer_norm_epsilon")?.unwrap_or(1e-5) as f32,
         activation: activation(keys, "activation_function", GELU)?.unwrap_or(base.activation),
         ..base
@@ -91,7 +91,7 @@ fn gpt_neox(keys: &Keys) -> Result<Config, String> {
         rope: Some(Rope::read(keys, base.heads.dim, base.context, true)?),
         activation: activation(keys, "hidden_act", GELU)?.unwrap_or(base.activation),
         biases: Biases { qkv: attention, out: attention, mlp: true },
-        parallel: keys.flag("use_parallel_residual", true)?,
+        parallel_residual: keys.flag("use_parallel_residual", true)?,
         ..base
     })
 }
@@ -110,7 +110,7 @@ fn llama_and_kin(arch: Arch, keys: &Keys) -> Result<Config, String> {
         rope: Some(Rope::read(keys, base.heads.dim, base.context, false)?),
         activation: activation(keys, "hidden_act", SILU)?.unwrap_or(base.activation),
         biases,
-        window: window(arch, keys)?,
+        sliding_window: window(arch, keys)?,
         ..base
     })
 }
@@ -151,7 +151,7 @@ fn sizes(arch: Arch, keys: &Keys) -> Result<Config, String> {
     };
     let (vocab, context) = (keys.size("vocab_size", None)?, keys.size("max_position_embeddings", None)?);
     let base = Config::new(arch, vocab, context, keys.size("num_hidden_layers", None)?, channels, q, kv);
-    Ok(Config { heads: Heads { q, kv, dim }, hidden: keys.size("intermediate_size", None)?, ..base })
+    Ok(Config { heads: Heads { q, kv, dim }, intermediate_size: keys.size("intermediate_size", None)?, ..base })
 }
 
 const SILU: &[(&str, Activation)] = &[("silu", Activation::SwiGlu), ("swish", Activation::SwiGlu)];

@@ -138,7 +138,7 @@ impl Table<'_> {
     }
 
     fn gpt2(&mut self, model: &Transformer) {
-        let Config { vocab, context, channels, hidden, heads, .. } = *self.config;
+        let Config { vocab, context, channels, intermediate_size, heads, .. } = *self.config;
         self.whole(embedding(Arch::Gpt2), model.embedding, vocab);
         if let Positions::Learned(table) = model.positions {
             self.whole("transformer.wpe.weight", table, context);
@@ -149,14 +149,14 @@ impl Table<'_> {
             self.linear(at("attn.c_attn"), &block.qkv, heads.qkv(), Layout::Transposed);
             self.linear(at("attn.c_proj"), &block.out, channels, Layout::Transposed);
             self.norm(&at("ln_2"), &block.norm2);
-            self.linear(at("mlp.c_fc"), &block.up, hidden, Layout::Transposed);
+            self.linear(at("mlp.c_fc"), &block.up, intermediate_size, Layout::Transposed);
             self.linear(at("mlp.c_proj"), &block.down, channels, Layout::Transposed);
         }
         self.norm("transformer.ln_f", &model.norm);
     }
 
     fn gpt_neox(&mut self, model: &Transformer) {
-        let Config { vocab, channels, hidden, heads, .. } = *self.config;
+        let Config { vocab, channels, intermediate_size, heads, .. } = *self.config;
         self.whole(embedding(Arch::GptNeox), model.embedding, vocab);
         for (l, block) in model.blocks.iter().enumerate() {
             let at = |name: &str| format!("gpt_neox.layers.{l}.{name}");
@@ -164,7 +164,7 @@ impl Table<'_> {
             self.linear(at("attention.query_key_value"), &block.qkv, heads.qkv(), Layout::ByHead(heads.q));
             self.linear(at("attention.dense"), &block.out, channels, Layout::Same);
             self.norm(&at("post_attention_layernorm"), &block.norm2);
-            self.linear(at("mlp.dense_h_to_4h"), &block.up, hidden, Layout::Same);
+            self.linear(at("mlp.dense_h_to_4h"), &block.up, intermediate_size, Layout::Same);
             self.linear(at("mlp.dense_4h_to_h"), &block.down, channels, Layout::Same);
         }
         self.norm("gpt_neox.final_layer_norm", &model.norm);
@@ -172,7 +172,7 @@ impl Table<'_> {
 
     /// Mistral, Qwen2 and Qwen3 too.
     fn llama(&mut self, model: &Transformer) {
-        let Config { vocab, channels, hidden, heads, .. } = *self.config;
+        let Config { vocab, channels, intermediate_size, heads, .. } = *self.config;
         let (q, kv) = (heads.q * heads.dim, heads.kv * heads.dim);
         self.whole(embedding(Arch::Llama), model.embedding, vocab);
         for (l, block) in model.blocks.iter().enumerate() {
@@ -181,12 +181,15 @@ impl Table<'_> {
             let parts = [("q", 0..q), ("k", q..q + kv), ("v", q + kv..q + 2 * kv)];
             let parts = parts.map(|(name, rows)| (at(&format!("self_attn.{name}_proj")), rows));
             self.linears(&block.qkv, &parts, Layout::Same);
-            for (name, gain) in ["q", "k"].into_iter().zip(block.head_norm.into_iter().flatten()) {
+            for (name, gain) in ["q", "k"].into_iter().zip(block.qk_norm.into_iter().flatten()) {
                 self.whole(&at(&format!("self_attn.{name}_norm.weight")), gain, heads.dim);
             }
             self.linear(at("self_attn.o_proj"), &block.out, channels, Layout::Same);
             self.norm(&at("post_attention_layernorm"), &block.norm2);
-            let parts = [(at("mlp.gate_proj"), 0..hidden), (at("mlp.up_proj"), hidden..2 * hidden)];
+            let parts = [
+                (at("mlp.gate_proj"), 0..intermediate_size),
+                (at("mlp.up_proj"), intermediate_size..2 * intermediate_size),
+            ];
             self.linears(&block.up, &parts, Layout::Same);
             self.linear(at("mlp.down_proj"), &block.down, channels, Layout::Same);
         }

@@ -30,7 +30,7 @@ fn read(json: Value) -> Config {
 fn both_forms_of_the_rotary_base() {
     let four = read(llama());
     let rope = four.rope.unwrap();
-    assert_eq!((rope, four.heads.dim, &four.eos[..]), (Rope::new(5e5, 8), 8, &[2, 3][..]));
+    assert_eq!((rope, four.heads.dim, &four.eos_ids[..]), (Rope::new(5e5, 8), 8, &[2, 3][..]));
     let five = json!({"rope_theta": null, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}});
     assert_eq!(read(with(llama(), five)), four);
 }
@@ -110,7 +110,7 @@ fn both_forms_of_pythia() {
         "intermediate_size": 256, "max_position_embeddings": 128, "vocab_size": 300,
     });
     let four = read(with(sizes.clone(), json!({"rotary_pct": 0.5, "rotary_emb_base": 20000, "hidden_act": "gelu"})));
-    assert_eq!((four.rope, four.parallel, four.tied), (Some(Rope::new(20_000.0, 8)), true, false));
+    assert_eq!((four.rope, four.parallel_residual, four.tied), (Some(Rope::new(20_000.0, 8)), true, false));
     let rope = json!({"rope_type": "default", "rope_theta": 20000.0, "partial_rotary_factor": 0.5});
     assert_eq!(read(with(sizes.clone(), json!({"rope_parameters": rope}))), four);
     assert_eq!(read(sizes).rope, Some(Rope::new(10_000.0, 4))); // a quarter, where nothing is said
@@ -125,13 +125,13 @@ fn a_head_has_a_size() {
 #[test]
 fn windows() {
     let mistral = with(llama(), json!({"model_type": "mistral"}));
-    assert_eq!(read(mistral.clone()).window, Some(4096)); // what transformers takes, where nothing is said
-    assert_eq!(read(with(mistral.clone(), json!({"sliding_window": 8}))).window, Some(8));
+    assert_eq!(read(mistral.clone()).sliding_window, Some(4096)); // what transformers takes, where nothing is said
+    assert_eq!(read(with(mistral.clone(), json!({"sliding_window": 8}))).sliding_window, Some(8));
     let mut none = mistral;
     none["sliding_window"] = Value::Null;
-    assert_eq!(read(none).window, None);
+    assert_eq!(read(none).sliding_window, None);
     let qwen = with(llama(), json!({"model_type": "qwen2", "sliding_window": 8, "use_sliding_window": false}));
-    assert_eq!(read(qwen.clone()).window, None);
+    assert_eq!(read(qwen.clone()).sliding_window, None);
     let error = Config::from_hf(&with(qwen, json!({"use_sliding_window": true}))).unwrap_err();
     assert!(error.contains("use_sliding_window"), "{error}");
 }

@@ -33,10 +33,10 @@ impl Config {
 
     /// A number, a list of several, or null.
     pub(crate) fn eos_to_hf(&self) -> Value {
-        match self.eos[..] {
+        match self.eos_ids[..] {
             [] => Value::Null,
             [one] => one.into(),
-            _ => json!(self.eos),
+            _ => json!(self.eos_ids),
         }
     }
 
@@ -46,7 +46,7 @@ impl Config {
             "n_embd": self.channels,
             "n_layer": self.layers,
             "n_head": self.heads.q,
-            "n_inner": self.hidden,
+            "n_inner": self.intermediate_size,
             "activation_function": self.activation_name(),
             "layer_norm_epsilon": decimal(self.norm_eps),
             "attn_pdrop": 0.0,
@@ -58,12 +58,12 @@ impl Config {
     fn gpt_neox_keys(&self) -> Value {
         let mut json = self.sizes();
         json["layer_norm_eps"] = decimal(self.norm_eps).into();
-        json["use_parallel_residual"] = self.parallel.into();
+        json["use_parallel_residual"] = self.parallel_residual.into();
         json["attention_bias"] = self.biases.qkv.into();
         json["attention_dropout"] = 0.0.into();
         json["hidden_dropout"] = 0.0.into();
         if let Some(rope) = &self.rope {
-            let share = rope.turned as f64 / self.heads.dim as f64;
+            let share = rope.rotary_dim as f64 / self.heads.dim as f64;
             json["rotary_pct"] = share.into();
             json["rotary_emb_base"] = rope.theta.into();
             json["rope_parameters"]["partial_rotary_factor"] = share.into();
@@ -85,7 +85,7 @@ impl Config {
                 json["attention_bias"] = self.biases.qkv.into();
                 json["mlp_bias"] = self.biases.mlp.into();
             }
-            Arch::Mistral => json["sliding_window"] = self.window.into(),
+            Arch::Mistral => json["sliding_window"] = self.sliding_window.into(),
             Arch::Qwen2 => json["use_sliding_window"] = false.into(),
             Arch::Qwen3 => {
                 json["attention_bias"] = self.biases.qkv.into();
@@ -103,7 +103,7 @@ impl Config {
             "hidden_size": self.channels,
             "num_hidden_layers": self.layers,
             "num_attention_heads": self.heads.q,
-            "intermediate_size": self.hidden,
+            "intermediate_size": self.intermediate_size,
             "hidden_act": self.activation_name(),
         });
         if let Some(rope) = &self.rope {

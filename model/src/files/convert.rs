@@ -103,7 +103,7 @@ fn write_gguf(from: &Path, source: &Source, tensors: &Tensors, to: &Path, dtype:
 /// The tokens that end an answer, that which ends a text first.
 fn ends(from: &Path, config: &Config, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
     let mut ends: Vec<u32> = vec![];
-    for id in tokenizer.map(Tokenizer::eos).into_iter().chain(config.eos.iter().copied()) {
+    for id in tokenizer.map(Tokenizer::eos).into_iter().chain(config.eos_ids.iter().copied()) {
         if !ends.contains(&id) {
             ends.push(id);
         }

@@ -181,8 +181,8 @@ fn refuse_other_model(dir: &Path, model: &Transformer) -> Result<()> {
         let head = if json.get(BIAS).is_some() { HeadKind::Score } else { HeadKind::Lm };
         let there = Config::from_hf(&json).ok()?;
         let ours = &model.config;
-        let (eos, generation) = (ours.eos.clone(), ours.generation.clone());
-        let there = Config { bos: ours.bos, eos, pad: ours.pad, generation, ..there };
+        let (eos_ids, generation) = (ours.eos_ids.clone(), ours.generation.clone());
+        let there = Config { bos: ours.bos, eos_ids, pad: ours.pad, generation, ..there };
         (there == *ours && head == model.head_kind()).then_some(())
     };
     match read_json(&dir.join("config.json")).ok().and_then(same) {

@@ -224,7 +224,7 @@ pub(crate) fn add_generation(dir: &Path, config: &mut Config) -> Result<()> {
         return Err(wrong(format!("`eos_token_id` {id} is not below vocab_size {}", config.vocab)));
     }
     if !eos.is_empty() {
-        config.eos = eos;
+        config.eos_ids = eos;
     }
     // what the config says itself is not said twice
     generation.remove("eos_token_id");

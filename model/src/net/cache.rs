@@ -44,7 +44,7 @@ impl Transformer {
         shared: Shared,
         cache: &mut Cache,
     ) -> Var {
-        let (heads, window) = (cache.heads, self.config.window);
+        let (heads, window) = (cache.heads, self.config.sliding_window);
         let [rows, more_slots, more_positions] = [shared.rows, shared.slots, shared.positions].map(Ids::new);
         self.hidden_with(w, tokens, positions, |layer, qkv| {
             let ((k, v), qkv) = (&mut cache.layers[layer], qkv.value());

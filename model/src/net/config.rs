@@ -94,7 +94,7 @@ pub struct Config {
     pub channels: usize,
     pub heads: Heads,
     /// F, the width between the two halves of the MLP.
-    pub hidden: usize,
+    pub intermediate_size: usize,
     pub norm: NormKind,
     pub norm_eps: f32,
     /// None: positions are learned, and added to the embedding.
@@ -102,16 +102,16 @@ pub struct Config {
     pub activation: Activation,
     pub biases: Biases,
     /// Is each query and key head normed (RMS, with gains [D]) before it is turned?
-    pub head_norm: bool,
+    pub qk_norm: bool,
     /// Do attention and MLP read the same input, side by side?
-    pub parallel: bool,
+    pub parallel_residual: bool,
     /// How many tokens a token sees, itself included. None: all before it.
-    pub window: Option<usize>,
+    pub sliding_window: Option<usize>,
     /// Does the language-model head use the embedding's weights?
     pub tied: bool,
     pub bos: Option<u32>,
     /// Any of these ends an answer.
-    pub eos: Vec<u32>,
+    pub eos_ids: Vec<u32>,
     /// What others fill batches with. We never pad; of a reward model it says where scores are read (see `hf.rs`).
     pub pad: Option<u32>,
     /// generation_config.json, of which we know the end tokens: temperature and the like, for others.
@@ -141,7 +141,7 @@ impl Config {
             layers,
             channels,
             heads: Heads { q: heads, kv, dim },
-            hidden: if gpt { 4 * channels } else { (8 * channels).div_ceil(3).next_multiple_of(32) },
+            intermediate_size: if gpt { 4 * channels } else { (8 * channels).div_ceil(3).next_multiple_of(32) },
             norm: if gpt { NormKind::Layer } else { NormKind::Rms },
             norm_eps: 1e-5,
             rope: (arch != Arch::Gpt2).then(|| Rope::new(10_000.0, turned)),
@@ -155,12 +155,12 @@ impl Config {
                 Arch::Qwen2 => Biases { qkv: true, ..Biases::NONE },
                 _ => Biases::NONE,
             },
-            head_norm: arch == Arch::Qwen3,
-            parallel: arch == Arch::GptNeox,
-            window: (arch == Arch::Mistral).then_some(4096),
+            qk_norm: arch == Arch::Qwen3,
+            parallel_residual: arch == Arch::GptNeox,
+            sliding_window: (arch == Arch::Mistral).then_some(4096),
             tied: true,
             bos: None,
-            eos: Vec::new(),
+            eos_ids: Vec::new(),
             pad: None,
             generation: serde_json::Map::new(),
         }
@@ -176,18 +176,18 @@ impl Config {
 
     /// Columns of the MLP's first half.
     pub fn up(&self) -> usize {
-        if self.activation == Activation::SwiGlu { 2 * self.hidden } else { self.hidden }
+        if self.activation == Activation::SwiGlu { 2 * self.intermediate_size } else { self.intermediate_size }
     }
 
     /// Number of parameters, the fixed ones of a score head included. None if it does not fit an integer.
     pub fn parameters(&self, head: HeadKind) -> Option<usize> {
-        let (c, f, up, heads) = (self.channels, self.hidden, self.up(), self.heads);
+        let (c, f, up, heads) = (self.channels, self.intermediate_size, self.up(), self.heads);
         let only = |given: bool, size: usize| if given { size } else { 0 };
         let norm = if self.norm == NormKind::Layer { 2 * c } else { c };
         let columns = [heads.qkv(), heads.q.checked_mul(heads.dim)?, up, f];
         let matrices = columns.into_iter().try_fold(0usize, |sum, n| sum.checked_add(n))?.checked_mul(c)?;
         let biases = only(self.biases.qkv, heads.qkv()) + only(self.biases.out, c) + only(self.biases.mlp, up + c);
-        let layer = matrices.checked_add(2 * norm + biases + only(self.head_norm, 2 * heads.dim))?;
+        let layer = matrices.checked_add(2 * norm + biases + only(self.qk_norm, 2 * heads.dim))?;
         let embed = self.vocab.checked_mul(c)?;
         let learned = self.context.checked_mul(c)?;
         let head = match head {

@@ -14,10 +14,10 @@ const STEP_TOKENS: usize = 4096;
 #[derive(Clone, Debug)]
 pub struct GenerateConfig {
     /// No answer has more tokens.
-    pub max_new: usize,
+    pub max_new_tokens: usize,
     pub sampling: Sampling,
     /// An answer ends with any of these, which is part of it.
-    pub eos: Vec<u32>,
+    pub eos_ids: Vec<u32>,
     /// Sequences at a time.
     pub batch: usize,
 }
@@ -28,7 +28,7 @@ pub struct Generated {
     pub tokens: Vec<u32>,
     /// Of each token: log softmax(logits / temperature) before top-k and top-p (greedy: temperature 1).
     pub logprobs: Vec<f32>,
-    /// Did it end with an end token, or was it cut at `max_new`?
+    /// Did it end with an end token, or was it cut at `max_new_tokens`?
     pub ended: bool,
 }
 
@@ -46,10 +46,10 @@ pub fn generate(
     check(model, prompts, config)?;
     let stream = |prompt: usize| streams.map_or(prompt as u32, |s| s[prompt]);
     let mut answers = vec![Generated { tokens: Vec::new(), logprobs: Vec::new(), ended: false }; prompts.len()];
-    if config.max_new == 0 {
+    if config.max_new_tokens == 0 {
         return Ok(answers);
     }
-    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0) + config.max_new; // checked: within the context
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0) + config.max_new_tokens; // checked: within the context
     let slots = config.batch.clamp(1, prompts.len().max(1));
     let mut cache = Cache::new(model, slots, longest, &w.device());
     let mut free: Vec<usize> = (0..slots).rev().collect();
@@ -86,11 +86,11 @@ pub fn generate(
             let answer = &mut answers[one.prompt];
             answer.tokens.push(token);
             answer.logprobs.push(logprob);
-            answer.ended = config.eos.contains(&token);
+            answer.ended = config.eos_ids.contains(&token);
             on_token(one.prompt, token);
         }
         busy.retain(|one| {
-            let more = !answers[one.prompt].ended && answers[one.prompt].tokens.len() < config.max_new;
+            let more = !answers[one.prompt].ended && answers[one.prompt].tokens.len() < config.max_new_tokens;
             if !more {
                 free.push(one.slot);
             }
@@ -163,8 +163,8 @@ fn check(model: &Transformer, prompts: &[Vec<u32>], config: &GenerateConfig) -> 
             let remedy = "Begin with the model's first token (bos, or else its end token).";
             return Err(ModelError::request(format!("prompt {i} has no tokens"), remedy));
         }
-        if config.max_new > context.saturating_sub(prompt.len()) {
-            let (have, new) = (prompt.len(), config.max_new);
+        if config.max_new_tokens > context.saturating_sub(prompt.len()) {
+            let (have, new) = (prompt.len(), config.max_new_tokens);
             let problem = format!("prompt {i} has {have} tokens; with {new} new ones it exceeds the context {context}");
             let remedy = match context.saturating_sub(have) {
                 0 => format!("Shorten it to less than {context} tokens."),

@@ -92,6 +92,9 @@ impl Transformer {
             let fresh = kernels::normal(rng.stream("score"), &from.device(), &[c], fresh_score(c));
             to.set(score.weight, fresh.data());
         }
-        (Transformer { checkpointing: self.checkpointing, ..model }, to.multiply_in(params.precision()).to(&device))
+        (
+            Transformer { gradient_checkpointing: self.gradient_checkpointing, ..model },
+            to.multiply_in(params.precision()).to(&device),
+        )
     }
 }

@@ -7,7 +7,7 @@ pub struct Rope {
     /// Pair i of R/2 turns by θ^(-2i/R) a position.
     pub theta: f64,
     /// R: how many numbers of a head turn; the others stay.
-    pub turned: usize,
+    pub rotary_dim: usize,
     pub scaling: Scaling,
 }
 
@@ -33,14 +33,14 @@ pub enum Scaling {
 const LARGEST_HEAD: usize = 1 << 16;
 
 impl Rope {
-    pub fn new(theta: f64, turned: usize) -> Rope {
-        Rope { theta, turned, scaling: Scaling::None }
+    pub fn new(theta: f64, rotary_dim: usize) -> Rope {
+        Rope { theta, rotary_dim, scaling: Scaling::None }
     }
 
     /// Radians a position, for each pair. [R/2]
     pub fn frequencies(&self) -> Vec<f64> {
-        let plain = |i: usize| self.theta.powf(-2.0 * i as f64 / self.turned as f64);
-        (0..self.turned / 2).map(|i| self.scaling.of(plain(i))).collect()
+        let plain = |i: usize| self.theta.powf(-2.0 * i as f64 / self.rotary_dim as f64);
+        (0..self.rotary_dim / 2).map(|i| self.scaling.of(plain(i))).collect()
     }
 
     /// transformers 5: `rope_parameters: {rope_type, rope_theta, …}`; 4: `rope_theta` and maybe `rope_scaling`; of
@@ -72,11 +72,11 @@ impl Rope {
         if head > LARGEST_HEAD {
             return Err(format!("a head of {head} numbers is no size of a model"));
         }
-        let turned = (head as f64 * share) as usize;
-        if !turned.is_multiple_of(2) || !(2..=head).contains(&turned) {
-            return Err(format!("rotary positions turn pairs: {turned} of a head's {head} numbers do not work"));
+        let rotary_dim = (head as f64 * share) as usize;
+        if !rotary_dim.is_multiple_of(2) || !(2..=head).contains(&rotary_dim) {
+            return Err(format!("rotary positions turn pairs: {rotary_dim} of a head's {head} numbers do not work"));
         }
-        let rope = Rope { theta, turned, scaling };
+        let rope = Rope { theta, rotary_dim, scaling };
         match theta > 0.0 && rope.frequencies().iter().all(|turn| turn.is_finite()) {
             true => Ok(rope),
             false => Err(format!("`rope_theta`: expected a positive number, got {theta}")),
@@ -85,13 +85,13 @@ impl Rope {
 
     /// By how much each pair turns slower than without scaling: GGUF's form of `rope_type: llama3`. [R/2]
     pub(crate) fn factors(&self) -> Vec<f32> {
-        let plain = Rope::new(self.theta, self.turned).frequencies();
+        let plain = Rope::new(self.theta, self.rotary_dim).frequencies();
         plain.iter().zip(self.frequencies()).map(|(plain, scaled)| (plain / scaled) as f32).collect()
     }
 
     /// `rope_type: llama3` from the factors of its pairs, where they are of that form.
     pub(crate) fn from_factors(theta: f64, factors: &[f32]) -> Result<Rope, String> {
-        let rope = |scaling| Rope { theta, turned: 2 * factors.len(), scaling };
+        let rope = |scaling| Rope { theta, rotary_dim: 2 * factors.len(), scaling };
         let turns = rope(Scaling::None).frequencies().into_iter().map(|f| f / std::f64::consts::TAU);
         let pairs: Vec<(f64, f64)> = turns.zip(factors.iter().map(|&f| f64::from(f))).collect();
         let factor = factors.iter().copied().fold(1.0, f32::max).into();
@@ -194,7 +194,7 @@ mod tests {
     /// The factors of Llama 3.1 and 3.2, and of models whose scaling is told in other numbers.
     #[test]
     fn scaling_comes_back_from_its_factors() {
-        for (theta, turned, factor, low, high, original) in [
+        for (theta, rotary_dim, factor, low, high, original) in [
             (5e5, 128, 8.0, 1.0, 4.0, 8192.0),
             (5e5, 64, 32.0, 1.0, 4.0, 8192.0),
             (5e5, 8, 4.0, 1.0, 4.0, 16.0),
@@ -202,12 +202,13 @@ mod tests {
             (1e4, 4, 8.0, 1.0, 4.0, 64.0),
             (1e4, 4, 8.0, 2.0, 9.0, 64.0),
         ] {
-            let rope = Rope { scaling: Scaling::Llama3 { factor, low, high, original }, ..Rope::new(theta, turned) };
+            let rope =
+                Rope { scaling: Scaling::Llama3 { factor, low, high, original }, ..Rope::new(theta, rotary_dim) };
             let found = Rope::from_factors(theta, &rope.factors()).unwrap();
             for (a, b) in found.factors().iter().zip(rope.factors()) {
                 assert!((a - b).abs() <= 1e-5 * b, "{a} is not {b}: {found:?}");
             }
-            assert!(low != 1.0 || turned < 8 || found == rope, "{found:?}");
+            assert!(low != 1.0 || rotary_dim < 8 || found == rope, "{found:?}");
         }
         assert_eq!(Rope::from_factors(1e4, &[1.0; 4]).unwrap().scaling, Scaling::None);
         assert_eq!(Rope::from_factors(1e4, &[4.0; 4]).unwrap().scaling, Scaling::Linear { factor: 4.0 });

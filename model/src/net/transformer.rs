@@ -32,7 +32,7 @@ pub type Dropout = Option<(f32, Rng)>;
 pub struct Transformer {
     pub config: Config,
     /// Keep only the input of each block, and run the block again on the way back.
-    pub checkpointing: bool,
+    pub gradient_checkpointing: bool,
     /// Adapters that learn in place of the model; they act inside of `Weights::linear`.
     pub lora: Option<Lora>,
     pub(crate) embedding: ParamId,
@@ -86,7 +86,7 @@ pub(crate) struct Block {
     /// C → (H + 2G)·D
     pub(crate) qkv: Linear,
     /// Gains [D] of the norms of query heads and of key heads.
-    pub(crate) head_norm: Option<[ParamId; 2]>,
+    pub(crate) qk_norm: Option<[ParamId; 2]>,
     /// H·D → C
     pub(crate) out: Linear,
     pub(crate) norm2: Norm,
@@ -95,7 +95,7 @@ pub(crate) struct Block {
     /// F → C
     pub(crate) down: Linear,
     activation: Activation,
-    parallel: bool,
+    parallel_residual: bool,
 }
 
 /// Where in the model a pass through the blocks is: what all blocks of one pass share.
@@ -113,7 +113,7 @@ impl Block {
     /// `attend` is attention itself, [N, (H + 2G)·D] → [N, H·D]: over the batch, or over a cache.
     fn forward(&self, w: &Weights, x: &Var, place: &Place, dropout: Dropout, attend: impl FnOnce(&Var) -> Var) -> Var {
         let qkv = self.qkv.forward(w, &self.norm1.forward(w, x));
-        let qkv = match self.head_norm {
+        let qkv = match self.qk_norm {
             Some([q, k]) => ops::head_norm(&qkv, &w[q], &w[k], place.heads, self.norm1.eps),
             None => qkv,
         };
@@ -122,7 +122,7 @@ impl Block {
             None => qkv,
         };
         let attended = x + &dropped(self.out.forward(w, &attend(&qkv)), dropout, 0);
-        let read = if self.parallel { x } else { &attended };
+        let read = if self.parallel_residual { x } else { &attended };
         &attended + &dropped(self.mlp(w, &self.norm2.forward(w, read)), dropout, 1)
     }
 
@@ -156,7 +156,7 @@ impl Transformer {
     /// Which parameters there are. Without a generator all of them start at zero, for loading into.
     pub(crate) fn lay_out(config: &Config, head: HeadKind, rng: Option<Rng>) -> (Transformer, ParamsBuilder) {
         let mut names = Names { builder: ParamsBuilder::default(), rng };
-        let (c, f, heads, biases) = (config.channels, config.hidden, config.heads, config.biases);
+        let (c, f, heads, biases) = (config.channels, config.intermediate_size, config.heads, config.biases);
         let residual = 0.02 / (2.0 * config.layers as f32).sqrt();
         let embedding = names.matrix("embedding", [config.vocab, c], 0.02);
         let positions = match config.rope {
@@ -167,19 +167,19 @@ impl Transformer {
             let mut norm = |name: &str| names.norm(&format!("blocks.{l}.{name}"), config);
             let (norm1, norm2) = (norm("norm1"), norm("norm2"));
             let mut gain = |name: &str| names.vector(&format!("blocks.{l}.{name}"), heads.dim, Init::Ones);
-            let head_norm = config.head_norm.then(|| ["q_norm.gain", "k_norm.gain"].map(&mut gain));
+            let qk_norm = config.qk_norm.then(|| ["q_norm.gain", "k_norm.gain"].map(&mut gain));
             let mut linear =
                 |name: &str, size: [usize; 2], std, bias| names.linear(&format!("blocks.{l}.{name}"), size, std, bias);
             Block {
                 norm1,
                 qkv: linear("qkv", [heads.qkv(), c], 0.02, biases.qkv),
-                head_norm,
+                qk_norm,
                 out: linear("out", [c, heads.q * heads.dim], residual, biases.out),
                 norm2,
                 up: linear("up", [config.up(), c], 0.02, biases.mlp),
                 down: linear("down", [c, f], residual, biases.mlp),
                 activation: config.activation,
-                parallel: config.parallel,
+                parallel_residual: config.parallel_residual,
             }
         });
         let blocks = blocks.collect();
@@ -187,7 +187,7 @@ impl Transformer {
         let head = names.head(config, head);
         let config = config.clone();
         (
-            Transformer { config, checkpointing: false, lora: None, embedding, positions, blocks, norm, head },
+            Transformer { config, gradient_checkpointing: false, lora: None, embedding, positions, blocks, norm, head },
             names.builder,
         )
     }
@@ -202,12 +202,12 @@ impl Transformer {
             seg.longest(),
             self.config.context
         );
-        let (heads, seg) = (self.config.heads, &seg.within(self.config.window));
+        let (heads, seg) = (self.config.heads, &seg.within(self.config.sliding_window));
         let place = self.place(w, seg.positions());
         let mut x = dropped(self.embed(w, tokens, &place), dropout, 0);
         for (l, block) in self.blocks.iter().enumerate() {
             let dropout = dropout.map(|(p, rng)| (p, rng.fold(1 + l as u64)));
-            x = match self.checkpointing && x.is_tracked() {
+            x = match self.gradient_checkpointing && x.is_tracked() {
                 false => block.forward(w, &x, &place, dropout, |qkv| ops::attention(qkv, seg, heads)),
                 true => {
                     let (block, place, seg) = (*block, place.clone(), seg.clone());
@@ -267,7 +267,7 @@ impl Transformer {
         let context = self.config.context;
         assert!(needed <= context, "position {} in a model that holds {context}", needed - 1);
         let positions = needed.next_power_of_two().clamp(64, context.max(64));
-        Tensor::new(&[positions, rope.turned], rope_table(positions, &rope.frequencies()))
+        Tensor::new(&[positions, rope.rotary_dim], rope_table(positions, &rope.frequencies()))
     }
 }
 

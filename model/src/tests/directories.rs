@@ -223,9 +223,9 @@ fn the_first_gpt2_files_load() {
 fn a_list_of_end_tokens_comes_from_the_generation_config() {
     let (dir, _) = saved(&gpt2(), HeadKind::Lm);
     change(dir.path(), "generation_config.json", "eos_token_id", json!([5, 0]));
-    assert_eq!(load(dir.path(), &Device::Cpu).unwrap().config().eos, [5, 0]);
+    assert_eq!(load(dir.path(), &Device::Cpu).unwrap().config().eos_ids, [5, 0]);
     change(dir.path(), "generation_config.json", "eos_token_id", Value::Null);
-    assert_eq!(load(dir.path(), &Device::Cpu).unwrap().config().eos, [0]);
+    assert_eq!(load(dir.path(), &Device::Cpu).unwrap().config().eos_ids, [0]);
 }
 
 /// Random damage to a directory's JSON is an error or a model, never a panic.

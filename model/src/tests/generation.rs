@@ -11,7 +11,7 @@ fn answers(model: &Transformer, params: &Params, prompts: &[Vec<u32>], config: &
 
 fn config(batch: usize) -> GenerateConfig {
     let sampling = Sampling { temperature: 0.8, top_k: 30, top_p: 0.95 };
-    GenerateConfig { max_new: 20, sampling, eos: vec![0, 7, 9], batch }
+    GenerateConfig { max_new_tokens: 20, sampling, eos_ids: vec![0, 7, 9], batch }
 }
 
 #[test]
@@ -41,9 +41,9 @@ fn answers_end_at_an_end_token_or_at_the_limit() {
     let config = config(4);
     for answer in answers(&model, &params, &texts(&[4; 30], arch.vocab), &config) {
         let (last, before) = answer.tokens.split_last().unwrap();
-        assert_eq!(answer.ended, config.eos.contains(last));
-        assert!(answer.ended || answer.tokens.len() == config.max_new);
-        assert!(before.iter().all(|token| !config.eos.contains(token)));
+        assert_eq!(answer.ended, config.eos_ids.contains(last));
+        assert!(answer.ended || answer.tokens.len() == config.max_new_tokens);
+        assert!(before.iter().all(|token| !config.eos_ids.contains(token)));
         assert_eq!(answer.tokens.len(), answer.logprobs.len());
     }
 }
@@ -108,7 +108,7 @@ fn impossible_requests_are_errors() {
         assert!(error.contains(says) && error.contains('1'), "{error}");
     }
     assert!(answers(&model, &params, &[], &config(2)).is_empty());
-    let nothing = GenerateConfig { max_new: 0, ..config(2) };
+    let nothing = GenerateConfig { max_new_tokens: 0, ..config(2) };
     assert!(answers(&model, &params, &[vec![1]], &nothing)[0].tokens.is_empty());
 }
 
@@ -121,18 +121,19 @@ fn speed_of_generation() {
         let arch = Config::gpt2(1024, 128, layers, c, c / 32);
         let (model, params) = Transformer::new(&arch, HeadKind::Lm, Rng::new(0), &Device::Cpu);
         let prompts = texts(&vec![24; 2 * batch], arch.vocab);
-        let config = GenerateConfig { max_new: 48, sampling: Sampling::temperature(0.7), eos: vec![], batch };
+        let config =
+            GenerateConfig { max_new_tokens: 48, sampling: Sampling::temperature(0.7), eos_ids: vec![], batch };
         let mut best = f64::MAX;
         for _ in 0..3 {
             let start = Instant::now();
             answers(&model, &params, &prompts, &config);
             best = best.min(start.elapsed().as_secs_f64());
         }
-        let tokens = prompts.len() * config.max_new;
+        let tokens = prompts.len() * config.max_new_tokens;
         let w = params.frozen();
         let weights: Vec<&Tensor> = params.iter().filter(|p| p.2.len() == 2).map(|p| w[p.0].value()).collect();
         let start = Instant::now();
-        for _ in 0..2 * config.max_new {
+        for _ in 0..2 * config.max_new_tokens {
             for weight in weights.iter().filter(|w| w.shape()[0] != arch.context) {
                 kernels::linear(&Tensor::zeros(&Device::Cpu, &[batch, weight.shape()[1]]), weight, None);
             }
@@ -141,7 +142,7 @@ fn speed_of_generation() {
         println!(
             "L {layers} C {c} batch {batch}: {:.0} tokens/s, {:.1} ms a step, products {:.0} %",
             tokens as f64 / best,
-            1e3 * best / (2 * config.max_new) as f64,
+            1e3 * best / (2 * config.max_new_tokens) as f64,
             100.0 * products / best
         );
     }

@@ -19,7 +19,7 @@ fn toy() -> Tokenizer {
 fn directory(config: &Config) -> (tempfile::TempDir, Loaded) {
     let dir = tempfile::tempdir().unwrap();
     let tokenizer = toy();
-    let config = Config { vocab: 310, eos: vec![tokenizer.eos(), 5], ..config.clone() };
+    let config = Config { vocab: 310, eos_ids: vec![tokenizer.eos(), 5], ..config.clone() };
     let (transformer, params) = shaken(&config, HeadKind::Lm);
     save(dir.path(), &transformer, &params, Some(&tokenizer.to_json())).unwrap();
     fs::write(dir.path().join("chat_template.jinja"), "{{ messages }}").unwrap();
@@ -66,7 +66,7 @@ fn unwritable(config: &Config) -> Option<&'static str> {
     let usual = Config::new(config.arch, 61, 48, 2, 32, 4, config.heads.kv);
     match config {
         _ if gguf_llama3(config) && !matches!(config.arch, Arch::Llama | Arch::Mistral) => Some("llama3"),
-        _ if config.window.is_some() => Some("sliding_window"),
+        _ if config.sliding_window.is_some() => Some("sliding_window"),
         _ if config.activation != usual.activation => Some("activation"),
         _ if config.arch != Arch::Llama && config.biases != usual.biases => Some("biases"),
         _ => None,
@@ -385,7 +385,7 @@ fn neutral_keys_change_nothing() {
         for id in [310, u32::MAX] {
             let (_dir, file) = changed(&format!("tokenizer.ggml.{key}_token_id"), Some(Value::Integer(id.into())));
             let config = load(&file, &Device::Cpu).unwrap().config().clone();
-            let all: Vec<u32> = config.eos.iter().copied().chain(config.bos).chain(config.pad).collect();
+            let all: Vec<u32> = config.eos_ids.iter().copied().chain(config.bos).chain(config.pad).collect();
             assert!(all.iter().all(|&other| other != id), "{key} {id}: {all:?}");
         }
     }

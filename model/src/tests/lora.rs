@@ -66,7 +66,7 @@ fn fresh_adapters_change_nothing_and_are_all_that_learns() {
     let none = attach(&on, 2, 4.0, &[], HeadKind::Lm, Rng::new(1));
     assert_eq!(answers(&model, &params.frozen()), answers(&none.0, &none.1.frozen()));
     // q: 32 → 32, down: F → 32, in two layers
-    let expected = 2 * 2 * (32 + 32 + llama().hidden + 32);
+    let expected = 2 * 2 * (32 + 32 + llama().intermediate_size + 32);
     assert_eq!((params.count(), count(&llama(), 2, "q_proj,down_proj").unwrap()), (expected, expected));
     assert_eq!(params.base().count(), llama().parameters(HeadKind::Lm).unwrap());
 }
@@ -91,7 +91,7 @@ fn gradients_are_those_of_finite_differences() {
         let on = foundation(dir.path(), &config, HeadKind::Lm);
         for checkpointing in [false, true] {
             let (mut model, params) = adapted(&on, "all-linear", HeadKind::Score);
-            model.checkpointing = checkpointing;
+            model.gradient_checkpointing = checkpointing;
             let loss = |w: &Weights| {
                 let seg = Segments::from_lengths(&[9]);
                 let hidden = model.hidden(w, &Ids::new(texts(&[9], config.vocab).concat()), &seg, None);

@@ -50,16 +50,16 @@ fn mutate(bytes: &mut Vec<u8>, alphabet: &[u8], draws: &mut Draws) {
 }
 
 fn gpt2() -> Config {
-    Config { eos: vec![0], bos: Some(0), ..Config::gpt2(61, 48, 2, 32, 4) }
+    Config { eos_ids: vec![0], bos: Some(0), ..Config::gpt2(61, 48, 2, 32, 4) }
 }
 
 fn llama() -> Config {
-    Config { tied: false, eos: vec![0], ..Config::llama(61, 48, 2, 32, 4, 2) }
+    Config { tied: false, eos_ids: vec![0], ..Config::llama(61, 48, 2, 32, 4, 2) }
 }
 
 /// Every architecture, and what its config can change.
 pub(crate) fn all() -> Vec<Config> {
-    let of = |arch, kv| Config { eos: vec![0], ..Config::new(arch, 61, 48, 2, 32, 4, kv) };
+    let of = |arch, kv| Config { eos_ids: vec![0], ..Config::new(arch, 61, 48, 2, 32, 4, kv) };
     let long = Scaling::Llama3 { factor: 4.0, low: 1.0, high: 4.0, original: 16.0 };
     let wide = |config: Config| Config { heads: kernels::Heads { dim: 10, ..config.heads }, ..config };
     let neox = of(Arch::GptNeox, 4);
@@ -67,15 +67,15 @@ pub(crate) fn all() -> Vec<Config> {
         gpt2(),
         Config { tied: false, activation: Activation::GeluErf, ..gpt2() },
         llama(),
-        Config { tied: true, eos: vec![3, 4], rope: Some(Rope { scaling: long, ..Rope::new(5e5, 8) }), ..llama() },
+        Config { tied: true, eos_ids: vec![3, 4], rope: Some(Rope { scaling: long, ..Rope::new(5e5, 8) }), ..llama() },
         Config { biases: Biases::ALL, ..llama() },
-        Config { window: Some(5), ..of(Arch::Mistral, 2) },
-        Config { window: None, tied: false, ..of(Arch::Mistral, 1) },
+        Config { sliding_window: Some(5), ..of(Arch::Mistral, 2) },
+        Config { sliding_window: None, tied: false, ..of(Arch::Mistral, 1) },
         of(Arch::Qwen2, 2),
         Config { rope: Some(Rope::new(1e6, 10)), ..wide(of(Arch::Qwen3, 2)) },
         Config { tied: false, ..neox.clone() },
         Config {
-            parallel: false,
+            parallel_residual: false,
             activation: Activation::GeluTanh,
             rope: Some(Rope { scaling: Scaling::Linear { factor: 2.0 }, ..Rope::new(1e4, 4) }),
             ..neox

@@ -157,7 +157,7 @@ pub fn generation(size: &str, model: Option<&Path>, precision: Precision, device
     let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0 };
     let measure = |batch: usize| {
         let prompts: Vec<Vec<u32>> = (0..batch).map(|i| tokens(net.config.vocab, &format!("prompt {i}"), 32)).collect();
-        let config = GenerateConfig { max_new: NEW, sampling, eos: Vec::new(), batch };
+        let config = GenerateConfig { max_new_tokens: NEW, sampling, eos_ids: Vec::new(), batch };
         timed(7, 30.0, || {
             drop(
                 model::generate(&net, &params.decoding(), &prompts, &config, Rng::new(3), None, |_, _| ())

@@ -299,7 +299,7 @@ pub fn to_gguf(config: &Config) -> Result<Vec<(String, Said)>, String> {
         ("context_length", size(config.context)),
         ("embedding_length", size(config.channels)),
         ("block_count", size(config.layers)),
-        ("feed_forward_length", size(config.hidden)),
+        ("feed_forward_length", size(config.intermediate_size)),
         ("attention.head_count", size(config.heads.q)),
         (epsilon, Said::Float(config.norm_eps.into())),
         ("vocab_size", size(config.vocab)),
@@ -308,11 +308,11 @@ pub fn to_gguf(config: &Config) -> Result<Vec<(String, Said)>, String> {
         said.extend([("rope.scaling.type", Said::Text("linear".into())), ("rope.scaling.factor", Said::Float(factor))]);
     }
     if let Some(rope) = &config.rope {
-        said.extend([("rope.freq_base", Said::Float(rope.theta)), ("rope.dimension_count", size(rope.turned))]);
+        said.extend([("rope.freq_base", Said::Float(rope.theta)), ("rope.dimension_count", size(rope.rotary_dim))]);
     }
     match arch {
         Arch::Gpt2 => {}
-        Arch::GptNeox => said.push(("use_parallel_residual", Said::Flag(config.parallel))),
+        Arch::GptNeox => said.push(("use_parallel_residual", Said::Flag(config.parallel_residual))),
         _ => said.extend([
             ("attention.head_count_kv", size(config.heads.kv)),
             ("attention.key_length", size(config.heads.dim)),
@@ -351,7 +351,7 @@ fn refuse_unwritable(config: &Config, said: &[(String, Said)]) -> Result<(), Str
     if slower(config).is_some() && in_gguf(config.arch) != Arch::Llama {
         return Err(format!("rope_type llama3 of {} has no form in GGUF that is read", config.arch.name()));
     }
-    if config.window.is_some_and(|window| window < config.context) {
+    if config.sliding_window.is_some_and(|window| window < config.context) {
         return Err("`sliding_window` cannot be written as GGUF by this program".into());
     }
     let has = |name: &str| match name {
@@ -364,9 +364,9 @@ fn refuse_unwritable(config: &Config, said: &[(String, Said)]) -> Result<(), Str
     // as f32, and maybe in other words
     let scaled = config.rope.is_some_and(|rope| rope.scaling != Scaling::None);
     let again = Config { rope: if scaled { config.rope } else { again.rope }, ..again };
-    let wanted = Config { arch: in_gguf(config.arch), window: None, ..config.clone() };
+    let wanted = Config { arch: in_gguf(config.arch), sliding_window: None, ..config.clone() };
     // these are written with the tokenizer
-    match again == (Config { bos: None, eos: Vec::new(), pad: None, generation: Default::default(), ..wanted }) {
+    match again == (Config { bos: None, eos_ids: Vec::new(), pad: None, generation: Default::default(), ..wanted }) {
         true => Ok(()),
         false => Err(format!("an activation or biases other than usual in {} have no key in GGUF", config.arch.name())),
     }

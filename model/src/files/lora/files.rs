@@ -155,7 +155,7 @@ pub(crate) fn load(dir: &Path, device: &Device, bases: &mut Bases) -> Result<Loa
     add_generation(dir, &mut model.config)?;
     if files.json.get(BIAS).is_some() && on.model.head_kind() == HeadKind::Lm {
         // one of ours, taught at the end token whatever the language model pads with
-        model.config.pad = model.config.pad.filter(|pad| !model.config.eos.contains(pad));
+        model.config.pad = model.config.pad.filter(|pad| !model.config.eos_ids.contains(pad));
     }
     Ok(Loaded { transformer: model, params: params.to(device) })
 }
