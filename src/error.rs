@@ -1,5 +1,7 @@
 //! What went wrong, in one paragraph, and the exit code that says which kind of thing it was.
 
+use rlhf_core::data::DataError;
+use rlhf_core::train::TrainError;
 use std::fmt::Display;
 use std::path::Path;
 
@@ -82,4 +84,29 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     line
+}
+
+/// A model file's error as an exit code and one paragraph.
+pub fn library_failure(error: impl std::error::Error) -> Failure {
+    Failure::new(Kind::Model, chain(&error))
+}
+
+/// A training loop's error as an exit code and one paragraph.
+pub fn train_failure(error: TrainError) -> Failure {
+    let kind = match &error {
+        TrainError::Diverged { .. } | TrainError::SelfCheck(_) => Kind::Diverged,
+        TrainError::Stopped { .. } => Kind::Stopped,
+        TrainError::Data(_) => Kind::Data,
+        TrainError::Config(_) => Kind::Usage,
+        TrainError::Checkpoint(_) => Kind::Model,
+    };
+    Failure::new(kind, chain(&error))
+}
+
+/// A data file's error as an exit code and one paragraph.
+pub fn data_failure(error: DataError) -> Failure {
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let joined = lines.join("; ").replace(":; ", ": ");
+    Failure::data(joined)
 }

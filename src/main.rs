@@ -4,23 +4,23 @@
 mod output;
 
 mod cli;
+mod config;
 mod error;
+mod folder;
 mod hub;
-mod loading;
-mod memory;
+mod pipeline;
 mod plot;
 mod progress;
 mod range;
-mod recipe;
 mod report;
+mod reporter;
 mod results;
-mod room;
 mod rows;
-mod run;
 mod runlog;
 mod session;
 mod stop;
 mod terminal;
+mod training;
 mod verbs;
 
 use std::any::Any;

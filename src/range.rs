@@ -1,8 +1,8 @@
 //! The range of every number that a user can give. It is written once, beside the key, as the parser of its flag; values
 //! from files go through the same parser (`check`). NaN and infinity are in no range.
 
+use crate::config::PerSize;
 use crate::error::{Failure, Result};
-use crate::recipe::PerSize;
 use clap::{Args, Command};
 use serde::Serialize;
 use std::error::Error;
@@ -110,8 +110,8 @@ fn text(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Recipe;
-    use crate::recipe::sections::{Data, Eval, Ppo, Pretrain, Rankings, Rm, Sft, Shape, Tokenizer, World, defaults};
+    use crate::config::Recipe;
+    use crate::config::sections::{Data, Eval, Ppo, Pretrain, Rankings, Rm, Sft, Shape, Tokenizer, World, defaults};
 
     #[test]
     fn ends_are_in_and_what_is_no_number_is_out() {

@@ -1,7 +1,7 @@
 //! `results.json`: the figures of a finished run under names that scripts may rely on.
 
 use crate::error::{Failure, Kind, Result};
-use crate::run::folder::write_whole;
+use crate::folder::write_whole;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,16 +1,8 @@
 //! Data files as the verbs and recipes use them.
 
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, data_failure};
 use rlhf_core::data::{self, Codec, Content, DataError, Example, Part, Row, Template};
 use std::path::{Path, PathBuf};
-
-/// A data file's error as an exit code and one paragraph.
-pub fn data_failure(error: DataError) -> Failure {
-    let text = error.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    let joined = lines.join("; ").replace(":; ", ": ");
-    Failure::data(joined)
-}
 
 /// The rows of files. Columns that are not used are told.
 pub fn load(files: &[PathBuf]) -> Result<Vec<Row>> {

@@ -134,7 +134,7 @@ pub fn metrics(run: &Run) -> String {
         .flat_map(|o| o.keys())
         .map(String::as_str)
         .collect();
-    let rows: Vec<String> = crate::run::metric_texts()
+    let rows: Vec<String> = crate::pipeline::metric_texts()
         .into_iter()
         .filter(|(name, _, _)| logged.contains(name))
         .map(|(name, meaning, healthy)| {

@@ -78,7 +78,7 @@ fn write_invented_run(dir: &Path) {
         {"model": "S.ppo_ptx", "text": "Hello, my friend.", "reward": 1.9, "gold": 2.5, "ended": true}]}))
         .unwrap();
     std::fs::write(dir.join("environment.json"), "{\"cpu\": \"none\"}").unwrap();
-    let recipe = crate::recipe::Recipe::load("mini", &[]).unwrap();
+    let recipe = crate::config::Recipe::load("mini", &[]).unwrap();
     std::fs::write(dir.join("recipe.toml"), recipe.to_toml()).unwrap();
 }
 

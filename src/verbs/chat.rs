@@ -2,13 +2,13 @@
 
 use super::generate::sampling;
 use crate::cli::Common;
+use crate::error::data_failure;
+use crate::error::library_failure;
 use crate::error::{Failure, Result};
-use crate::loading;
-use crate::memory::{self, Reader};
 use crate::range::{TOKENS, count, positive, within};
-use crate::rows::data_failure;
-use crate::run::library_failure;
 use crate::terminal::to_stdout;
+use crate::training::loading;
+use crate::training::memory::{self, Reader};
 use clap::Args;
 use kernels::Rng;
 use model::{GenerateConfig, generate};

@@ -1,10 +1,10 @@
 //! `rlhf convert`: a model from one kind of file to another.
 
 use crate::cli::Common;
+use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::hub;
-use crate::memory::{self, Reader};
-use crate::run::library_failure;
+use crate::training::memory::{self, Reader};
 use clap::Args;
 use kernels::Device;
 use model::Dtype;

@@ -2,9 +2,9 @@
 
 use crate::cli::Common;
 use crate::error::Result;
-use crate::room::room;
 use crate::runlog::environment;
 use crate::session;
+use crate::training::room::room;
 use kernels::Device;
 use kernels::cpu::simd;
 use kernels::gpu::{AdapterSummary, adapters};

@@ -1,13 +1,13 @@
 //! `rlhf generate`: text or ids out of a model.
 
 use crate::cli::Common;
+use crate::error::library_failure;
 use crate::error::{Failure, Result};
-use crate::loading::{self, Opened};
-use crate::memory::{self, Reader};
 use crate::range::{TOKENS, count, positive, within};
 use crate::rows;
-use crate::run::library_failure;
 use crate::terminal::json_to_stdout;
+use crate::training::loading::{self, Opened};
+use crate::training::memory::{self, Reader};
 use clap::Args;
 use kernels::{Device, Rng, Sampling};
 use model::{GenerateConfig, Generated, generate};
@@ -149,7 +149,7 @@ fn encode(args: &GenerateArgs, opened: &Opened, prompts: Vec<Content>) -> Result
     let said = |prompt: Content| if args.chat { prompt.said_by(Role::User) } else { prompt };
     let prompts: Vec<Content> = prompts.into_iter().map(said).collect();
     let chat = prompts.iter().any(|prompt| matches!(prompt, Content::Messages(_)));
-    let ids = prompts.iter().map(|prompt| codec.prompt_of(prompt).map_err(rows::data_failure));
+    let ids = prompts.iter().map(|prompt| codec.prompt_of(prompt).map_err(crate::error::data_failure));
     let ids = ids.collect::<Result<_>>()?;
     if let Some(report) = codec.cut_report() {
         eprintln!("{report}");

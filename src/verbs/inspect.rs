@@ -2,12 +2,12 @@
 
 use crate::cli::Common;
 use crate::error::Result;
+use crate::error::data_failure;
+use crate::error::library_failure;
 use crate::hub;
-use crate::loading;
 use crate::progress::use_colour;
 use crate::range::{MANY, TOKENS, count};
-use crate::rows::data_failure;
-use crate::run::library_failure;
+use crate::training::loading;
 use clap::Args;
 use model::{Description, HeadKind};
 use rlhf_core::data::{self, Codec, Inspection, Part};

@@ -1,11 +1,12 @@
 //! `rlhf merge`: an adapter and the model that it stands on, as one model.
 
 use crate::cli::Common;
+use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::hub;
-use crate::loading;
-use crate::memory::{self, Reader};
-use crate::run::{Model, library_failure};
+use crate::training::Model;
+use crate::training::loading;
+use crate::training::memory::{self, Reader};
 use clap::Args;
 use kernels::Device;
 use model::lora;

@@ -3,16 +3,19 @@
 use super::options::Options;
 use crate::cli::Common;
 use crate::error::{Failure, Kind, Result};
+use crate::error::{library_failure, train_failure};
+use crate::folder::inputs::{Inputs, must_agree};
+use crate::folder::write_environment as environment_of;
+use crate::folder::{self, Lock, nothing_to_resume};
 use crate::hub;
-use crate::loading::{self, Opened};
-use crate::memory::{self, Need, Plan};
 use crate::range::{TOKENS, count};
+use crate::reporter::Reporter;
 use crate::rows;
-use crate::run::folder::{self, Lock, nothing_to_resume};
-use crate::run::inputs::{Inputs, must_agree};
-use crate::run::{Model, Reporter, Tuning, card, drop_checkpoints, environment_of, library_failure, train_failure};
 use crate::runlog::RunLog;
 use crate::stop;
+use crate::training::loading::{self, Opened};
+use crate::training::memory::{self, Need, Plan};
+use crate::training::{Model, Setup, card, drop_checkpoints};
 use clap::{ArgMatches, Args};
 use kernels::{Device, Rng};
 use model::{Bases, HeadKind, Loaded, lora};
@@ -168,7 +171,7 @@ impl Stage {
         &mut self,
         files: &Files,
         head: Option<HeadKind>,
-        how: &Tuning,
+        how: &Setup,
         bases: &mut Bases,
     ) -> Result<Option<(Model, Codec)>> {
         let Some(dir) = self.options.path("model", files.model.as_ref()) else { return Ok(None) };
@@ -182,7 +185,7 @@ impl Stage {
         &mut self,
         files: &Files,
         head: Option<HeadKind>,
-        how: &Tuning,
+        how: &Setup,
         bases: &mut Bases,
     ) -> Result<(Model, Codec)> {
         let found = self.model(files, head, how, bases)?;
@@ -201,7 +204,7 @@ impl Stage {
         dir: &Path,
         tokenizer: Option<&Path>,
         head: Option<HeadKind>,
-        how: &Tuning,
+        how: &Setup,
         bases: &mut Bases,
     ) -> Result<(Model, Opened)> {
         let path = hub::find(dir)?;

@@ -1,10 +1,10 @@
 //! The keys of a stage from four places: defaults < `--config FILE` < `--set key=value` < flags.
 
+use crate::config::{nearest, parse_value, with_suggestion};
 use crate::error::{Failure, Result};
+use crate::folder::inputs::{Inputs, changed_keys};
+use crate::folder::write_whole;
 use crate::range;
-use crate::recipe::{nearest, parse_value, with_suggestion};
-use crate::run::folder::write_whole;
-use crate::run::inputs::{Inputs, changed_keys};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use serde::Serialize;

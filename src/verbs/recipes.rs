@@ -1,10 +1,11 @@
 //! `rlhf recipes ls|cp|cat|check`.
 
 use crate::cli::Common;
+use crate::config::{self, EMBEDDED, Recipe};
 use crate::error::{Failure, Result};
-use crate::memory;
 use crate::progress::clock;
-use crate::recipe::{self, EMBEDDED, Recipe, estimate};
+use crate::training::estimate::estimate;
+use crate::training::memory;
 use clap::{Args, Subcommand};
 use kernels::{Device, Form, Rng, matmul};
 use serde_json::json;
@@ -44,7 +45,7 @@ pub fn run(args: &RecipesArgs, common: &Common) -> Result {
         Action::Ls => ls(common),
         Action::Cp { name, file } => cp(name, file),
         Action::Cat { name } => {
-            print!("{}", recipe::find(name)?.1);
+            print!("{}", config::find(name)?.1);
             Ok(())
         }
         Action::Check { recipe, set } => check(&Recipe::load(recipe, set)?, common),
@@ -66,7 +67,7 @@ fn ls(common: &Common) -> Result {
 }
 
 fn cp(name: &str, file: &PathBuf) -> Result {
-    let (_, text) = recipe::find(name)?;
+    let (_, text) = config::find(name)?;
     if file.exists() {
         return Err(Failure::usage(format!("{} exists; remove it or choose another name", file.display())));
     }

@@ -2,11 +2,11 @@
 
 use crate::cli::Common;
 use crate::error::Result;
-use crate::loading;
-use crate::memory::{self, Reader};
+use crate::error::library_failure;
 use crate::rows;
-use crate::run::library_failure;
 use crate::terminal::json_to_stdout;
+use crate::training::loading;
+use crate::training::memory::{self, Reader};
 use clap::Args;
 use model::{HeadKind, ModelError};
 use rlhf_core::data::{Ranking, Row};
@@ -44,7 +44,7 @@ pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let params = &opened.loaded.params.clone().multiply_in(args.precision);
     let net = &opened.loaded.transformer;
     let rows = rows::scorable(&args.data)?;
-    let read = codec.rankings(&rows).map_err(rows::data_failure)?;
+    let read = codec.rankings(&rows).map_err(crate::error::data_failure)?;
     if let Some(report) = codec.cut_report() {
         eprintln!("{report}");
     }
@@ -61,7 +61,7 @@ pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let mut each = rewards.iter();
     let mut line = |(row, read): (&Row, &Ranking)| -> Result<Value> {
         let Row::Ranked { prompt, .. } = row else { unreachable!("scorable rows are rankings") };
-        let prompt = codec.template.prompt_text(prompt).map_err(rows::data_failure)?;
+        let prompt = codec.template.prompt_text(prompt).map_err(crate::error::data_failure)?;
         let rewards: Vec<f32> = each.by_ref().take(read.completions.len()).copied().collect();
         Ok(json!({"prompt": prompt, "rewards": rewards}))
     };

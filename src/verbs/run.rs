@@ -1,13 +1,14 @@
 //! `rlhf run`: a whole pipeline from a recipe.
 
 use crate::cli::Common;
+use crate::config::Recipe;
 use crate::error::Result;
-use crate::memory;
+use crate::folder::nothing_to_resume;
 use crate::progress::clock;
-use crate::recipe::{Recipe, estimate};
 use crate::report;
-use crate::run::folder::nothing_to_resume;
-use crate::{run as pipeline, stop};
+use crate::training::estimate::estimate;
+use crate::training::memory;
+use crate::{pipeline, stop};
 use clap::Args;
 use std::path::PathBuf;
 

@@ -1,11 +1,11 @@
 //! `rlhf score`: the log-probability of every token given those before it.
 
 use crate::cli::Common;
+use crate::error::library_failure;
 use crate::error::{Failure, Result};
-use crate::loading;
-use crate::memory::{self, Reader};
 use crate::rows;
-use crate::run::library_failure;
+use crate::training::loading;
+use crate::training::memory::{self, Reader};
 use autograd::Weights;
 use clap::Args;
 use model::{HeadKind, ModelError, Transformer};
@@ -53,7 +53,7 @@ pub fn run(args: &ScoreArgs, common: &Common) -> Result {
         None => {
             let mut codec = opened.codec()?;
             codec.chat = args.chat;
-            let encode = |row: &Row| codec.sequences_of(row).map_err(rows::data_failure);
+            let encode = |row: &Row| codec.sequences_of(row).map_err(crate::error::data_failure);
             let read = rows::load(&args.data)?.iter().map(encode).collect::<Result<Vec<_>>>()?;
             if let Some(report) = codec.cut_report() {
                 eprintln!("{report}");

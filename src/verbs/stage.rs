@@ -3,13 +3,14 @@
 use super::opening::{Files, Rows, Stage, needs};
 use super::options;
 use crate::cli::Common;
+use crate::config::sections::{Ppo, Pretrain, Rm, Sft, Shape, Tokenizer, defaults};
+use crate::error::data_failure;
 use crate::error::{Failure, Result};
-use crate::loading;
-use crate::memory::{self, Plan};
 use crate::range::within;
-use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft, Shape, Tokenizer, defaults};
-use crate::rows::{self, data_failure};
-use crate::run::{Model, Tuning, config_of, configs, text};
+use crate::rows;
+use crate::training::loading;
+use crate::training::memory::{self, Plan};
+use crate::training::{Model, Setup, config_of, configs, tokenizer as text};
 use clap::{ArgMatches, Args};
 use model::{Bases, HeadKind};
 use rlhf_core::data::{Example, Template};
@@ -117,7 +118,7 @@ pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Res
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let Some(mut stage) = Stage::open("pretrain", &args.files, flags, common, &known)? else { return Ok(()) };
     let section: Pretrain = stage.options.section()?;
-    let how = Tuning::from(&section);
+    let how = Setup::from(&section);
     let texts = rows::texts(&stage.data)?;
     let (start, codec) = match stage.model(&args.files, Some(HeadKind::Lm), &how, &mut Bases::default())? {
         Some(found) => found,
@@ -150,7 +151,7 @@ pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let Some(mut stage) = Stage::open("sft", &args.files, flags, common, &known)? else { return Ok(()) };
     let section: Sft = stage.options.section()?;
-    let how = Tuning::from(&section);
+    let how = Setup::from(&section);
     let (start, codec) = stage.required_model(&args.files, Some(HeadKind::Lm), &how, &mut Bases::default())?;
     let demonstrations = rows::demonstrations(&stage.data, &codec)?;
     let text = stage.options.paths("text", &args.text);
@@ -171,7 +172,7 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let Some(mut stage) = Stage::open("rm", &args.files, flags, common, &known)? else { return Ok(()) };
     let section: Rm = stage.options.section()?;
-    let how = Tuning::from(&section);
+    let how = Setup::from(&section);
     let (start, codec) = stage.required_model(&args.files, None, &how, &mut Bases::default())?;
     let Split { holdout } = stage.options.section()?;
     let (train, heldout) = rows::split(&stage.data, holdout, stage.rng.stream("holdout"))?;
@@ -219,7 +220,7 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let Some(mut stage) = Stage::open("ppo", &args.files, flags, common, &known)? else { return Ok(()) };
     let section: Ppo = stage.options.section()?;
-    let (how, mut bases) = (Tuning::from(&section), Bases::default());
+    let (how, mut bases) = (Setup::from(&section), Bases::default());
     let (start, mut codec) = stage.required_model(&args.files, Some(HeadKind::Lm), &how, &mut bases)?;
     let reward = stage.options.path("reward", args.reward.as_ref());
     let reward = reward.ok_or_else(|| needs("ppo", "--reward DIR, a reward model made by rlhf rm"))?;

@@ -2,8 +2,8 @@
 
 use crate::cli::Common;
 use crate::error::{Failure, Result};
-use crate::loading;
 use crate::runlog::environment::peak_memory_bytes;
+use crate::training::loading;
 use autograd::{AdamWConfig, Params};
 use kernels::{Device, Precision, Rng, Sampling};
 use model::{Config, GenerateConfig, HeadKind, Transformer};

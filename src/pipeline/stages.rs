@@ -1,16 +1,18 @@
 //! The stages of the paper: tokenizer, pretraining, SFT, the start of PPO, the reward model, PPO and PPO-ptx.
 
-use super::materials::{Materials, Prompt};
-use super::models::{Model, config_of, library_failure};
-use super::rank::Rankings;
-use super::runner::{Pipeline, train_failure};
-use super::text;
-use super::{Tuning, configs, stage_rng, too_little};
+use super::datasets::{Materials, Prompt};
+use super::rankings::Rankings;
+use super::runner::Pipeline;
+use super::{stage_rng, too_little};
+use crate::config::sections::Sft;
+use crate::error::data_failure;
 use crate::error::{Failure, Result};
-use crate::loading;
-use crate::memory::{self, Plan};
-use crate::recipe::sections::Sft;
-use crate::rows::{self, data_failure};
+use crate::error::{library_failure, train_failure};
+use crate::rows;
+use crate::training::loading;
+use crate::training::memory::{self, Plan};
+use crate::training::tokenizer as text;
+use crate::training::{Model, Setup, config_of, configs};
 use model::{Bases, Tokenizer};
 use rlhf_core::data::{Codec, Example};
 use rlhf_core::ppo::{self, Ppo};
@@ -88,7 +90,7 @@ pub fn base(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size:
         let windows = training_windows(p, codec, materials)?;
         let section = &p.recipe.pretrain;
         let start = Model::new(&p.recipe.model[size], codec, rng.stream("init"), &p.device);
-        let start = Tuning::from(section).apply(start.net, start.params);
+        let start = Setup::from(section).apply(start.net, start.params);
         let config = configs::pretrain(section, size, windows.len());
         let mut run = p.reporter.training(&name, dir, section.save_every);
         let params =
@@ -125,7 +127,7 @@ fn tune(p: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str, kind
     p.stage(&name, |p, dir| {
         let rng = stage_rng(p.recipe, &name);
         let from = p.stage_dir(&format!("{size}.base"));
-        let base = Tuning::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
+        let base = Setup::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
         let demonstrations = demonstrations(codec, materials)?;
         tell_cuts(p, codec, "demonstrations");
         let windows = if section.pretrain_mix > 0.0 { training_windows(p, codec, materials)? } else { Vec::new() };
@@ -142,9 +144,9 @@ pub fn reward_model(pipeline: &mut Pipeline, codec: &Codec, materials: &Material
         let section = &p.recipe.rm;
         let rng = stage_rng(p.recipe, "rm");
         let from = p.stage_dir(&format!("{}.{}", p.recipe.rm_size(), section.from));
-        let start = Tuning::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
+        let start = Setup::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
         let start = start.as_score(rng.stream("head"), codec);
-        let need = Plan::of_model(&start, &Tuning::from(section)).ranking(&rankings.train, section);
+        let need = Plan::of_model(&start, &Setup::from(section)).ranking(&rankings.train, section);
         memory::check(&need, &p.device)?;
         let mut run = p.reporter.training("rm", dir, section.save_every);
         let params = rm::train(&start.net, start.params, &rankings.train, &configs::rm(section), rng, &mut run);
@@ -172,7 +174,7 @@ fn optimise(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size:
     pipeline.stage(&name, |p, dir| {
         let section = &p.recipe.ppo;
         let config = configs::ppo(section, size, if ptx { section.ptx_coef } else { 0.0 });
-        let (tuning, mut bases) = (Tuning::from(section), Bases::default());
+        let (tuning, mut bases) = (Setup::from(section), Bases::default());
         let mut load = |from: &str| tuning.load(&p.stage_dir(from), stage_rng(p.recipe, &name), &p.device, &mut bases);
         let (start, judge) = (load(&format!("{size}.{}", p.recipe.ppo_start()))?, load("rm")?);
         let prompts: Vec<Vec<u32>> =

@@ -2,38 +2,25 @@
 //! that was stopped or killed goes on where it was; an unfinished training stage goes on from its checkpoint.
 
 mod answers;
-
+mod datasets;
 mod evaluate;
 mod files;
-pub mod folder;
-pub mod inputs;
 mod judges;
-mod materials;
-mod models;
-mod rank;
+mod rankings;
 mod runner;
 mod stages;
-mod tuning;
 
-pub mod card;
-pub mod configs;
-pub mod text;
-pub use folder::write_environment as environment_of;
-pub use models::{Model, config_of, drop_checkpoints, library_failure};
-pub use runner::{Reporter, train_failure};
-pub use tuning::Tuning;
-
+use crate::config::Recipe;
+use crate::config::sections::{Data, Source, given};
 use crate::error::{Failure, Result};
-use crate::memory::Need;
+use crate::folder::{self, inputs::Inputs};
 use crate::progress::{Mode, Progress};
-use crate::recipe::Recipe;
-use crate::recipe::sections::{Data, Source, given};
 use crate::report;
 use crate::results::Results;
-use inputs::Inputs;
+use crate::training::memory::Need;
+use datasets::Materials;
 use kernels::{Device, Rng};
-use materials::Materials;
-use rank::Rankings;
+use rankings::Rankings;
 use rlhf_core::data::Codec;
 use runner::Pipeline;
 use std::path::Path;
@@ -86,7 +73,7 @@ pub fn run(request: &Request) -> Result<Results> {
         }
     }
     let preferences = match recipe.has_rm() {
-        true => rank::preferences(&mut pipeline, &codec, &materials)?,
+        true => rankings::preferences(&mut pipeline, &codec, &materials)?,
         false => Rankings::default(),
     };
     if recipe.makes("rm") {

@@ -1,7 +1,7 @@
 //! From a section of the recipe to the configuration of a training loop.
 
-use crate::recipe::PerSize;
-use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft};
+use crate::config::PerSize;
+use crate::config::sections::{Ppo, Pretrain, Rm, Sft};
 use rlhf_core::ppo::PpoConfig;
 use rlhf_core::ppo::advantage::KlControl;
 use rlhf_core::pretrain::PretrainConfig;

@@ -3,10 +3,10 @@
 mod reader;
 pub use reader::{Reader, check_files};
 
+use super::{Model, Setup};
+use crate::config::sections::{Ppo, Rm};
 use crate::error::{Failure, Kind, Result};
-use crate::recipe::sections::{Ppo, Rm};
-use crate::room::{Room, room};
-use crate::run::{Model, Tuning};
+use crate::training::room::{Room, room};
 use kernels::{Device, Precision};
 use model::{Config, HeadKind, lora};
 use rlhf_core::data::Ranking;
@@ -36,7 +36,7 @@ pub struct Need {
 
 impl Plan {
     /// Of a model that is not loaded yet.
-    pub fn of(config: Config, how: &Tuning) -> Result<Plan> {
+    pub fn of(config: Config, how: &Setup) -> Result<Plan> {
         let count = |rank| {
             lora::count(&config, rank, &how.targets)
                 .map_err(|e| Failure::usage(format!("lora_targets = {:?}: {e}", how.targets)))
@@ -46,7 +46,7 @@ impl Plan {
         Ok(Plan { config, adapters, checkpointing: how.checkpointing, bf16 })
     }
 
-    pub fn of_model(model: &Model, how: &Tuning) -> Plan {
+    pub fn of_model(model: &Model, how: &Setup) -> Plan {
         let adapters = model.net.lora.is_some().then(|| model.params.count() as f64);
         let bf16 = how.precision == Precision::Bf16;
         Plan { config: model.net.config.clone(), adapters, checkpointing: how.checkpointing, bf16 }
@@ -250,11 +250,11 @@ fn check_within(need: &Need, room: &Room) -> Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::sections::Sft;
+    use crate::config::sections::Sft;
 
     fn plan(rank: usize) -> Plan {
         let section = Sft { lora_rank: rank, ..Sft::default() };
-        Plan::of(Config::llama(49152, 2048, 30, 576, 9, 3), &Tuning::from(&section)).unwrap()
+        Plan::of(Config::llama(49152, 2048, 30, 576, 9, 3), &Setup::from(&section)).unwrap()
     }
 
     #[test]

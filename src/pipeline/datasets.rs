@@ -2,10 +2,10 @@
 //! same materials, so that nothing of them needs saving.
 
 use super::judges::Judges;
+use crate::config::Recipe;
+use crate::config::sections::Source;
 use crate::error::Result;
-use crate::recipe::Recipe;
-use crate::recipe::sections::Source;
-use crate::rows::data_failure;
+use crate::error::data_failure;
 use kernels::Rng;
 use rlhf_core::data::{Codec, Content, Row, Template};
 use rlhf_core::world;

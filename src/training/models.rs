@@ -1,9 +1,9 @@
 //! A model of the run: its network, its numbers, and its folder.
 
 use super::card;
-use crate::error::{Failure, Kind, Result, chain};
+use crate::config::sections::{Shape, given};
+use crate::error::{Failure, Kind, Result, library_failure};
 use crate::hub;
-use crate::recipe::sections::{Shape, given};
 use autograd::Params;
 use kernels::{Device, Rng};
 use model::{Config, HeadKind, Transformer};
@@ -95,9 +95,4 @@ pub fn drop_checkpoints(stage: &Path) -> Result {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Failure::write(&dir, e)),
         _ => Ok(()),
     }
-}
-
-/// A model file's error as an exit code and one paragraph.
-pub fn library_failure(error: impl std::error::Error) -> Failure {
-    Failure::new(Kind::Model, chain(&error))
 }

@@ -1,18 +1,18 @@
 //! The evaluation on held-out prompts: every model answers, the judges compare, and what was lost is measured.
 
 use super::answers::{Answer, Sampler};
+use super::datasets::{Materials, Prompt};
 use super::judges::{Judges, gold_prefers, labelers_prefer};
-use super::materials::{Materials, Prompt};
-use super::models::Model;
-use super::rank::Rankings;
+use super::rankings::Rankings;
 use super::runner::Pipeline;
 use super::stage_rng;
 use super::stages::tell_cuts;
+use crate::config::Recipe;
 use crate::error::Result;
-use crate::recipe::Recipe;
+use crate::error::data_failure;
 use crate::results::{ByModel, Rate, Results, RewardModel, WinRate};
-use crate::rows::data_failure;
 use crate::runlog;
+use crate::training::Model;
 use kernels::Rng;
 use rlhf_core::data::{Codec, Content, Example, Ranking};
 use rlhf_core::stats::{self, Interval};

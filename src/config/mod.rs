@@ -1,6 +1,5 @@
 //! A recipe: one TOML file that says all of a run. Unknown keys are errors; the resolved recipe is saved with the run.
 
-mod estimate;
 #[cfg(test)]
 mod fuzz;
 mod overrides;
@@ -8,7 +7,6 @@ mod per_size;
 pub mod sections;
 mod suggest;
 
-pub use estimate::estimate;
 pub use overrides::value as parse_value;
 pub use per_size::PerSize;
 pub use suggest::nearest;

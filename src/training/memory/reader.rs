@@ -2,7 +2,7 @@
 
 use super::Need;
 use crate::error::Result;
-use crate::run::library_failure;
+use crate::error::library_failure;
 use kernels::{Device, Precision};
 use model::{Config, Description, HeadKind, lora};
 use std::path::{Path, PathBuf};

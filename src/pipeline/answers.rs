@@ -1,8 +1,9 @@
 //! Answers of a model to prompts, as text and as tokens.
 
-use super::materials::Prompt;
-use super::models::{Model, library_failure};
+use super::datasets::Prompt;
 use crate::error::Result;
+use crate::error::library_failure;
+use crate::training::Model;
 use kernels::{Rng, Sampling};
 use model::{GenerateConfig, generate};
 use rlhf_core::data::Codec;

@@ -1,11 +1,12 @@
 //! Materials of a recipe whose data source is files: books, demonstrations, rankings and pairs, split by prompt.
 
-use super::materials::{Materials, Preferences, Prompt};
+use super::datasets::{Materials, Preferences, Prompt};
 use super::too_little;
+use crate::config::Recipe;
+use crate::config::sections::Data;
 use crate::error::Result;
-use crate::recipe::Recipe;
-use crate::recipe::sections::Data;
-use crate::rows::{self, data_failure};
+use crate::error::data_failure;
+use crate::rows;
 use kernels::Rng;
 use rlhf_core::data::{self, Content, Row, Template};
 use std::collections::HashSet;

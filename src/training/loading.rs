@@ -1,10 +1,10 @@
 //! A model as the verbs read it (a directory, a GGUF file, or a name on the hub): network, numbers, and the
 //! tokenizer if it has one.
 
+use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::hub;
-use crate::memory::{self, Reader};
-use crate::run::library_failure;
+use crate::training::memory::{self, Reader};
 use kernels::{Device, Precision};
 use model::{Config, HeadKind, Loaded, Tokenizer, lora};
 use rlhf_core::data::{Codec, Template};

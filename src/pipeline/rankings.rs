@@ -1,15 +1,14 @@
 //! Rankings for the reward model: K = 4..9 answers of several models, ranked by simulated labelers; or files of them.
 
 use super::answers::{Answer, Sampler};
+use super::datasets::{Materials, Preferences, Prompt};
 use super::judges::Judges;
-use super::materials::{Materials, Preferences, Prompt};
-use super::models::Model;
 use super::runner::Pipeline;
 use super::stage_rng;
 use super::stages::tell_cuts;
-use super::text::TextRanking;
+use crate::error::data_failure;
 use crate::error::{Failure, Result};
-use crate::rows::data_failure;
+use crate::training::Model;
 use kernels::Rng;
 use rlhf_core::data::{Codec, Ranking, Row};
 use rlhf_core::world::Gold;
@@ -26,6 +25,23 @@ pub struct Rankings {
     /// How often two labelers agree, and the noise that makes them.
     pub agreement: Option<f64>,
     pub noise: f64,
+}
+
+/// A prompt with answers in the order of preference: lower ranks are better, equal ranks tie.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct TextRanking {
+    pub prompt: String,
+    pub completions: Vec<String>,
+    /// Which of them ended by themselves; all did when this is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<bool>,
+    pub ranks: Vec<f32>,
+}
+
+impl TextRanking {
+    pub fn encode(&self, codec: &Codec) -> Ranking {
+        codec.ranking(&self.prompt, &self.completions, &self.ended, &self.ranks)
+    }
 }
 
 /// The same as text: what the labelers of a world wrote down.

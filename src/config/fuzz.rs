@@ -1,7 +1,8 @@
 //! Mutations of recipes: whatever one says, checking and estimating it neither panics nor takes long. RLHF_FUZZ says
 //! how many are tried.
 
-use super::{EMBEDDED, Recipe, estimate};
+use super::{EMBEDDED, Recipe};
+use crate::training::estimate::estimate;
 use kernels::{Draws, Rng};
 use std::time::Duration;
 

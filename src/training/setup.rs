@@ -1,15 +1,16 @@
 //! How a stage trains a model that is there: all of it, or adapters upon it; in which precision; with which memory.
 
-use super::models::{Model, library_failure};
+use super::Model;
+use crate::config::sections::{Ppo, Pretrain, Rm, Sft};
+use crate::error::library_failure;
 use crate::error::{Failure, Result};
-use crate::recipe::sections::{Ppo, Pretrain, Rm, Sft};
 use autograd::Params;
 use kernels::{Device, Precision, Rng};
 use model::{Bases, Transformer, lora};
 use std::path::Path;
 
 #[derive(Clone, Debug)]
-pub struct Tuning {
+pub struct Setup {
     /// 0: all of the model learns.
     pub rank: usize,
     pub alpha: f64,
@@ -18,18 +19,18 @@ pub struct Tuning {
     pub precision: Precision,
 }
 
-impl From<&Pretrain> for Tuning {
-    fn from(section: &Pretrain) -> Tuning {
+impl From<&Pretrain> for Setup {
+    fn from(section: &Pretrain) -> Setup {
         let (checkpointing, precision) = (section.checkpointing, section.precision.into());
-        Tuning { rank: 0, alpha: 0.0, targets: String::new(), checkpointing, precision }
+        Setup { rank: 0, alpha: 0.0, targets: String::new(), checkpointing, precision }
     }
 }
 
 macro_rules! tuned {
     ($($section:ty),*) => {$(
-        impl From<&$section> for Tuning {
-            fn from(section: &$section) -> Tuning {
-                Tuning {
+        impl From<&$section> for Setup {
+            fn from(section: &$section) -> Setup {
+                Setup {
                     rank: section.lora_rank,
                     alpha: section.lora_alpha,
                     targets: section.lora_targets.clone(),
@@ -42,7 +43,7 @@ macro_rules! tuned {
 }
 tuned!(Sft, Rm, Ppo);
 
-impl Tuning {
+impl Setup {
     /// The model of a directory, about to be trained. An adapter that is there already goes on.
     pub fn load(&self, dir: &Path, rng: Rng, device: &Device, bases: &mut Bases) -> Result<Model> {
         if self.rank == 0 || lora::is_adapter(dir) {

@@ -1,7 +1,7 @@
 //! What a run stands on besides its keys: data, models, device. Written beside `recipe.toml` when it starts, compared
 //! when it is resumed, so that a folder never says of its training what is not so.
 
-use super::folder::write_whole;
+use super::write_whole;
 use crate::error::{Failure, Result};
 use crate::hub;
 use kernels::Device;

@@ -1,9 +1,9 @@
 //! How much memory and time a recipe wants, from its counts alone.
 
-use super::Recipe;
+use super::{Setup, config_of};
+use crate::config::Recipe;
 use crate::error::Result;
-use crate::memory::{Need, Plan};
-use crate::run::{Tuning, config_of};
+use crate::training::memory::{Need, Plan};
 use model::{Config, HeadKind};
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
 /// The most that a stage takes, of those that are made, at the largest size.
 fn memory(recipe: &Recipe, configs: &BTreeMap<&str, Config>) -> Result<Need> {
     let (largest, rm) = (recipe.sizes().last().copied().unwrap_or(recipe.rm_size()), recipe.rm_size());
-    let plan = |size: &str, how: Tuning| Plan::of(configs[size].clone(), &how);
+    let plan = |size: &str, how: Setup| Plan::of(configs[size].clone(), &how);
     let context = configs[largest].context;
     let Recipe { pretrain, sft, init, ppo, .. } = recipe;
     let mut needs = Vec::new();
@@ -96,7 +96,7 @@ fn memory(recipe: &Recipe, configs: &BTreeMap<&str, Config>) -> Result<Need> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::sections::Shape;
+    use crate::config::sections::Shape;
 
     #[test]
     fn every_stage_is_counted() {

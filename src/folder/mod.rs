@@ -1,9 +1,11 @@
 //! The run folder: made once, never overwritten silently, resumed only by the recipe that made it.
 
-use super::inputs::{Inputs, changed_keys, must_agree};
+pub mod inputs;
+
+use crate::config::Recipe;
 use crate::error::{Failure, Result};
-use crate::recipe::Recipe;
 use crate::runlog::environment;
+use inputs::{Inputs, changed_keys, must_agree};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::io::Write;
