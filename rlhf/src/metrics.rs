@@ -67,7 +67,7 @@ pub const METRICS: &[Metric] = &[
     metric("val/explained_variance", -1.0..=1.0, "1 − Var(return − value) / Var(return), before the update.", "Climbs from about 0 to above 0.3; below 0 the critic is worse than a constant."),
     // PPO: the answers
     metric("val/num_eos_tokens", POSITIVE, "Answers of the batch that ended by themselves.", "Near the batch size."),
-    metric("val/eos_rate", SHARE, "Share of answers that ended by themselves.", "Above 0.9; falling means that rambling pays: raise missing_end_penalty."),
+    metric("val/eos_rate", SHARE, "Share of answers that ended by themselves.", "Above 0.9; falling means that rambling pays: raise missing_eos_penalty."),
     metric("val/length", POSITIVE, "Mean answer length in tokens, the end token included.", "Moves little; steady growth is the commonest reward hack."),
     // PPO: optimisation
     metric("lr", POSITIVE, "Learning rate of the policy.", "A tenth of the peak at first, the peak after 10 iterations."),

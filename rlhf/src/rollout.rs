@@ -1,6 +1,6 @@
 //! Rollouts: the policy answers prompts, and everything PPO needs to know about the answers is gathered.
 
-use crate::ppo::check;
+use crate::methods::ppo::check;
 use crate::train::TrainError;
 use autograd::{Params, Var, Weights, ops};
 use kernels::{Ids, Precision, Rng, Sampling, Segments, Tensor, read_all};
@@ -53,9 +53,9 @@ impl Rollout {
 #[derive(Clone, Debug)]
 pub struct RolloutConfig {
     pub temperature: f32,
-    pub max_new: usize,
+    pub max_new_tokens: usize,
     /// taken from the score of an answer without an end token
-    pub missing_end_penalty: f32,
+    pub missing_eos_penalty: f32,
     /// scores are clipped to ±this; 0 leaves them
     pub score_clip: f32,
     /// tokens a micro-batch of the forward passes
@@ -106,7 +106,7 @@ fn answer(
     let (policy, params) = actors.policy;
     let sampling = Sampling { temperature: config.temperature, top_k: 0, top_p: 1.0 }; // what is sampled is what is scored
     let how = GenerateConfig {
-        max_new_tokens: config.max_new,
+        max_new_tokens: config.max_new_tokens,
         sampling,
         eos_ids: actors.eos.to_vec(),
         batch: config.generate_batch,
@@ -157,7 +157,7 @@ fn scores(actors: &Actors, episodes: &[Episode], config: &RolloutConfig) -> Vec<
     let clip = if config.score_clip > 0.0 { config.score_clip } else { f32::INFINITY };
     let final_score = |(score, episode): (f32, &Episode)| {
         // f32::clamp lets NaN through, which check_finite then finds
-        score.clamp(-clip, clip) - if episode.ended { 0.0 } else { config.missing_end_penalty }
+        score.clamp(-clip, clip) - if episode.ended { 0.0 } else { config.missing_eos_penalty }
     };
     scores.into_iter().zip(episodes).map(final_score).collect()
 }

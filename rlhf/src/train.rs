@@ -1,9 +1,10 @@
 //! What all training loops share, as functions: a learner's step, what to do when a number is not finite, the order of
-//! the data, reporting, checkpoints and resume. The loops themselves are in `pretrain`, `sft`, `rm` and `ppo`.
+//! the data, reporting, checkpoints and resume. The loops themselves are in [`crate::methods`].
 //!
 //! The state of a loop is its learners and a [`Progress`]; everything random is a function of (rng, step). So a
 //! checkpoint needs no generator state and no data cursor, and a resumed run is the uninterrupted one, bit for bit.
 
+use crate::methods::groups::Optim;
 use autograd::{AdamW, AdamWConfig, Grads, Params, Var, Weights};
 use kernels::{Device, Rng, Tensor};
 use model::{
@@ -129,6 +130,11 @@ impl Learner {
     pub fn new(params: Params, config: AdamWConfig, clip: f32) -> Learner {
         let (grads, adam) = (params.grads(), AdamW::new(config, &params));
         Learner { params, grads, adam, clip: (clip > 0.0).then_some(clip) }
+    }
+
+    /// With the optimizer that a configuration asks for.
+    pub(crate) fn of(params: Params, optim: &Optim) -> Learner {
+        Learner::new(params, optim.adam(), optim.max_grad_norm as f32)
     }
 
     /// Adds the gradient of the loss [1] that `f` returns; micro-batches of one step come one after the other.

@@ -3,15 +3,10 @@
 
 use super::per_size::PerSize;
 use crate::range::{MANY, TOKENS, count, counts, positive, rate, within};
-use clap::{Args, Command};
+use clap::Args;
+pub use rlhf_core::methods::groups::{Precision, defaults};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// The defaults written in the attributes of a section.
-pub fn defaults<A: Args>() -> A {
-    let matches = A::augment_args(Command::new("defaults")).get_matches_from(["defaults"]);
-    A::from_arg_matches(&matches).expect("every key of a section has a default or is optional")
-}
 
 /// What a key with a path says, if it says anything.
 pub fn given(path: &Path) -> Option<&Path> {
@@ -20,23 +15,6 @@ pub fn given(path: &Path) -> Option<&Path> {
 
 fn is_none(path: &Path) -> bool {
     given(path).is_none()
-}
-
-/// How products multiply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    F32,
-    Bf16,
-}
-
-impl From<Precision> for kernels::Precision {
-    fn from(precision: Precision) -> kernels::Precision {
-        match precision {
-            Precision::F32 => kernels::Precision::F32,
-            Precision::Bf16 => kernels::Precision::Bf16,
-        }
-    }
 }
 
 /// Where the text comes from.

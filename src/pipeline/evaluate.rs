@@ -15,9 +15,10 @@ use crate::runlog;
 use crate::training::Model;
 use kernels::Rng;
 use rlhf_core::data::{Codec, Content, Example, Ranking};
+use rlhf_core::lm;
+use rlhf_core::methods::rm;
 use rlhf_core::stats::{self, Interval};
 use rlhf_core::world::{Gold, Labelers, Skill};
-use rlhf_core::{lm, rm};
 use serde_json::json;
 use std::collections::BTreeMap;
 

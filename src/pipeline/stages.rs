@@ -15,9 +15,9 @@ use crate::training::tokenizer as text;
 use crate::training::{Model, Setup, config_of, configs};
 use model::{Bases, Tokenizer};
 use rlhf_core::data::{Codec, Example};
-use rlhf_core::ppo::{self, Ppo};
+use rlhf_core::methods::ppo::{self, Ppo};
+use rlhf_core::methods::{pretrain, rm, sft};
 use rlhf_core::rollout::Episode;
-use rlhf_core::{pretrain, rm, sft};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -91,7 +91,7 @@ pub fn base(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size:
         let section = &p.recipe.pretrain;
         let start = Model::new(&p.recipe.model[size], codec, rng.stream("init"), &p.device);
         let start = Setup::from(section).apply(start.net, start.params);
-        let config = configs::pretrain(section, size, windows.len());
+        let config = configs::pretrain(section, size);
         let mut run = p.reporter.training(&name, dir, section.save_every);
         let params =
             pretrain::train(&start.net, start.params, &windows, &config, rng, &mut run).map_err(train_failure)?;
@@ -177,15 +177,18 @@ fn optimise(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size:
         let (tuning, mut bases) = (Setup::from(section), Bases::default());
         let mut load = |from: &str| tuning.load(&p.stage_dir(from), stage_rng(p.recipe, &name), &p.device, &mut bases);
         let (start, judge) = (load(&format!("{size}.{}", p.recipe.ppo_start()))?, load("rm")?);
-        let prompts: Vec<Vec<u32>> =
-            materials.ppo_prompts.iter().map(|t| t.ids(codec, config.max_new)).collect::<Result<_>>()?;
+        let prompts: Vec<Vec<u32>> = materials
+            .ppo_prompts
+            .iter()
+            .map(|t| t.ids(codec, config.sampling.max_new_tokens))
+            .collect::<Result<_>>()?;
         tell_cuts(p, codec, "prompts");
         let windows = if ptx { training_windows(p, codec, materials)? } else { Vec::new() };
         let gold = gold_watcher(p, codec, materials, &prompts);
         let reward = |episodes: &[Episode]| {
             gold(episodes);
             let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
-            rm::score(&judge.net, &judge.params, &sequences, config.token_budget)
+            rm::score(&judge.net, &judge.params, &sequences, config.compute.token_budget)
         };
         let players = Ppo {
             policy: &start.net,

@@ -2,91 +2,104 @@
 
 use crate::config::PerSize;
 use crate::config::sections::{Ppo, Pretrain, Rm, Sft};
-use rlhf_core::ppo::PpoConfig;
-use rlhf_core::ppo::advantage::KlControl;
-use rlhf_core::pretrain::PretrainConfig;
-use rlhf_core::rm::RmConfig;
-use rlhf_core::sft::SftConfig;
+use rlhf_core::methods::groups::{Adapter, Compute, Cosine, Optim, Sampling, Saving};
+use rlhf_core::methods::{ppo, pretrain, rm, sft};
 
 /// The value for a size; `Recipe::check` made sure that there is one.
-fn of(value: &PerSize, size: &str) -> f32 {
-    value.get(size).expect("checked when the recipe was read") as f32
+fn of(value: &PerSize, size: &str) -> f64 {
+    value.get(size).expect("checked when the recipe was read")
 }
 
-/// `sequences`: how many the text has, since the loop counts epochs and the recipe steps.
-pub fn pretrain(section: &Pretrain, size: &str, sequences: usize) -> PretrainConfig {
-    let steps = of(&section.steps, size);
-    PretrainConfig {
-        epochs: steps * section.batch as f32 / sequences as f32,
-        batch: section.batch,
-        lr: of(&section.lr, size),
-        warmup: section.warmup,
-        lr_floor: section.lr_floor as f32,
-        weight_decay: section.weight_decay as f32,
-        grad_clip: section.grad_clip as f32,
-        token_budget: section.token_budget,
-    }
-}
-
-pub fn sft(section: &Sft, size: &str) -> SftConfig {
-    SftConfig {
-        epochs: section.epochs as f32,
-        batch: section.batch,
-        lr: of(&section.lr, size),
-        warmup: section.warmup,
-        lr_floor: section.lr_floor as f32,
-        dropout: section.dropout as f32,
-        pretrain_mix: section.pretrain_mix as f32,
-        weight_decay: section.weight_decay as f32,
-        grad_clip: section.grad_clip as f32,
-        token_budget: section.token_budget,
-    }
-}
-
-pub fn rm(section: &Rm) -> RmConfig {
-    RmConfig {
-        epochs: section.epochs as f32,
-        batch: section.batch,
-        lr: section.lr as f32,
-        warmup: section.warmup,
-        lr_floor: section.lr_floor as f32,
-        weight_decay: section.weight_decay as f32,
-        grad_clip: section.grad_clip as f32,
-        token_budget: section.token_budget,
-    }
-}
-
-pub fn ppo(section: &Ppo, size: &str, ptx_coef: f64) -> PpoConfig {
-    let kl = match section.kl_target {
-        0.0 => KlControl::Fixed,
-        target => KlControl::Adaptive { target: target as f32, horizon: section.kl_horizon as f32 },
+/// The groups of a section that has them under the old names.
+macro_rules! groups {
+    ($section:ident, $lr:expr) => {
+        (
+            Optim {
+                lr: $lr,
+                warmup: $section.warmup,
+                weight_decay: $section.weight_decay,
+                max_grad_norm: $section.grad_clip,
+            },
+            Compute {
+                token_budget: $section.token_budget,
+                gradient_checkpointing: $section.checkpointing,
+                precision: $section.precision,
+            },
+            Saving { save_every: $section.save_every },
+        )
     };
-    PpoConfig {
+}
+
+macro_rules! adapter {
+    ($section:ident) => {
+        Adapter {
+            lora_rank: $section.lora_rank,
+            lora_alpha: $section.lora_alpha,
+            lora_targets: $section.lora_targets.clone(),
+        }
+    };
+}
+
+pub fn pretrain(section: &Pretrain, size: &str) -> pretrain::Config {
+    let (optim, compute, saving) = groups!(section, of(&section.lr, size));
+    let cosine = Cosine { min_lr_ratio: section.lr_floor };
+    pretrain::Config { steps: of(&section.steps, size) as usize, batch: section.batch, optim, cosine, compute, saving }
+}
+
+pub fn sft(section: &Sft, size: &str) -> sft::Config {
+    let (optim, compute, saving) = groups!(section, of(&section.lr, size));
+    sft::Config {
+        epochs: section.epochs,
+        batch: section.batch,
+        dropout: section.dropout,
+        pretrain_mix: section.pretrain_mix,
+        optim,
+        cosine: Cosine { min_lr_ratio: section.lr_floor },
+        adapter: adapter!(section),
+        compute,
+        saving,
+    }
+}
+
+pub fn rm(section: &Rm) -> rm::Config {
+    let (optim, compute, saving) = groups!(section, section.lr);
+    rm::Config {
+        epochs: section.epochs,
+        batch: section.batch,
+        optim,
+        cosine: Cosine { min_lr_ratio: section.lr_floor },
+        adapter: adapter!(section),
+        compute,
+        saving,
+    }
+}
+
+pub fn ppo(section: &Ppo, size: &str, ptx_coef: f64) -> ppo::Config {
+    let (optim, compute, saving) = groups!(section, of(&section.lr, size));
+    ppo::Config {
         episodes: section.episodes,
         batch: section.batch,
         minibatch: section.minibatch,
         epochs: section.epochs,
-        lr: of(&section.lr, size),
-        value_lr: section.value_lr as f32,
-        warmup: section.warmup,
-        clip: section.clip as f32,
-        value_clip: section.value_clip as f32,
-        gamma: section.gamma as f32,
-        lambda: section.lambda as f32,
-        kl_coef: section.kl_coef as f32,
-        kl,
+        optim,
+        value_lr: section.value_lr,
+        clip: section.clip,
+        value_clip: section.value_clip,
+        gamma: section.gamma,
+        lambda: section.lambda,
+        kl_coef: section.kl_coef,
+        kl_target: section.kl_target,
+        kl_horizon: section.kl_horizon,
         whiten_rewards: section.whiten_rewards,
-        temperature: section.temperature as f32,
-        max_new: section.max_new,
-        missing_end_penalty: section.missing_end_penalty as f32,
-        score_clip: section.score_clip as f32,
-        ema: section.ema as f32,
-        ptx_coef: ptx_coef as f32,
-        ptx_ratio: section.ptx_ratio as f32,
-        weight_decay: section.weight_decay as f32,
-        adam_eps: section.adam_eps as f32,
-        grad_clip: section.grad_clip as f32,
-        token_budget: section.token_budget,
-        generate_batch: 64,
+        sampling: Sampling { temperature: section.temperature, max_new_tokens: section.max_new, ..Sampling::default() },
+        missing_eos_penalty: section.missing_end_penalty,
+        score_clip: section.score_clip,
+        ema: section.ema,
+        ptx_coef,
+        ptx_ratio: section.ptx_ratio,
+        adam_eps: section.adam_eps,
+        adapter: adapter!(section),
+        compute,
+        saving,
     }
 }

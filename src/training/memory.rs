@@ -10,7 +10,7 @@ use crate::training::room::{Room, room};
 use kernels::{Device, Precision};
 use model::{Config, HeadKind, lora};
 use rlhf_core::data::Ranking;
-use rlhf_core::rm;
+use rlhf_core::methods::rm;
 use std::fmt::{self, Display};
 
 /// A network that will be trained, and how.

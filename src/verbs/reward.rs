@@ -10,7 +10,7 @@ use crate::training::memory::{self, Reader};
 use clap::Args;
 use model::{HeadKind, ModelError};
 use rlhf_core::data::{Ranking, Row};
-use rlhf_core::rm;
+use rlhf_core::methods::rm;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 

@@ -197,7 +197,7 @@ mod tests {
     fn with_all_but_one_new_they_are_those_of_training() {
         let tokens: Vec<u32> = (0..50).collect();
         let ours = windows(50, 8, 7).into_iter().map(|(range, _)| tokens[range].to_vec());
-        let trained = rlhf_core::pretrain::windows(&tokens, 8);
+        let trained = rlhf_core::data::windows(&tokens, 8);
         assert_eq!(ours.collect::<Vec<_>>(), trained.into_iter().map(|e| e.tokens).collect::<Vec<_>>());
     }
 }

@@ -14,8 +14,8 @@ use crate::training::{Model, Setup, config_of, configs, tokenizer as text};
 use clap::{ArgMatches, Args};
 use model::{Bases, HeadKind};
 use rlhf_core::data::{Example, Template};
+use rlhf_core::methods::{ppo as ppo_loop, pretrain as pretrain_loop, rm as rm_loop, sft as sft_loop};
 use rlhf_core::rollout::Episode;
-use rlhf_core::{ppo as ppo_loop, pretrain as pretrain_loop, rm as rm_loop, sft as sft_loop};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Res
     let plan = Plan::of_model(&start, &how);
     let (rng, stage) = (stage.rng, stage.start(common)?);
     stage.fits(&plan.training(micro_batch(section.token_budget, section.batch, lengths(&windows))))?;
-    let config = configs::pretrain(&section, "", windows.len());
+    let config = configs::pretrain(&section, "");
     let result =
         pretrain_loop::train(&start.net, start.params, &windows, &config, rng, &mut stage.training(section.save_every));
     let params = stage.train(result)?;
@@ -240,7 +240,7 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let config = configs::ppo(&section, "", section.ptx_coef);
     let score = |episodes: &[Episode]| {
         let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
-        rm_loop::score(&judge.net, &judge.params, &sequences, config.token_budget)
+        rm_loop::score(&judge.net, &judge.params, &sequences, config.compute.token_budget)
     };
     let players = ppo_loop::Ppo {
         policy: &start.net,

@@ -3,15 +3,14 @@
 
 use crate::cli::{file, path, refuses, rlhf, scratch, stderr, stdout};
 use crate::rlhf::{
-    EOS, VOCAB, count_letter, demonstrations, interrupted, listening, named, ppo_config, prompts, rankings,
+    EOS, VOCAB, count_letter, demonstrations, interrupted, listening, named, optim, ppo_config, prompts, rankings,
 };
 use crate::support::tiny;
 use autograd::Params;
 use kernels::{Device, Rng};
 use model::{Bases, HeadKind, Transformer, lora};
-use rlhf_core::ppo::{self, Ppo, PpoConfig, PpoOutcome};
-use rlhf_core::rm::{self, RmConfig};
-use rlhf_core::sft::{self, SftConfig};
+use rlhf_core::methods::ppo::{self, Ppo, PpoOutcome};
+use rlhf_core::methods::{rm, sft};
 use rlhf_core::train::{Run, TrainError};
 use std::fs;
 use std::sync::Arc;
@@ -42,7 +41,7 @@ fn sft_learns_with_adapters_alone_and_resumes_bit_for_bit() {
     let Adapted { policy: (model, params), .. } = adapted(21);
     let before = everything(&params, &model);
     let demos = demonstrations(20);
-    let config = SftConfig { epochs: 40.0, batch: 20, lr: 1e-2, dropout: 0.0, ..SftConfig::default() };
+    let config = sft::Config { epochs: 40.0, batch: 20, optim: optim(1e-2), dropout: 0.0, ..sft::Config::default() };
     let (mut run, told) = listening();
     let trained = sft::train(&model, params.clone(), &demos, &[], &config, Rng::new(1), &mut run).unwrap();
     let losses: Vec<f64> = told.borrow().iter().map(|m| named(m, "loss")).collect();
@@ -50,7 +49,7 @@ fn sft_learns_with_adapters_alone_and_resumes_bit_for_bit() {
     assert!(Arc::ptr_eq(trained.base(), params.base()));
     assert!(everything(&trained, &model) == before, "the frozen model has changed");
 
-    let config = SftConfig { epochs: 2.0, batch: 7, ..config };
+    let config = sft::Config { epochs: 2.0, batch: 7, ..config };
     let [whole, resumed] = interrupted(3, |run| {
         sft::train(&model, params.clone(), &demos, &[], &config, Rng::new(1), run).map(|p| p.flat().to_vec())
     });
@@ -60,14 +59,14 @@ fn sft_learns_with_adapters_alone_and_resumes_bit_for_bit() {
 #[test]
 fn reward_model_learns_with_adapters_and_a_head() {
     let Adapted { value: (model, params), .. } = adapted(22);
-    let config = RmConfig { epochs: 20.0, batch: 24, lr: 1e-2, ..RmConfig::default() };
+    let config = rm::Config { epochs: 20.0, batch: 24, optim: optim(1e-2), ..rm::Config::default() };
     let data = rankings(48);
     let trained = rm::train(&model, params, &data, &config, Rng::new(1), &mut Run::quiet()).unwrap();
     let accuracy = rm::accuracy(&model, &trained, &data, 1000).rate;
     assert!(accuracy > 0.9, "{accuracy}");
 }
 
-fn train(adapted: &Adapted, config: &PpoConfig, run: &mut Run) -> Result<PpoOutcome, TrainError> {
+fn train(adapted: &Adapted, config: &ppo::Config, run: &mut Run) -> Result<PpoOutcome, TrainError> {
     let players = Ppo {
         policy: &adapted.policy.0,
         policy_params: adapted.policy.1.clone(),
@@ -84,7 +83,7 @@ fn train(adapted: &Adapted, config: &PpoConfig, run: &mut Run) -> Result<PpoOutc
 fn ppo_shares_one_frozen_model() {
     let adapted = adapted(23);
     let before = everything(&adapted.policy.1, &adapted.policy.0);
-    let config = PpoConfig { episodes: 24 * 30, lr: 1e-2, value_lr: 1e-2, kl_coef: 0.0, warmup: 0, ..ppo_config() };
+    let config = ppo::Config { episodes: 24 * 30, optim: optim(1e-2), value_lr: 1e-2, kl_coef: 0.0, ..ppo_config() };
     let (mut run, told) = listening();
     let outcome = train(&adapted, &config, &mut run).unwrap();
     let told = told.borrow();
@@ -97,7 +96,8 @@ fn ppo_shares_one_frozen_model() {
     assert!(everything(&outcome.policy, &adapted.policy.0) == before);
 
     let all = |o: PpoOutcome| [o.policy, o.ema, o.value].map(|p| p.flat().to_vec()).concat();
-    let [whole, resumed] = interrupted(2, |run| train(&adapted, &PpoConfig { ema: 0.9, ..ppo_config() }, run).map(all));
+    let [whole, resumed] =
+        interrupted(2, |run| train(&adapted, &ppo::Config { ema: 0.9, ..ppo_config() }, run).map(all));
     assert!(whole == resumed);
 }
 

@@ -4,7 +4,7 @@
 use crate::support::{close, close_all, golden};
 use autograd::{Init, ParamsBuilder, Var, ops};
 use kernels::{Device, Ids, Rng, Tensor};
-use rlhf_core::{
+use rlhf_core::methods::{
     ppo::{
         advantage::{KlControl, gae, token_rewards, whiten},
         loss::{policy_loss, value_loss},

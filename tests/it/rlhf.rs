@@ -1,5 +1,5 @@
 //! The loops of SFT, reward model and PPO on models small enough to check everything: what implementations of RLHF get
-//! wrong, a test each. Best-of-n is checked in `stats`, the gradient of PPO-ptx in `ppo::update`, the arithmetic in
+//! wrong, a test each. Best-of-n is checked in `stats`, the gradient of PPO-ptx in `methods::ppo`, the arithmetic in
 //! `losses.rs`.
 
 use crate::support::{close, close_all, tiny};
@@ -7,13 +7,14 @@ use autograd::{Params, ops};
 use kernels::{Ids, Rng, Tensor};
 use model::{HeadKind, Transformer};
 use rlhf_core::{
-    data::{Example, Ranking},
+    data::{Example, Ranking, windows},
     lm,
-    ppo::{Ppo, PpoConfig, PpoOutcome, advantage::KlControl},
-    pretrain::{self, PretrainConfig},
-    rm::{self, RmConfig},
+    methods::{
+        groups::{Compute, Optim, Sampling},
+        ppo::{self, Ppo, PpoOutcome},
+        pretrain, rm, sft,
+    },
     rollout::{Actors, Episode, Rollout, RolloutConfig, collect},
-    sft::{self, SftConfig},
     stats,
     train::{Learner, Run, TrainError},
 };
@@ -80,26 +81,33 @@ impl Tiny {
 fn rollout_config() -> RolloutConfig {
     RolloutConfig {
         temperature: 1.0,
-        max_new: 8,
-        missing_end_penalty: 0.0,
+        max_new_tokens: 8,
+        missing_eos_penalty: 0.0,
         score_clip: 0.0,
         token_budget: 64,
         generate_batch: 5,
     }
 }
 
-pub fn ppo_config() -> PpoConfig {
-    PpoConfig {
+pub fn optim(lr: f64) -> Optim {
+    Optim { lr, ..Optim::default() }
+}
+
+fn budget(token_budget: usize) -> Compute {
+    Compute { token_budget, ..Compute::default() }
+}
+
+pub fn ppo_config() -> ppo::Config {
+    ppo::Config {
         episodes: 24 * 4,
         batch: 24,
         minibatch: 12,
-        lr: 1e-3,
+        optim: Optim { warmup: 10, ..optim(1e-3) },
         value_lr: 1e-3,
-        max_new: 6,
-        missing_end_penalty: 0.0,
-        token_budget: 100,
-        generate_batch: 7,
-        ..PpoConfig::default()
+        sampling: Sampling { max_new_tokens: 6, generate_batch: 7, ..Sampling::default() },
+        missing_eos_penalty: 0.0,
+        compute: budget(100),
+        ..ppo::Config::default()
     }
 }
 
@@ -147,8 +155,9 @@ fn the_first_minibatch_starts_at_ratio_one() {
     for temperature in [1.0, 0.7] {
         let t = Tiny::new(2);
         let (mut run, told) = listening();
-        let config = PpoConfig { episodes: 24, minibatch: 24, temperature, ..ppo_config() };
-        rlhf_core::ppo::train(t.ppo(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
+        let mut config = ppo::Config { episodes: 24, minibatch: 24, ..ppo_config() };
+        config.sampling.temperature = temperature;
+        ppo::train(t.ppo(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
         let first = &told.borrow()[0];
         close(named(first, "val/ratio") as f32, 1.0, 1e-5);
         assert!(named(first, "policy/approxkl_avg") < 1e-9 && named(first, "policy/clipfrac_avg") == 0.0);
@@ -166,7 +175,7 @@ fn kl_estimators_agree_with_the_exact_kl() {
     let reference = (&policy.policy, &other.params);
     let value = (&policy.value, &policy.value_params);
     let actors = Actors { policy: (&policy.policy, &policy.params), reference, value, reward: &count_letter, eos: &[] };
-    let config = RolloutConfig { max_new: 1, token_budget: 4000, generate_batch: 64, ..rollout_config() };
+    let config = RolloutConfig { max_new_tokens: 1, token_budget: 4000, generate_batch: 64, ..rollout_config() };
     let prompt = vec![3, 4];
     let rollout = collect(&actors, vec![prompt.clone(); 2000], &config, Rng::new(5)).unwrap();
     let logits = |params: &Params| {
@@ -200,7 +209,7 @@ fn after_centering_demonstrations_score_zero() {
 #[test]
 fn an_answer_without_an_end_pays_the_penalty() {
     let t = Tiny::new(5);
-    let fined = RolloutConfig { missing_end_penalty: 2.5, ..rollout_config() };
+    let fined = RolloutConfig { missing_eos_penalty: 2.5, ..rollout_config() };
     let rollout = t.rollout(&fined, &|episodes| vec![1.0; episodes.len()]);
     assert!(
         rollout.episodes.iter().any(|e| e.ended) && rollout.episodes.iter().any(|e| !e.ended),
@@ -242,12 +251,14 @@ fn micro_batches_change_nothing() {
         vec![of(100_000), of(60)]
     };
     let rm = norms(&|token_budget, run| {
-        let config = RmConfig { batch: 16, lr: 1e-3, token_budget, ..RmConfig::default() };
+        let config =
+            rm::Config { batch: 16, optim: optim(1e-3), compute: budget(token_budget), ..rm::Config::default() };
         rm::train(&t.value, t.value_params.clone(), &rankings(16), &config, Rng::new(1), run).unwrap();
     });
     let ppo = norms(&|token_budget, run| {
-        let config = PpoConfig { episodes: 24, minibatch: 24, token_budget, ptx_coef: 0.5, ..ppo_config() };
-        rlhf_core::ppo::train(t.ppo(&count_letter), &prompts(24), &demos, &config, Rng::new(1), run).unwrap();
+        let config =
+            ppo::Config { episodes: 24, minibatch: 24, compute: budget(token_budget), ptx_coef: 0.5, ..ppo_config() };
+        ppo::train(t.ppo(&count_letter), &prompts(24), &demos, &config, Rng::new(1), run).unwrap();
     });
     for both in [rm, ppo] {
         assert!(both[0].len() >= 2);
@@ -264,7 +275,7 @@ fn micro_batches_change_nothing() {
 fn sft_learns_demonstrations_by_heart() {
     let t = Tiny::new(7);
     let demos = demonstrations(24);
-    let config = SftConfig { epochs: 150.0, batch: 8, lr: 1e-2, dropout: 0.0, ..SftConfig::default() };
+    let config = sft::Config { epochs: 150.0, batch: 8, optim: optim(1e-2), dropout: 0.0, ..sft::Config::default() };
     let trained =
         sft::train(&t.policy, t.params.clone(), &demos, &[], &config, Rng::new(1), &mut Run::quiet()).unwrap();
     let loss = lm::evaluate(&t.policy, &trained, &demos, 1000);
@@ -274,7 +285,7 @@ fn sft_learns_demonstrations_by_heart() {
 #[test]
 fn reward_model_learns_an_order_it_can_see() {
     let t = Tiny::new(8);
-    let config = RmConfig { epochs: 4.0, batch: 8, lr: 3e-3, ..RmConfig::default() };
+    let config = rm::Config { epochs: 4.0, batch: 8, optim: optim(3e-3), ..rm::Config::default() };
     let trained =
         rm::train(&t.value, t.value_params.clone(), &rankings(200), &config, Rng::new(1), &mut Run::quiet()).unwrap();
     let held_out = &rankings(260)[200..];
@@ -288,16 +299,16 @@ fn reward_model_learns_an_order_it_can_see() {
 fn bandit_rises_to_its_maximum() {
     let t = Tiny::new(9);
     let (mut run, told) = listening();
-    let config = PpoConfig {
+    let config = ppo::Config {
         episodes: 64 * 55,
         batch: 64,
         minibatch: 16,
-        lr: 3e-3,
+        optim: Optim { warmup: 10, ..optim(3e-3) },
         value_lr: 3e-3,
         kl_coef: 0.0,
         ..ppo_config()
     };
-    rlhf_core::ppo::train(t.ppo(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
+    ppo::train(t.ppo(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
     let scores: Vec<f64> = told.borrow().iter().map(|m| named(m, "objective/scores")).collect();
     assert!(scores[0] < 2.0 && *scores.last().unwrap() > 5.7, "of 6 at most: {scores:.2?}");
 }
@@ -306,16 +317,16 @@ fn bandit_rises_to_its_maximum() {
 fn a_dear_kl_keeps_the_policy_near() {
     let t = Tiny::new(9);
     let (mut run, told) = listening();
-    let config = PpoConfig {
+    let config = ppo::Config {
         episodes: 64 * 40,
         batch: 64,
         minibatch: 16,
-        lr: 3e-3,
+        optim: Optim { warmup: 10, ..optim(3e-3) },
         value_lr: 3e-3,
         kl_coef: 0.5,
         ..ppo_config()
     };
-    rlhf_core::ppo::train(t.ppo(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
+    ppo::train(t.ppo(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
     let told = told.borrow();
     let (kl, score) = (named(told.last().unwrap(), "objective/kl"), named(told.last().unwrap(), "objective/scores"));
     assert!(kl > 0.0 && kl < 12.0, "KL {kl}");
@@ -327,7 +338,7 @@ fn a_dear_kl_keeps_the_policy_near() {
 #[test]
 fn the_average_trails_the_weights() {
     let t = Tiny::new(10);
-    let config = PpoConfig { episodes: 24, minibatch: 24, ema: 0.992, ..ppo_config() };
+    let config = ppo::Config { episodes: 24, minibatch: 24, ema: 0.992, ..ppo_config() };
     let out = train_ppo(&t, &config, &mut Run::quiet()).unwrap();
     let (start, end, ema) = (t.params.flat().to_vec(), out.policy.flat().to_vec(), out.ema.flat().to_vec());
     assert!(start != end);
@@ -337,8 +348,8 @@ fn the_average_trails_the_weights() {
 
 // ---- 11 resume, stopping, diverging ----------------------------------------------------------------------------------------
 
-fn train_ppo(t: &Tiny, config: &PpoConfig, run: &mut Run) -> Result<PpoOutcome, TrainError> {
-    rlhf_core::ppo::train(t.ppo(&count_letter), &prompts(24), &demonstrations(20), config, Rng::new(1), run)
+fn train_ppo(t: &Tiny, config: &ppo::Config, run: &mut Run) -> Result<PpoOutcome, TrainError> {
+    ppo::train(t.ppo(&count_letter), &prompts(24), &demonstrations(20), config, Rng::new(1), run)
 }
 
 /// Runs to the end at once; then again, stopped after `stop_at` steps and resumed. Gives the bits of both.
@@ -365,7 +376,14 @@ pub fn interrupted(stop_at: usize, train: impl Fn(&mut Run) -> Result<Vec<f32>, 
 #[test]
 fn sft_resumes_bit_for_bit() {
     let t = Tiny::new(11);
-    let config = SftConfig { epochs: 2.0, batch: 7, lr: 1e-3, dropout: 0.2, pretrain_mix: 0.1, ..SftConfig::default() };
+    let config = sft::Config {
+        epochs: 2.0,
+        batch: 7,
+        optim: optim(1e-3),
+        dropout: 0.2,
+        pretrain_mix: 0.1,
+        ..sft::Config::default()
+    };
     let demos = demonstrations(20);
     let [whole, resumed] = interrupted(3, |run| {
         sft::train(&t.policy, t.params.clone(), &demos, &demos, &config, Rng::new(1), run).map(|p| p.flat().to_vec())
@@ -376,7 +394,7 @@ fn sft_resumes_bit_for_bit() {
 #[test]
 fn reward_model_resumes_bit_for_bit() {
     let t = Tiny::new(12);
-    let config = RmConfig { epochs: 2.0, batch: 8, lr: 1e-3, ..RmConfig::default() };
+    let config = rm::Config { epochs: 2.0, batch: 8, optim: optim(1e-3), ..rm::Config::default() };
     let [whole, resumed] = interrupted(3, |run| {
         rm::train(&t.value, t.value_params.clone(), &rankings(24), &config, Rng::new(1), run).map(|p| p.flat().to_vec())
     });
@@ -387,8 +405,8 @@ fn reward_model_resumes_bit_for_bit() {
 #[test]
 fn ppo_resumes_bit_for_bit() {
     let t = Tiny::new(13);
-    let adaptive = KlControl::Adaptive { target: 2.0, horizon: 100.0 };
-    let config = PpoConfig { epochs: 2, kl: adaptive, kl_coef: 0.1, ptx_coef: 1.0, ema: 0.9, ..ppo_config() };
+    let adaptive = ppo::Config { kl_coef: 0.1, kl_target: 2.0, kl_horizon: 100.0, ..ppo_config() };
+    let config = ppo::Config { epochs: 2, ptx_coef: 1.0, ema: 0.9, ..adaptive };
     let all = |o: PpoOutcome| [o.policy, o.ema, o.value].map(|p| p.flat().to_vec()).concat();
     let [whole, resumed] = interrupted(2, |run| train_ppo(&t, &config, run).map(all));
     assert!(whole == resumed);
@@ -400,14 +418,15 @@ fn input_that_cannot_be_used_is_named() {
     let message = |result: Result<Params, TrainError>| result.err().expect("an error").to_string();
     let quiet = &mut Run::quiet();
     let long = [Example::text(vec![1; 33])];
-    let config = SftConfig::default();
+    let config = sft::Config::default();
     let sft = sft::train(&t.policy, t.params.clone(), &long, &[], &config, Rng::new(1), quiet);
     assert!(message(sft).contains("demonstration 0 has 33 tokens, the model holds 32"));
     let ties = [Ranking { prompt: vec![1], completions: vec![vec![2], vec![3]], ranks: vec![1.0, 1.0] }];
-    let rm = rm::train(&t.value, t.value_params.clone(), &ties, &RmConfig::default(), Rng::new(1), quiet);
+    let rm = rm::train(&t.value, t.value_params.clone(), &ties, &rm::Config::default(), Rng::new(1), quiet);
     assert!(message(rm).contains("no ranking prefers"));
-    let config = PpoConfig { max_new: 30, ..ppo_config() };
-    let ppo = rlhf_core::ppo::train(t.ppo(&count_letter), &[vec![1, 2, 3]], &[], &config, Rng::new(1), quiet);
+    let mut config = ppo_config();
+    config.sampling.max_new_tokens = 30;
+    let ppo = ppo::train(t.ppo(&count_letter), &[vec![1, 2, 3]], &[], &config, Rng::new(1), quiet);
     assert!(message(ppo.map(|o| o.policy)).contains("33 tokens"));
 }
 
@@ -415,9 +434,14 @@ fn input_that_cannot_be_used_is_named() {
 fn pretraining_learns_a_text_and_windows_predict_every_token_once() {
     let t = Tiny::new(16);
     let tokens: Vec<u32> = (0..200).map(|i| 1 + (i * i) % 7).collect();
-    let text = pretrain::windows(&tokens, 32);
+    let text = windows(&tokens, 32);
     assert_eq!(text.iter().map(lm::weight).sum::<f32>(), 199.0);
-    let config = PretrainConfig { epochs: 60.0, batch: 4, lr: 1e-2, ..PretrainConfig::default() };
+    let config = pretrain::Config {
+        steps: 105,
+        batch: 4,
+        optim: Optim { warmup: 20, ..optim(1e-2) },
+        ..pretrain::Config::default()
+    };
     let trained = pretrain::train(&t.policy, t.params.clone(), &text, &config, Rng::new(1), &mut Run::quiet()).unwrap();
     let loss = lm::evaluate(&t.policy, &trained, &text, 100);
     assert!(loss < 0.3, "{loss} nats a token");
@@ -431,7 +455,7 @@ fn three_bad_steps_in_a_row_end_the_run() {
     numbers[3] = f32::NAN;
     params.set_flat(&Tensor::new(&[numbers.len()], numbers));
     let (mut run, told) = listening();
-    let config = SftConfig { epochs: 10.0, batch: 8, lr: 1e-3, dropout: 0.0, ..SftConfig::default() };
+    let config = sft::Config { epochs: 10.0, batch: 8, optim: optim(1e-3), dropout: 0.0, ..sft::Config::default() };
     let result = sft::train(&t.policy, params, &demonstrations(20), &[], &config, Rng::new(1), &mut run);
     assert!(matches!(result, Err(TrainError::Diverged { step: 3, .. })), "{:?}", result.err());
     assert_eq!(named(&told.borrow()[1], "skipped"), 2.0);
@@ -450,12 +474,12 @@ fn the_loops_agree_on_a_gpu() {
     let demos = demonstrations(16);
     let told = |t: &Tiny| -> Vec<(&'static str, f64)> {
         let (mut run, told) = listening();
-        let config = SftConfig { epochs: 2.0, batch: 8, lr: 1e-3, dropout: 0.2, ..SftConfig::default() };
+        let config = sft::Config { epochs: 2.0, batch: 8, optim: optim(1e-3), dropout: 0.2, ..sft::Config::default() };
         sft::train(&t.policy, t.params.clone(), &demos, &[], &config, Rng::new(1), &mut run).unwrap();
-        let config = RmConfig { batch: 8, lr: 1e-3, ..RmConfig::default() };
+        let config = rm::Config { batch: 8, optim: optim(1e-3), ..rm::Config::default() };
         rm::train(&t.value, t.value_params.clone(), &rankings(16), &config, Rng::new(1), &mut run).unwrap();
         told.borrow_mut().iter_mut().for_each(|step| step.retain(|m| m.0 == "loss"));
-        let config = PpoConfig { episodes: 24, ptx_coef: 1.0, ..ppo_config() };
+        let config = ppo::Config { episodes: 24, ptx_coef: 1.0, ..ppo_config() };
         train_ppo(t, &config, &mut run).unwrap();
         let told = told.borrow().concat();
         told.into_iter().filter(|(name, _)| !name.starts_with("time") && *name != "eps").collect()

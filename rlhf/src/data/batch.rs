@@ -74,6 +74,14 @@ pub fn cut(examples: &[&Example], token_budget: usize) -> Vec<Range<usize>> {
     cuts
 }
 
+/// A long text as sequences of `context` tokens, each starting with the last token of the one before, so that every
+/// token but the very first is predicted once.
+pub fn windows(tokens: &[u32], context: usize) -> Vec<Example> {
+    assert!(context >= 2, "a window of {context} tokens predicts nothing");
+    let starts = (0..tokens.len().saturating_sub(1)).step_by(context - 1);
+    starts.map(|start| Example::text(tokens[start..(start + context).min(tokens.len())].to_vec())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

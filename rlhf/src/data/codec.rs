@@ -21,7 +21,6 @@ use super::error::DataError;
 use super::rows::{self, Content, Conversation, Message, Row};
 use super::template::{Template, after_prompt};
 use super::{Example, Ranking};
-use crate::pretrain;
 use conversations::turn_end;
 
 pub struct Codec {
@@ -196,7 +195,7 @@ impl Codec {
             tokens.extend(self.tokenizer.encode_start(document));
             tokens.push(self.eos);
         }
-        pretrain::windows(&tokens, self.context)
+        super::windows(&tokens, self.context)
     }
 
     /// What an answer says: up to its end.

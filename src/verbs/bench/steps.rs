@@ -8,10 +8,11 @@ use autograd::{AdamWConfig, Params};
 use kernels::{Device, Precision, Rng, Sampling};
 use model::{Config, GenerateConfig, HeadKind, Transformer};
 use rlhf_core::data::Example;
-use rlhf_core::ppo::{self, Ppo, PpoConfig};
+use rlhf_core::lm;
+use rlhf_core::methods::ppo::{self, Ppo};
+use rlhf_core::methods::rm;
 use rlhf_core::rollout::Episode;
 use rlhf_core::train::{Learner, Run, Step};
-use rlhf_core::{lm, rm};
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
 use std::path::Path;
@@ -199,20 +200,19 @@ fn ppo_iteration(shape: &Shape, eos: &[u32], device: &Device, phases: &mut [f64;
     let (score, value) = shape.model(HeadKind::Score, "value", device);
     let (_, reward_params) = shape.model(HeadKind::Score, "reward", device);
     let prompts: Vec<Vec<u32>> = (0..64).map(|i| shape.tokens(&format!("prompt {i}"), 32)).collect();
-    let config = PpoConfig {
+    let mut config = ppo::Config {
         episodes: 64,
         batch: 64,
         minibatch: 16,
         epochs: 4,
-        max_new: 48,
-        lr: 1e-5,
         value_lr: 1e-5,
-        missing_end_penalty: 0.0,
-        ..PpoConfig::default()
+        missing_eos_penalty: 0.0,
+        ..ppo::Config::default()
     };
+    (config.optim.lr, config.sampling.max_new_tokens) = (1e-5, 48);
     let reward = |episodes: &[Episode]| {
         let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
-        rm::score(&score, &reward_params, &sequences, config.token_budget)
+        rm::score(&score, &reward_params, &sequences, config.compute.token_budget)
     };
     let noted = Rc::new(Cell::new(*phases));
     let seconds = timed(5, 60.0, || {

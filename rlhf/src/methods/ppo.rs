@@ -10,113 +10,112 @@ pub mod check;
 pub mod loss;
 mod update;
 
+use super::{
+    groups::{Adapter, Compute, Optim, Sampling, Saving, default_from_attributes},
+    rm,
+};
 use crate::{
     data::Example,
     lm,
     metrics::Average,
-    rm,
+    range::{MANY, count, positive, rate, within},
     rollout::{Actors, Episode, Rollout, RolloutConfig, collect},
     stats,
     train::{Learner, Order, Progress, Run, State, TrainError, check_lengths},
 };
 use advantage::{KlControl, gae, token_rewards, whiten};
 use autograd::{AdamWConfig, Params, Schedule};
+use clap::Args;
 use kernels::Rng;
 use model::Transformer;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::time::Instant;
 use update::Update;
 
-/// The defaults are the paper's, learning rates aside.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PpoConfig {
-    /// answers to sample in all; the paper: 256,000
+/// The defaults are for small models; the paper's values stand beside them.
+#[derive(Args, Clone, Debug, PartialEq, Serialize)]
+#[group(skip)]
+#[command(mut_arg("lr", |a| a.help("Peak learning rate of the policy; the paper swept 2.55e-6 … 2.55e-5")))]
+#[command(mut_arg("warmup", |a| a.default_value("10").help("Iterations of linear warm-up, from a tenth of the peak")))]
+#[command(mut_arg("max_grad_norm", |a| a.help("Gradients are shortened to this norm; 0 leaves them")))]
+#[command(mut_arg("save_every", |a| a.default_value("10").help("A checkpoint every so many iterations")))]
+pub struct Config {
+    /// Answers to sample in all; the paper: 256,000
+    #[arg(long, default_value_t = 8_000, value_parser = count(1, MANY))]
     pub episodes: usize,
-    /// answers an iteration; the paper: 512
+    /// Answers an iteration; the paper: 512
+    #[arg(long, default_value_t = 128, value_parser = count(1, 1 << 20))]
     pub batch: usize,
-    /// answers an optimizer step; the paper: 64
+    /// Answers an optimizer step; the paper: 64
+    #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
     pub minibatch: usize,
-    /// passes over each batch; the paper: 1, TRL's habit: 4
+    /// Passes over the answers of an iteration; the paper: 1, TRL's habit: 4
+    #[arg(long, default_value_t = 1, value_parser = count(1, 10_000))]
     pub epochs: usize,
-    /// learning rate of the policy; the paper swept 2.55e-6 … 2.55e-5, small models want more
-    pub lr: f32,
-    /// learning rate of the value network; the paper: 9e-6
-    pub value_lr: f32,
-    /// iterations over which the learning rate rises; the paper: 10, from a tenth of the peak
-    pub warmup: usize,
-    /// ratio clip ε; the paper: 0.2
-    pub clip: f32,
-    /// value clip
-    pub value_clip: f32,
-    /// discount; the paper: none
-    pub gamma: f32,
-    /// GAE's λ
-    pub lambda: f32,
-    /// β, nats' price at the start; the paper: 0.02
-    pub kl_coef: f32,
-    /// fixed, or steered towards a target
-    pub kl: KlControl,
-    /// scale rewards to variance 1 (keeping their mean) before GAE
-    pub whiten_rewards: bool,
-    /// sampling temperature; the same divides the logits everywhere else
-    pub temperature: f32,
-    /// longest answer, in tokens
-    pub max_new: usize,
-    /// taken from the score of an answer that does not end by itself
-    pub missing_end_penalty: f32,
-    /// scores are clipped to ±this; 0 leaves them
-    pub score_clip: f32,
-    /// the averaged weights keep this share a step; the paper: 0.992
-    pub ema: f32,
-    /// γ of PPO-ptx: times the pretraining gradient (of a mean per token); 0 is plain PPO. The paper's 27.8 belongs to
-    /// its own normalisation: sweep, do not copy
-    pub ptx_coef: f32,
-    /// pretraining sequences for each episode; the paper: 8
-    pub ptx_ratio: f32,
-    pub weight_decay: f32,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub optim: Optim,
+    /// Learning rate of the value network; the paper: 9e-6
+    #[arg(long, default_value_t = 3e-4, value_parser = rate::<f64>())]
+    pub value_lr: f64,
     /// ε of Adam
-    pub adam_eps: f32,
-    /// gradients are shortened to this norm; 0 leaves them
-    pub grad_clip: f32,
-    /// tokens a micro-batch; memory, not results, depends on it
-    pub token_budget: usize,
-    /// answers that grow side by side
-    pub generate_batch: usize,
+    #[arg(long, default_value_t = 1e-5, value_parser = positive::<f64>(1.0))]
+    pub adam_eps: f64,
+    /// Clip of the probability ratio (ε); the paper: 0.2
+    #[arg(long, default_value_t = 0.2, value_parser = positive::<f64>(1e6))]
+    pub clip: f64,
+    /// Clip of the value function
+    #[arg(long, default_value_t = 0.2, value_parser = positive::<f64>(1e6))]
+    pub value_clip: f64,
+    /// Discount; the paper has none
+    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1.0))]
+    pub gamma: f64,
+    /// λ of generalised advantage estimation
+    #[arg(long, default_value_t = 0.95, value_parser = within::<f64>(0.0, 1.0))]
+    pub lambda: f64,
+    /// β: what a nat of KL from the reference costs; the paper: 0.02
+    #[arg(long, default_value_t = 0.02, value_parser = within::<f64>(0.0, 1e6))]
+    pub kl_coef: f64,
+    /// Steer β so that the KL of an answer stays near this; 0 = β is fixed
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
+    pub kl_target: f64,
+    /// Episodes that a steered β takes
+    #[arg(long, default_value_t = 10_000.0, value_parser = positive::<f64>(1e12))]
+    pub kl_horizon: f64,
+    /// Scale rewards to variance 1 (keeping their mean) before the advantages
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
+    pub whiten_rewards: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub sampling: Sampling,
+    /// Taken from the score of an answer that does not end by itself
+    #[arg(long, alias = "missing-end-penalty", default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
+    pub missing_eos_penalty: f64,
+    /// Scores are clipped to ± this; 0 leaves them
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
+    pub score_clip: f64,
+    /// The averaged weights, which are what is kept, keep this share of themselves a step; the paper: 0.992
+    #[arg(long, default_value_t = 0.992, value_parser = within::<f64>(0.0, 0.9999))]
+    pub ema: f64,
+    /// γ of PPO-ptx: times the pretraining gradient. In a recipe it is that of the ppo_ptx stages; ppo has none
+    // of a mean per token; the paper's 27.8 belongs to its own normalisation: sweep, do not copy
+    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
+    pub ptx_coef: f64,
+    /// Pretraining sequences for each answer; the paper: 8
+    #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1000.0))]
+    pub ptx_ratio: f64,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub adapter: Adapter,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub compute: Compute,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub saving: Saving,
 }
 
-impl Default for PpoConfig {
-    fn default() -> PpoConfig {
-        PpoConfig {
-            episodes: 256_000,
-            batch: 512,
-            minibatch: 64,
-            epochs: 1,
-            lr: 9.65e-6,
-            value_lr: 9e-6,
-            warmup: 10,
-            clip: 0.2,
-            value_clip: 0.2,
-            gamma: 1.0,
-            lambda: 0.95,
-            kl_coef: 0.02,
-            kl: KlControl::Fixed,
-            whiten_rewards: false,
-            temperature: 1.0,
-            max_new: 128,
-            missing_end_penalty: 1.0,
-            score_clip: 0.0,
-            ema: 0.992,
-            ptx_coef: 0.0,
-            ptx_ratio: 1.0,
-            weight_decay: 0.0,
-            adam_eps: 1e-5,
-            grad_clip: 1.0,
-            token_budget: 8192,
-            generate_batch: 64,
-        }
-    }
-}
+default_from_attributes!(Config);
 
 /// Who takes part. All share one vocabulary; sizes may differ.
 pub struct Ppo<'a> {
@@ -166,24 +165,25 @@ pub fn train(
     ppo: Ppo,
     prompts: &[Vec<u32>],
     text: &[Example],
-    config: &PpoConfig,
+    config: &Config,
     rng: Rng,
     run: &mut Run,
 ) -> Result<PpoOutcome, TrainError> {
     check_input(&ppo, prompts, text, config)?;
-    let adam = AdamWConfig { eps: config.adam_eps, weight_decay: config.weight_decay, ..AdamWConfig::default() };
+    let adam = AdamWConfig { eps: config.adam_eps as f32, ..config.optim.adam() };
+    let learner = |params: &Params| Learner::new(params.clone(), adam, config.optim.max_grad_norm as f32);
     let mut moving = Moving {
         progress: Progress::default(),
         ema: ppo.policy_params.clone(),
-        policy: Learner::new(ppo.policy_params.clone(), adam, config.grad_clip),
-        value: Learner::new(ppo.value_params.clone(), adam, config.grad_clip),
-        kl_coef: config.kl_coef as f64,
+        policy: learner(&ppo.policy_params),
+        value: learner(&ppo.value_params),
+        kl_coef: f64::from(config.kl_coef as f32),
     };
     let iterations = config.episodes.div_ceil(config.batch);
-    run.tell_schedule(iterations, 0.0, config.warmup);
+    run.tell_schedule(iterations, 0.0, config.optim.warmup);
     run.restore(moving.state())?;
 
-    let schedule = Schedule::Constant { warmup: config.warmup };
+    let schedule = Schedule::Constant { warmup: config.optim.warmup };
     let mut prompt_order = Order::new(rng.stream("prompts"), prompts.len());
     let mut text_order = Order::new(rng.stream("text"), text.len().max(1));
     let mut unchecked = true;
@@ -202,13 +202,13 @@ pub fn train(
         let goals = Goals::of(&rollout, moving.kl_coef as f32, config);
         let sampled = started.elapsed().as_secs_f64();
 
-        let lr = |peak| schedule.lr_at(peak, iteration, iterations);
+        let lr = |peak: f64| schedule.lr_at(peak as f32, iteration, iterations);
         let mut update = Update {
             ppo: &ppo,
             config,
             rollout: &rollout,
             goals: &goals,
-            lr: lr(config.lr),
+            lr: lr(config.optim.lr),
             value_lr: lr(config.value_lr),
             averages: Average::default(),
             unchecked: &mut unchecked,
@@ -218,12 +218,12 @@ pub fn train(
 
         let kl = stats::mean(&rollout.kl(stats::k1));
         let mut metrics = describe(&rollout, &goals, moving.kl_coef);
-        moving.kl_coef = config.kl.next_coef(moving.kl_coef, kl, rollout.episodes.len());
+        moving.kl_coef = config.kl_control().next_coef(moving.kl_coef, kl, rollout.episodes.len());
         moving.progress.step += 1;
         moving.progress.tokens += rollout.logp.len() as u64;
         metrics.extend(averages.means());
         metrics.extend([
-            ("lr", lr(config.lr) as f64),
+            ("lr", lr(config.optim.lr) as f64),
             ("episode", (moving.progress.step * config.batch).min(config.episodes) as f64),
             ("skipped", moving.progress.skipped as f64),
             ("eps", rollout.episodes.len() as f64 / started.elapsed().as_secs_f64()),
@@ -235,23 +235,24 @@ pub fn train(
     Ok(PpoOutcome { policy: moving.policy.params, ema: moving.ema, value: moving.value.params })
 }
 
-fn check_input(ppo: &Ppo, prompts: &[Vec<u32>], text: &[Example], config: &PpoConfig) -> Result<(), TrainError> {
+fn check_input(ppo: &Ppo, prompts: &[Vec<u32>], text: &[Example], config: &Config) -> Result<(), TrainError> {
     let wrong = |what: &str| Err(TrainError::Data(format!("PPO: {what}")));
     if prompts.is_empty() {
         return wrong("there are no prompts");
     }
     for model in [ppo.policy, ppo.reference.0, ppo.value] {
-        let lengths = prompts.iter().map(|prompt| prompt.len() + config.max_new * (!prompt.is_empty()) as usize);
-        check_lengths("prompt with max_new tokens of answer:", lengths, model)?;
+        let lengths =
+            prompts.iter().map(|prompt| prompt.len() + config.sampling.max_new_tokens * (!prompt.is_empty()) as usize);
+        check_lengths("prompt with max_new_tokens tokens of answer:", lengths, model)?;
     }
     check_lengths("pretraining sequence", text.iter().map(|e| e.tokens.len()), ppo.policy)?;
     if config.ptx_coef > 0.0 && text.is_empty() {
         return wrong("ptx_coef is above 0 but there is no pretraining text");
     }
-    if config.batch == 0 || config.minibatch == 0 || config.epochs == 0 || config.max_new == 0 {
-        return wrong("batch, minibatch, epochs and max_new must be at least 1");
+    if config.batch == 0 || config.minibatch == 0 || config.epochs == 0 || config.sampling.max_new_tokens == 0 {
+        return wrong("batch, minibatch, epochs and max_new_tokens must be at least 1");
     }
-    if config.temperature <= 0.0 {
+    if config.sampling.temperature <= 0.0 {
         return wrong("temperature must be above 0: PPO learns from chance");
     }
     Ok(())
@@ -259,11 +260,11 @@ fn check_input(ppo: &Ppo, prompts: &[Vec<u32>], text: &[Example], config: &PpoCo
 
 impl Ppo<'_> {
     /// What policy, average and value network make of some answers now: a sum that is finite as long as they are well.
-    fn look(&self, now: &State, episodes: &[Episode], config: &PpoConfig) -> f64 {
+    fn look(&self, now: &State, episodes: &[Episode], config: &Config) -> f64 {
         let some: Vec<Vec<u32>> = episodes.iter().take(config.minibatch).map(Episode::sequence).collect();
-        let read = |params: &Params| lm::logprobs(self.policy, params, &some, config.token_budget).concat();
+        let read = |params: &Params| lm::logprobs(self.policy, params, &some, config.compute.token_budget).concat();
         let policies = [read(&now.learners[0].1.params), read(now.params[0].1)].concat();
-        let values = rm::score(self.value, &now.learners[1].1.params, &some, config.token_budget);
+        let values = rm::score(self.value, &now.learners[1].1.params, &some, config.compute.token_budget);
         policies.iter().chain(&values).map(|&x| f64::from(x)).sum()
     }
 
@@ -278,15 +279,22 @@ impl Ppo<'_> {
     }
 }
 
-impl PpoConfig {
+impl Config {
+    fn kl_control(&self) -> KlControl {
+        match self.kl_target {
+            0.0 => KlControl::Fixed,
+            target => KlControl::Adaptive { target: target as f32, horizon: self.kl_horizon as f32 },
+        }
+    }
+
     fn rollout(&self) -> RolloutConfig {
         RolloutConfig {
-            temperature: self.temperature,
-            max_new: self.max_new,
-            missing_end_penalty: self.missing_end_penalty,
-            score_clip: self.score_clip,
-            token_budget: self.token_budget,
-            generate_batch: self.generate_batch,
+            temperature: self.sampling.temperature as f32,
+            max_new_tokens: self.sampling.max_new_tokens,
+            missing_eos_penalty: self.missing_eos_penalty as f32,
+            score_clip: self.score_clip as f32,
+            token_budget: self.compute.token_budget,
+            generate_batch: self.sampling.generate_batch,
         }
     }
 }
@@ -299,12 +307,12 @@ struct Goals {
 }
 
 impl Goals {
-    fn of(rollout: &Rollout, kl_coef: f32, config: &PpoConfig) -> Goals {
+    fn of(rollout: &Rollout, kl_coef: f32, config: &Config) -> Goals {
         let mut rewards = token_rewards(&rollout.spans, &rollout.logp, &rollout.ref_logp, &rollout.scores, kl_coef);
         if config.whiten_rewards {
             rewards = whiten(&rewards, false);
         }
-        let advantages = gae(&rollout.spans, &rewards, &rollout.values, config.gamma, config.lambda);
+        let advantages = gae(&rollout.spans, &rewards, &rollout.values, config.gamma as f32, config.lambda as f32);
         let returns = advantages.iter().zip(&rollout.values).map(|(a, v)| a + v).collect();
         Goals { advantages: whiten(&advantages, true), returns }
     }

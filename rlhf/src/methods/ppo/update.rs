@@ -1,7 +1,7 @@
 //! One iteration's optimizer steps: minibatches in random order, each cut into micro-batches by a token budget.
 
 use super::{
-    Goals, Moving, Ppo, PpoConfig, check,
+    Config, Goals, Moving, Ppo, check,
     loss::{Numbers, policy_loss, value_loss},
 };
 use crate::{
@@ -17,7 +17,7 @@ use kernels::{Rng, Tensor, read_all};
 /// What the steps of one iteration share.
 pub(super) struct Update<'a> {
     pub ppo: &'a Ppo<'a>,
-    pub config: &'a PpoConfig,
+    pub config: &'a Config,
     pub rollout: &'a Rollout,
     pub goals: &'a Goals,
     pub lr: f32,
@@ -56,14 +56,21 @@ impl Update<'_> {
     }
 
     fn ptx_rows(&self) -> usize {
-        ((self.config.minibatch as f32 * self.config.ptx_ratio).round() as usize).max(1)
+        ((self.config.minibatch as f32 * self.config.ptx_ratio as f32).round() as usize).max(1)
     }
 
     /// One step of both networks. The gradients of PPO and of pretraining gather in one buffer.
     fn step(&mut self, moving: &mut Moving, minibatch: &[usize], text: &[&Example]) -> Result<(), TrainError> {
         let (logp, values, entropy) = self.gather(moving, minibatch);
         let config = self.config;
-        let ptx = lm::accumulate(self.ppo.policy, &mut moving.policy, text, config.token_budget, config.ptx_coef, None);
+        let ptx = lm::accumulate(
+            self.ppo.policy,
+            &mut moving.policy,
+            text,
+            config.compute.token_budget,
+            config.ptx_coef as f32,
+            None,
+        );
 
         let arrays: Vec<&Tensor> = logp.iter().chain(&values).chain(&entropy).chain(&ptx).collect();
         let mut read = read_all(&arrays).into_iter();
@@ -90,12 +97,16 @@ impl Update<'_> {
         let taken = numbers.check_finite().and_then(|()| self.descend(moving));
         if taken.is_ok() {
             let tokens = logp.len() as f64;
-            for (name, value) in numbers.metrics(config.clip, config.value_clip) {
+            for (name, value) in numbers.metrics(config.clip as f32, config.value_clip as f32) {
                 self.averages.add(name, value, tokens);
             }
             self.averages.add("policy/entropy_avg", entropy.iter().map(|&h| h as f64).sum::<f64>() / tokens, tokens);
             if !text.is_empty() {
-                self.averages.add("loss/ptx", ptx.iter().map(|&l| l as f64).sum::<f64>() / config.ptx_coef as f64, 1.0);
+                self.averages.add(
+                    "loss/ptx",
+                    ptx.iter().map(|&l| l as f64).sum::<f64>() / f64::from(config.ptx_coef as f32),
+                    1.0,
+                );
             }
         }
         moving.policy.drop_gradient();
@@ -110,7 +121,7 @@ impl Update<'_> {
         let episodes: Vec<&Episode> = minibatch.iter().map(|&e| &self.rollout.episodes[e]).collect();
         let scale = 1.0 / minibatch.iter().map(|&e| self.rollout.spans[e].len()).sum::<usize>() as f32;
         let (mut all_logp, mut all_values, mut all_entropy) = (Vec::new(), Vec::new(), Vec::new());
-        for range in rollout::cut(&episodes, config.token_budget) {
+        for range in rollout::cut(&episodes, config.compute.token_budget) {
             let batch = ResponseBatch::new(&episodes[range.clone()]);
             let upload = |x: &[f32]| {
                 let x = self.pick(x, &minibatch[range.clone()]);
@@ -118,16 +129,16 @@ impl Update<'_> {
             };
             let (old_logp, advantages) = (upload(&self.rollout.logp), upload(&self.goals.advantages));
             let (_, (logp, entropy)) = moving.policy.backprop(|w| {
-                let logits = batch.logits(self.ppo.policy, w, config.temperature);
+                let logits = batch.logits(self.ppo.policy, w, config.sampling.temperature as f32);
                 let entropy = ops::entropy(&logits);
                 let logp = ops::logprob(&logits, batch.targets());
-                let loss = policy_loss(&logp, &old_logp, &advantages, config.clip, scale);
+                let loss = policy_loss(&logp, &old_logp, &advantages, config.clip as f32, scale);
                 (loss, (logp.value().clone(), entropy))
             });
             let (old_values, returns) = (upload(&self.rollout.values), upload(&self.goals.returns));
             let (_, values) = moving.value.backprop(|w| {
                 let values = batch.values(self.ppo.value, w);
-                (value_loss(&values, &old_values, &returns, config.value_clip, scale), values.value().clone())
+                (value_loss(&values, &old_values, &returns, config.value_clip as f32, scale), values.value().clone())
             });
             all_logp.push(logp);
             all_values.push(values);
@@ -138,7 +149,7 @@ impl Update<'_> {
 
     fn descend(&mut self, moving: &mut Moving) -> Result<(), String> {
         let norm = moving.policy.step(self.lr)?;
-        let keep = self.config.ema;
+        let keep = self.config.ema as f32;
         kernels::lerp(moving.ema.flat_mut(), 1.0 - keep, moving.policy.params.flat());
         self.averages.add("policy/grad_norm", norm as f64, 1.0);
         let norm = moving.value.step(self.value_lr)?;
@@ -156,15 +167,15 @@ impl Update<'_> {
 mod tests {
     use super::*;
     use crate::{
-        rollout::{Actors, RolloutConfig, collect},
+        rollout::{Actors, collect},
         train::{Learner, Progress},
     };
     use autograd::Params;
     use kernels::Device;
-    use model::{Config, HeadKind, Transformer};
+    use model::{HeadKind, Transformer};
 
     fn tiny(head: HeadKind, seed: u64) -> (Transformer, Params) {
-        Transformer::new(&Config::gpt2(12, 32, 1, 16, 2), head, Rng::new(seed), &Device::Cpu)
+        Transformer::new(&model::Config::gpt2(12, 32, 1, 16, 2), head, Rng::new(seed), &Device::Cpu)
     }
 
     fn moved(params: &Params, direction: &[f32], by: f32) -> Params {
@@ -187,14 +198,15 @@ mod tests {
             reward: &|episodes| episodes.iter().map(|e| e.response.len() as f32).collect(),
             eos: &[0],
         };
-        let config = PpoConfig { ptx_coef: 2.5, token_budget: 40, max_new: 5, kl_coef: 0.1, ..PpoConfig::default() };
+        let mut config = Config { ptx_coef: 2.5, kl_coef: 0.1, ..Config::default() };
+        (config.compute.token_budget, config.sampling.max_new_tokens) = (40, 5);
         let reference = (&policy, &start);
         let actors =
             Actors { policy: reference, reference, value: (&value, &value_params), reward: ppo.reward, eos: &[0] };
         let prompts = (1..9).map(|i| vec![i, i + 2]).collect();
-        let how = RolloutConfig { token_budget: 40, ..config.rollout() };
+        let how = config.rollout();
         let rollout = collect(&actors, prompts, &how, Rng::new(3)).unwrap();
-        let goals = Goals::of(&rollout, config.kl_coef, &config);
+        let goals = Goals::of(&rollout, config.kl_coef as f32, &config);
         let text = [Example::text(vec![3, 1, 4, 1, 5, 9, 2, 6]), Example::text(vec![2, 7, 1, 8])];
         let all: Vec<usize> = (0..8).collect();
 
@@ -223,7 +235,7 @@ mod tests {
             };
             let (logp, values, _) = update.gather(&mut moving, &all);
             let refs: Vec<&Example> = text.iter().collect();
-            lm::accumulate(&policy, &mut moving.policy, &refs, config.token_budget, config.ptx_coef, None);
+            lm::accumulate(&policy, &mut moving.policy, &refs, 40, config.ptx_coef as f32, None);
             let read = |x: &[Tensor]| x.iter().flat_map(Tensor::to_vec).collect::<Vec<f32>>();
             let numbers = Numbers {
                 logp: &read(&logp),
@@ -233,9 +245,9 @@ mod tests {
                 old_values: &rollout.values,
                 returns: &goals.returns,
             };
-            let ppo_loss = numbers.metrics(config.clip, config.value_clip)[0].1;
+            let ppo_loss = numbers.metrics(config.clip as f32, config.value_clip as f32)[0].1;
             (
-                ppo_loss + config.ptx_coef as f64 * lm::evaluate(&policy, &params, &text, 100),
+                ppo_loss + config.ptx_coef * lm::evaluate(&policy, &params, &text, 100),
                 moving.policy.grads().flat().to_vec(),
             )
         };

@@ -4,52 +4,49 @@
 //! C(K,2) comparisons, so every answer goes through the network once and is used in one update. (Shuffled into single
 //! comparisons, each answer would be used K−1 times and one epoch would already overfit.)
 
+use super::groups::{Adapter, Compute, Cosine, Optim, Saving, default_from_attributes};
 use crate::{
     data::{Example, Ranking},
+    range::{count, positive},
     rollout::Episode,
     stats::Interval,
     train::{Learner, Order, Progress, Run, State, TrainError, check_lengths, plan},
 };
-use autograd::{AdamWConfig, Params, Schedule, Var, Weights, ops};
+use autograd::{Params, Var, Weights, ops};
+use clap::Args;
 use kernels::{Ids, Rng, Segments, Tensor, read_all};
 use model::{Transformer, score::cut};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RmConfig {
-    /// how often the rankings are seen; the paper: 1, more overfits quickly
-    pub epochs: f32,
-    /// prompts a step, each with all its answers; the paper: 64
+/// The defaults are for small models; the paper's values stand beside them.
+#[derive(Args, Clone, Debug, PartialEq, Serialize)]
+#[group(skip)]
+#[command(mut_arg("save_every", |a| a.default_value("50")))]
+pub struct Config {
+    /// How often the rankings are seen; the paper's 1, because more overfits quickly
+    #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1e6))]
+    pub epochs: f64,
+    /// Prompts a step; all answers of a prompt go together; the paper: 64
+    #[arg(long, default_value_t = 16, value_parser = count(1, 1 << 20))]
     pub batch: usize,
-    /// learning rate at its peak; the paper's 9e-6 is for 6 billion parameters, small models want more
-    pub lr: f32,
-    /// steps over which the learning rate rises to its peak; the paper: 0
-    pub warmup: usize,
-    /// the cosine ends at this share of the peak; the paper: 0.1
-    pub lr_floor: f32,
-    /// pulls on matrices, not on norms and biases
-    pub weight_decay: f32,
-    /// the gradient is shortened to this norm; 0 leaves it
-    pub grad_clip: f32,
-    /// tokens a micro-batch; memory, not results, depends on it
-    pub token_budget: usize,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub optim: Optim,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub cosine: Cosine,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub adapter: Adapter,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub compute: Compute,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub saving: Saving,
 }
 
-impl Default for RmConfig {
-    fn default() -> RmConfig {
-        RmConfig {
-            epochs: 1.0,
-            batch: 64,
-            lr: 9e-6,
-            warmup: 0,
-            lr_floor: 0.1,
-            weight_decay: 0.0,
-            grad_clip: 1.0,
-            token_budget: 8192,
-        }
-    }
-}
+default_from_attributes!(Config);
 
 // ---- comparisons ---------------------------------------------------------------------------------------------------
 
@@ -134,7 +131,7 @@ pub fn train(
     model: &Transformer,
     params: Params,
     rankings: &[Ranking],
-    config: &RmConfig,
+    config: &Config,
     rng: Rng,
     run: &mut Run,
 ) -> Result<Params, TrainError> {
@@ -143,19 +140,19 @@ pub fn train(
         return Err(TrainError::Data("reward model: no ranking prefers one answer to another".into()));
     }
     check_lengths("ranked answer", rankings.iter().flat_map(|r| r.sequences.iter().map(Vec::len)), model)?;
-    let (end, total) = plan(rankings.len(), config.epochs, config.batch)?;
-    let schedule = Schedule::Cosine { warmup: config.warmup, floor: config.lr_floor };
-    let adam = AdamWConfig { weight_decay: config.weight_decay, ..AdamWConfig::default() };
-    let (mut learner, mut progress) = (Learner::new(params, adam, config.grad_clip), Progress::default());
+    let (end, total) = plan(rankings.len(), config.epochs as f32, config.batch)?;
+    let budget = config.compute.token_budget;
+    let (peak, schedule) = (config.optim.lr as f32, config.cosine.schedule(&config.optim));
+    let (mut learner, mut progress) = (Learner::of(params, &config.optim), Progress::default());
     let mut order = Order::new(rng.stream("order"), rankings.len());
-    run.tell_schedule(total, config.epochs.into(), config.warmup);
+    run.tell_schedule(total, config.epochs, config.optim.warmup);
     run.restore(State::of(&mut progress, &mut learner))?;
 
     while progress.step < total {
         let batch: Vec<&Prepared> =
             order.batch(progress.step, config.batch, end).into_iter().map(|i| &rankings[i]).collect();
-        let (losses, scores) = accumulate(model, &mut learner, &batch, config.token_budget);
-        let lr = schedule.lr_at(config.lr, progress.step, total);
+        let (losses, scores) = accumulate(model, &mut learner, &batch, budget);
+        let lr = schedule.lr_at(peak, progress.step, total);
         let norm = learner.step(lr);
 
         let mut metrics = describe(&batch, &losses, &scores);
@@ -171,7 +168,7 @@ pub fn train(
         ]);
         run.after_step(total, metrics, State::of(&mut progress, &mut learner), |now| {
             let sequences: Vec<Vec<u32>> = batch.iter().flat_map(|r| r.sequences.clone()).collect();
-            sum(&score(model, &now.learners[0].1.params, &sequences, config.token_budget))
+            sum(&score(model, &now.learners[0].1.params, &sequences, budget))
         })?;
     }
     Ok(learner.params)
