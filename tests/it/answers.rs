@@ -91,7 +91,7 @@ fn what_is_no_number_is_an_error() {
 /// transformers' warpers leave 3 tokens: top-p counts what top-k left.
 #[test]
 fn top_p_counts_what_top_k_left() {
-    let Some(model) = shared("weights/stories260K/hf") else { return };
+    let Some(model) = shared("data/weights/stories260K/hf") else { return };
     let how =
         ["--ids", "1", "--n", "1000", "--max-new", "1", "--temperature", "1.3", "--top-k", "5", "--top-p", "0.95"];
     let made = json(&[&["generate", "--model", model.to_str().unwrap(), "--seed", "7"], &how[..]].concat());

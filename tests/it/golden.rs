@@ -8,7 +8,7 @@ use autograd::{AdamW, AdamWConfig, Grads, Params, Schedule, Var, Weights, ops};
 use kernels::{Device, Ids, Rng, Sampling, Segments, Tensor};
 use model::{GenerateConfig, Loaded, Transformer, generate, hf_windows, load};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A batch as PyTorch saw it, made ragged, and what of it is trained.
 struct Batch {
@@ -106,11 +106,10 @@ fn greedy(loaded: &Loaded, prompts: &[Vec<u32>], max_new: usize) -> Vec<Vec<u32>
     answers.unwrap().into_iter().map(|answer| answer.tokens).collect()
 }
 
-/// A model of golden/, whole, on some device.
-fn check_golden(name: &str, device: &Device) {
-    let Some(dir) = shared(&format!("golden/{name}")) else { return };
-    let loaded = load(&dir, device).unwrap();
-    let expected = golden(name).unwrap();
+/// One of `models`, whole, on some device.
+fn check_model(dir: &Path, device: &Device) {
+    let loaded = load(dir, device).unwrap();
+    let expected = Golden::read(dir);
     let (json, batch) = (&expected.json, batch_of(&expected));
 
     let logits = check_logits(&loaded, &expected, &batch);
@@ -122,7 +121,8 @@ fn check_golden(name: &str, device: &Device) {
     assert_eq!(greedy(&loaded, &prompts, continuations[0].len()), continuations);
 
     println!(
-        "{name} on {device:?}: off by {logits:.1e} in logits, {loss:.1e} in the loss, {gradients:.1e} in the worst gradient,"
+        "{} on {device:?}: off by {logits:.1e} in logits, {loss:.1e} in the loss, {gradients:.1e} in the worst gradient,",
+        dir.display()
     );
     println!("    {losses:.1e} in ten steps' losses, {norms:.1e} in their gradient norms; greedy text is the same");
 }
@@ -186,30 +186,23 @@ fn check_adamw(loaded: &Loaded, batch: &Batch, json: &Value) -> (f64, f64) {
     (losses, within("gradient norms of ten steps", worst(&norms, &their_norms), 1e-3))
 }
 
-const MODELS: [&str; 5] = ["gpt2", "llama", "qwen2", "qwen3", "gpt_neox"];
+/// Small ones of every architecture, and larger ones.
+fn models() -> Vec<PathBuf> {
+    let small = ["gpt2", "llama", "llama3", "mistral", "qwen2", "qwen3", "gpt_neox"].map(golden);
+    let large = |dir: PathBuf| ["gpt2", "llama", "qwen2", "qwen3", "gpt_neox"].map(|name| dir.join(name));
+    small.into_iter().chain(shared("golden").into_iter().flat_map(large)).collect()
+}
 
 #[test]
 fn as_in_pytorch() {
-    for name in MODELS {
-        check_golden(name, &Device::Cpu);
-    }
+    models().iter().for_each(|dir| check_model(dir, &Device::Cpu));
 }
 
 #[test]
 fn as_in_pytorch_on_a_gpu() {
     if let Some(gpu) = crate::gpu::device() {
-        for name in MODELS {
-            check_golden(name, &gpu);
-        }
+        models().iter().for_each(|dir| check_model(dir, &gpu));
     }
-}
-
-/// A directory with the weights at `path` and this config.
-fn model_dir(path: &Path, config: &Value) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::copy(path, dir.path().join("model.safetensors")).unwrap();
-    std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
-    dir
 }
 
 /// Another GPT-2: single rows of logits, a row that was padded on the left, log-probabilities, entropies,
@@ -264,20 +257,28 @@ fn hf_norm(model: &Transformer, grads: &Grads, name: &str) -> f32 {
     numbers.iter().map(|x| x * x).sum::<f32>().sqrt()
 }
 
-/// A reward model: the score at each sequence's last token, and the loss of a ranking of five.
 #[test]
 fn a_reward_model_as_in_pytorch() {
+    check_rewards(&golden("reward"));
     let Some(dir) = shared("data/weights/hf-gpt2-fixtures/rm-2x32") else { return };
-    let golden = read_json(&dir.join("golden.json"));
-    let size = |key: &str| golden["config"][key].clone();
-    let config = json!({
-        "model_type": "gpt2", "architectures": ["GPT2ForSequenceClassification"], "num_labels": 1,
-        "vocab_size": size("vocab_size"), "n_positions": size("n_positions"), "n_embd": size("n_embd"),
-        "n_layer": size("n_layer"), "n_head": size("n_head"), "pad_token_id": size("pad_token_id"),
-    });
-    let copy = model_dir(&dir.join("model.safetensors"), &config);
-    let loaded = load(copy.path(), &Device::Cpu).unwrap();
-    let pad = golden["config"]["pad_token_id"].as_u64().unwrap() as u32;
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["model.safetensors", "golden.json"] {
+        std::fs::copy(dir.join(name), copy.path().join(name)).unwrap();
+    }
+    let mut config = read_json(&dir.join("golden.json"))["config"].take();
+    config["model_type"] = json!("gpt2");
+    config["architectures"] = json!(["GPT2ForSequenceClassification"]);
+    config["num_labels"] = json!(1);
+    config.as_object_mut().unwrap().remove("head"); // words
+    std::fs::write(copy.path().join("config.json"), config.to_string()).unwrap();
+    check_rewards(copy.path());
+}
+
+/// The score at each sequence's last token, and the loss of a ranking of five.
+fn check_rewards(dir: &Path) {
+    let [golden, config] = ["golden.json", "config.json"].map(|name| read_json(&dir.join(name)));
+    let loaded = load(dir, &Device::Cpu).unwrap();
+    let pad = config["pad_token_id"].as_u64().unwrap() as u32;
     let unpadded = |ids: Vec<u32>| ids[..ids.iter().rposition(|&id| id != pad).unwrap() + 1].to_vec();
     let batch = Batch::whole(&sequences(&golden["ids"]).into_iter().map(unpadded).collect::<Vec<_>>());
 
@@ -295,7 +296,7 @@ fn a_reward_model_as_in_pytorch() {
     let loss = ops::sum(&ops::log_sigmoid(&margins)) * -0.1;
     let theirs = golden["pairwise_loss_rank0best_mean_over_C_5_2"].as_f64().unwrap() as f32;
     within("loss", relative(&[loss.item()], &[theirs]), 1e-5);
-    println!("rm-2x32: scores off by {error:.1e}");
+    println!("{}: scores off by {error:.1e}", dir.display());
 }
 
 /// A real model of 260,032 parameters that writes stories: PyTorch's logits and likelihoods, and the greedy

@@ -1,7 +1,7 @@
 //! The arithmetic of RLHF against numbers worked by hand and against PyTorch: rewards, GAE, whitening, both PPO losses,
 //! the ranking loss, and their gradients.
 
-use crate::support::{close, close_all, golden};
+use crate::support::{Golden, close, close_all, golden};
 use autograd::{Init, ParamsBuilder, Var, ops};
 use kernels::{Device, Ids, Rng, Tensor};
 use rlhf_core::methods::{
@@ -68,7 +68,7 @@ fn losses_and_gradients_match_the_worked_example() {
 
 #[test]
 fn ppo_matches_pytorch() {
-    let Some(golden) = golden("rlhf") else { return };
+    let golden = Golden::read(&golden("rlhf"));
     let expect = &golden.json["ppo"];
     let number = |name: &str| expect[name].as_f64().unwrap() as f32;
     let mask = golden.array("ppo.mask");
@@ -114,7 +114,7 @@ fn ppo_matches_pytorch() {
 
 #[test]
 fn adaptive_kl_matches_pytorch() {
-    let Some(golden) = golden("rlhf") else { return };
+    let golden = Golden::read(&golden("rlhf"));
     let expect = &golden.json["adaptive_kl"];
     let list = |name: &str| expect[name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect::<Vec<f64>>();
     let control = KlControl::Adaptive { target: 6.0, horizon: 10_000.0 };
@@ -133,7 +133,7 @@ fn ranking_loss_matches_pytorch() {
     close(loss, 0.5149286550218836, 1e-6);
     close_all(&grad, &[-0.19887136, -0.00165524, -0.00594202, 0.20646862], 1e-6);
 
-    let Some(golden) = golden("rlhf") else { return };
+    let golden = Golden::read(&golden("rlhf"));
     let scores: Vec<Vec<f32>> = (0..4).map(|i| golden.array(&format!("rm.rewards.{i}"))).collect();
     let (mut pairs, mut first) = (Vec::new(), 0);
     for k in scores.iter().map(Vec::len) {

@@ -20,5 +20,7 @@ mod resume; // stopped, killed and gone on with; signals; output that cannot be 
 mod rlhf; // SFT, reward model and PPO on tiny models: self-checks, accumulation, learning, resume bit for bit
 mod rows; // the binary on data and templates: every kind of file, and bad input
 mod saved; // what is written beside the weights: ends, padding, settings, tokens
+#[path = "../../model/src/tests/shared.rs"]
+mod shared; // files that tests compare with; what is skipped without them
 mod support; // what several tests share
 mod tidy; // the rules of ARCHITECTURE.md that a test can check

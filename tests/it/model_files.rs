@@ -1,7 +1,7 @@
 //! Real models out of GGUF files against transformers. The 135 million numbers of SmolLM2-135M-Instruct are not part
 //! of the repository: `scripts/fetch_smollm2.sh` gets them, and RLHF_SMOLLM2 names the file.
 
-use crate::support::{close, read_json, shared};
+use crate::support::{close, read_json, shared, smollm2};
 use kernels::{Device, Ids, Rng, Sampling, Segments};
 use model::{Dtype, GenerateConfig, Loaded, Tokenizer, convert, generate, load, score};
 use serde_json::Value;
@@ -51,14 +51,9 @@ fn mean_nll(model: &Loaded, tokens: Vec<u32>) -> f64 {
     -all[0].iter().map(|&l| f64::from(l)).sum::<f64>() / all[0].len() as f64
 }
 
-/// The file and the folder of what is expected of it; None, and a line that says so, where one is not there.
+/// The file and the folder of what is expected of it.
 fn files() -> Option<(PathBuf, PathBuf)> {
-    let golden = shared("data/weights/smollm2-135m-instruct")?;
-    let Some(file) = std::env::var_os("RLHF_SMOLLM2") else {
-        eprintln!("SKIPPED: RLHF_SMOLLM2 is not set; scripts/fetch_smollm2.sh gets the file that it should name");
-        return None;
-    };
-    Some((file.into(), golden))
+    Some((smollm2()?, shared("data/weights/smollm2-135m-instruct")?))
 }
 
 fn ids(value: &Value) -> Vec<u32> {

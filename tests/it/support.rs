@@ -1,23 +1,13 @@
-//! What several tests share: where the golden files lie, comparing numbers, a model small enough to train in a test.
+//! What several tests share: golden files, comparing numbers, a model small enough to train in a test.
 
 use autograd::{ParamId, Params};
 use kernels::{Device, Rng};
 use model::{Config, HeadKind, Transformer};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// A file that was computed elsewhere (by PyTorch): ../shared beside the workspace, or $RLHF_SHARED.
-/// None, and a line that says so, where it is not there.
-pub fn shared(path: &str) -> Option<PathBuf> {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
-    let file = std::env::var_os("RLHF_SHARED").map_or_else(beside, PathBuf::from).join(path);
-    if !file.exists() {
-        eprintln!("SKIPPED: {} is not there (set RLHF_SHARED)", file.display());
-        return None;
-    }
-    Some(file)
-}
+pub use crate::shared::{golden, shared, smollm2};
 
 /// Arrays (expect.safetensors) and numbers (expect.json) that PyTorch left in a folder.
 pub struct Golden {
@@ -25,17 +15,16 @@ pub struct Golden {
     bytes: Vec<u8>,
 }
 
-pub fn golden(folder: &str) -> Option<Golden> {
-    let folder = shared(&format!("golden/{folder}"))?;
-    let bytes = std::fs::read(folder.join("expect.safetensors")).unwrap();
-    Some(Golden { json: read_json(&folder.join("expect.json")), bytes })
-}
-
 pub fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 impl Golden {
+    pub fn read(folder: &Path) -> Golden {
+        let bytes = std::fs::read(folder.join("expect.safetensors")).unwrap();
+        Golden { json: read_json(&folder.join("expect.json")), bytes }
+    }
+
     fn file(&self) -> SafeTensors<'_> {
         SafeTensors::deserialize(&self.bytes).unwrap()
     }

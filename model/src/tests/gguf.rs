@@ -1,6 +1,7 @@
 //! GGUF: what is written is read again, broken and hostile files are refused, no damage panics or costs memory.
 use super::memory::peak;
-use super::{all, gpt2, llama, mutate, shaken, shared};
+use super::shared::{golden, shared};
+use super::{all, gpt2, llama, mutate, shaken};
 use crate::files::gguf::{self, Archive, Metadata, Value};
 use crate::files::safetensors;
 use crate::{Arch, Biases, Config, Dtype, HeadKind, Loaded, Rope, Scaling, Tokenizer, convert, load, save};
@@ -134,8 +135,9 @@ fn reward_models_stay_in_directories() {
 /// Names, shapes, order of the numbers, configuration.
 #[test]
 fn the_models_of_transformers_come_back_tensor_by_tensor() {
-    for name in ["gpt2", "llama", "qwen2", "qwen3", "gpt_neox"] {
-        let Some(dir) = shared(&format!("golden/{name}")) else { return };
+    let folders = |root: PathBuf| ["gpt2", "llama", "qwen2", "qwen3", "gpt_neox"].map(|name| root.join(name));
+    for dir in [Some(golden("")), shared("golden")].into_iter().flatten().flat_map(folders) {
+        let name = dir.display();
         let out = tempfile::tempdir().unwrap();
         let config: serde_json::Value = serde_json::from_slice(&fs::read(dir.join("config.json")).unwrap()).unwrap();
         let theirs = safetensors::Archive::open(&dir.join("model.safetensors")).unwrap();

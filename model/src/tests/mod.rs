@@ -9,6 +9,8 @@
 //! lora        merged = unmerged, gradients, round trips, refusals
 //! strangers   files that others wrote: heads, numbers that are not finite, spellings, what is no file
 //! checkpoints killed, flipped, truncated
+//!
+//! memory and shared are tools; the tests of the workspace use them too.
 mod archives;
 mod checkpoints;
 mod directories;
@@ -17,24 +19,12 @@ mod generation;
 mod gguf;
 mod lora;
 mod memory;
+pub(crate) mod shared;
 mod strangers;
 
 use crate::{Activation, Arch, Biases, Config, HeadKind, Rope, Scaling, Transformer};
 use autograd::Params;
 use kernels::{Device, Draws, Rng};
-use std::path::{Path, PathBuf};
-
-/// The data that lies beside a checkout, if it does.
-pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("RLHF_SHARED").map(PathBuf::from);
-    let root = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"));
-    let path = root.join(path);
-    if !path.exists() {
-        eprintln!("SKIPPED: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
 
 /// One to three bytes of a text changed, taken out or put in.
 fn mutate(bytes: &mut Vec<u8>, alphabet: &[u8], draws: &mut Draws) {

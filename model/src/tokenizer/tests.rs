@@ -1,7 +1,7 @@
 //! The tokenizer against golden files, against itself, and against broken input.
 
 use super::*;
-use crate::tests::shared;
+use crate::tests::shared::{shared, smollm2};
 
 fn gpt2() -> Option<Tokenizer> {
     Some(Tokenizer::from_file(&shared("data/tokenizers/gpt2/encoder.json")?).unwrap())
@@ -235,14 +235,11 @@ fn a_guard_keeps_names_apart_and_is_gone_afterwards() {
     assert_eq!(ids.iter().map(|part| special(part)).collect::<Vec<_>>(), [1, 0, 1]);
 }
 
-/// `RLHF_SMOLLM2`: a model directory with the tokenizer.json of SmolLM2.
 #[test]
 fn smollm2_encodes_the_golden_strings() {
     let Some(golden) = shared("data/weights/smollm2-135m-instruct/tokenizer_golden.json") else { return };
-    let Some(dir) = std::env::var_os("RLHF_SMOLLM2") else {
-        return eprintln!("SKIPPED: RLHF_SMOLLM2 names no directory with SmolLM2's tokenizer.json");
-    };
-    let tokenizer = Tokenizer::of_model(dir.as_ref()).unwrap().unwrap();
+    let Some(model) = smollm2() else { return };
+    let tokenizer = Tokenizer::of_model(&model).unwrap().unwrap();
     let rows: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
     for row in rows.as_array().unwrap() {
         let ids: Vec<u64> = row["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
