@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod functions;
+
 /// Files that may be longer than 500 lines, each with its reason.
 const LONG: &[(&str, &str)] = &[];
 const LONGEST: usize = 500;
