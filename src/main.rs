@@ -21,6 +21,7 @@ mod session;
 mod stop;
 mod terminal;
 mod training;
+mod tuning_cache;
 mod verbs;
 
 use std::any::Any;

@@ -3,6 +3,7 @@
 use crate::cli::Common;
 use crate::error::{Failure, Kind, Result};
 use crate::progress::{Mode, Progress};
+use crate::tuning_cache;
 use kernels::Device;
 
 /// Is this something that `--device` takes?
@@ -21,11 +22,15 @@ pub fn open_device(name: &str) -> Result<Device> {
         Failure::new(Kind::Device, format!("--device {name}: {what}; rlhf devices lists what there is"))
     };
     check_device(name)?;
-    match name {
-        "cpu" => Ok(Device::Cpu),
-        "auto" => Ok(Device::gpu(None, false).unwrap_or(Device::Cpu)),
-        _ => Device::gpu(name.strip_prefix("gpu:").and_then(|index| index.parse().ok()), true).map_err(missing),
+    let device = match name {
+        "cpu" => Device::Cpu,
+        "auto" => Device::gpu(None, false).unwrap_or(Device::Cpu),
+        _ => Device::gpu(name.strip_prefix("gpu:").and_then(|index| index.parse().ok()), true).map_err(missing)?,
+    };
+    if let Device::Gpu(gpu) = &device {
+        tuning_cache::attach(gpu);
     }
+    Ok(device)
 }
 
 impl Common {

@@ -63,6 +63,34 @@ fn only_the_gpu_runtime_names_wgpu() {
     }
 }
 
+/// Files below `kernels` and `autograd` that may, each with its reason.
+const DOES_IO: &[(&str, &str)] =
+    &[("kernels/src/cpu/wishes.rs", "RLHF_SIMD and RLHF_THREADS, for tests and benches that no command starts")];
+
+#[test]
+fn kernels_and_autograd_do_no_io() {
+    let words = ["std::fs", "std::io", "std::env", "std::process", "print!(", "println!("];
+    let mut bad = Vec::new();
+    for path in ["kernels/src", "autograd/src"].iter().flat_map(|folder| files(&root().join(folder), "rs")) {
+        let name = relative(&path);
+        let is_test = ["/tests/", "/tests.rs", "/test.rs"].iter().any(|part| name.contains(part));
+        if is_test || DOES_IO.iter().any(|(file, _)| *file == name) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for (i, line) in code.lines().enumerate() {
+            if words.iter().any(|word| line.split("//").next().unwrap().contains(word)) {
+                bad.push(format!("{name}:{}: {}", i + 1, line.trim()));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "files, printing and the environment are the command's:\n{}", bad.join("\n"));
+    for (file, reason) in DOES_IO {
+        assert!(root().join(file).exists() && !reason.is_empty(), "DOES_IO names {file}, which is gone");
+    }
+}
+
 #[test]
 fn nothing_is_left_to_do() {
     let stubs = ["todo!(", "unimplemented!(", "dbg!("];

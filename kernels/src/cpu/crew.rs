@@ -5,6 +5,7 @@
 //! the next kernel comes costs one. So helpers look for a moment before they sleep, and the caller never waits for
 //! one that has not begun.
 
+use super::wishes::wish;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -96,12 +97,12 @@ pub fn limit(threads: usize) {
 
 /// Threads that kernels use: what [`limit`] said, or `RLHF_THREADS`, or as many as the machine has.
 pub fn threads() -> usize {
-    *THREADS.get_or_init(|| match std::env::var("RLHF_THREADS") {
-        Ok(wish) => match wish.parse() {
+    *THREADS.get_or_init(|| match wish("RLHF_THREADS") {
+        Some(wish) => match wish.to_string_lossy().parse() {
             Ok(threads) if threads > 0 => threads,
-            _ => panic!("RLHF_THREADS={wish}: expected a number of threads, at least 1"),
+            _ => panic!("RLHF_THREADS={}: expected a number of threads, at least 1", wish.display()),
         },
-        Err(_) => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        None => std::thread::available_parallelism().map_or(1, |n| n.get()),
     })
 }
 

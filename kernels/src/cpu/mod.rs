@@ -8,6 +8,7 @@
 //! - [`philox`]: sixteen blocks of the random generator at a time
 //! - [`pool`]: vectors used again, so that a step touches no page for the first time
 //! - [`gemm`]: the matrix product
+//! - `wishes`: what tests and benches ask for in the environment
 //!
 //! All `unsafe` of the CPU side is in this folder.
 
@@ -21,3 +22,4 @@ pub mod roof;
 pub mod simd;
 #[cfg(test)]
 pub mod test;
+mod wishes;

@@ -1,5 +1,7 @@
 //! Which vector instructions to use: found at run time, once.
 
+use super::wishes::wish;
+use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Instruction sets the kernels are compiled for. `Portable` is what the target always has
@@ -90,7 +92,7 @@ pub fn level() -> Level {
         4 => Level::Avx512,
         5 => Level::Amx,
         _ => {
-            let level = choose(std::env::var("RLHF_SIMD").ok().as_deref());
+            let level = choose(wish("RLHF_SIMD").as_deref().and_then(OsStr::to_str));
             CHOSEN.store(level as u8, Ordering::Relaxed);
             level
         }
@@ -99,7 +101,7 @@ pub fn level() -> Level {
 
 fn choose(wish: Option<&str>) -> Level {
     let available = || Level::ALL.into_iter().filter(|l| l.is_available());
-    let Some(wish) = wish.filter(|w| !w.is_empty()) else {
+    let Some(wish) = wish else {
         return available().next_back().expect("the portable level is always there");
     };
     available().find(|l| l.name() == wish).unwrap_or_else(|| panic!("{}", unknown(wish)))
@@ -112,7 +114,7 @@ fn unknown(wish: &str) -> String {
 
 /// What is wrong with `RLHF_SIMD`, before anything is computed.
 pub fn wrong_wish() -> Option<String> {
-    let wish = std::env::var_os("RLHF_SIMD").filter(|wish| !wish.is_empty())?;
+    let wish = wish("RLHF_SIMD")?;
     let known = Level::ALL.into_iter().any(|l| l.is_available() && wish == l.name());
     (!known).then(|| unknown(&wish.to_string_lossy()))
 }

@@ -1,5 +1,5 @@
 //! Which GPUs there are, and opening one.
-use super::{Counters, Gpu, Offers, batch, pipeline, tune};
+use super::{Counters, Features, Gpu, batch, pipeline, tune};
 use crate::DeviceError;
 use std::sync::{Arc, Mutex};
 
@@ -114,19 +114,19 @@ fn extras() -> wgpu::Features {
 }
 
 fn open(adapter: &wgpu::Adapter, binding: u64) -> Result<Arc<Gpu>, String> {
-    let (info, offers) = (adapter.get_info(), adapter.limits());
+    let (info, most) = (adapter.get_info(), adapter.limits());
     // WebGPU's portable base; sizes of memory and of workgroups are taken as large as they come.
     let required_limits = wgpu::Limits {
-        max_buffer_size: offers.max_buffer_size,
-        max_storage_buffer_binding_size: offers.max_storage_buffer_binding_size.min(binding),
-        max_compute_workgroup_storage_size: offers.max_compute_workgroup_storage_size,
-        max_compute_invocations_per_workgroup: offers.max_compute_invocations_per_workgroup,
+        max_buffer_size: most.max_buffer_size,
+        max_storage_buffer_binding_size: most.max_storage_buffer_binding_size.min(binding),
+        max_compute_workgroup_storage_size: most.max_compute_workgroup_storage_size,
+        max_compute_invocations_per_workgroup: most.max_compute_invocations_per_workgroup,
         ..wgpu::Limits::default()
     };
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("rlhf"),
         required_features: adapter.features() & extras(),
-        required_limits: compute_only(required_limits, &offers),
+        required_limits: compute_only(required_limits, &most),
         // SAFETY: of the experimental features only cooperative matrices are asked for, and only kernels that
         // were checked against their base rung on this adapter use them.
         experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
@@ -141,10 +141,11 @@ fn open(adapter: &wgpu::Adapter, binding: u64) -> Result<Arc<Gpu>, String> {
         batch: Mutex::new(batch::Batch::new(&device)),
         pool: Mutex::default(),
         pipelines: Mutex::new(pipeline::Pipelines::default()),
-        tuner: Mutex::new(tune::Tuner::new(&info)),
+        tuner: Mutex::new(tune::Tuner::new(info.device_type == wgpu::DeviceType::Cpu)),
+        awake: Mutex::new(false),
         max_binding: (limits.max_storage_buffer_binding_size / 4) as usize & !63,
         max_buffer: limits.max_buffer_size,
-        offers: offers_of(adapter, &device),
+        features: features_of(adapter, &device),
         failure,
         counters: Counters::default(),
         device,
@@ -153,7 +154,7 @@ fn open(adapter: &wgpu::Adapter, binding: u64) -> Result<Arc<Gpu>, String> {
     }))
 }
 
-fn offers_of(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Offers {
+fn features_of(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Features {
     use wgpu::CooperativeScalarType::{F16, F32};
     let (features, info) = (device.features(), adapter.get_info());
     let matrices = if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
@@ -164,7 +165,7 @@ fn offers_of(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Offers {
     let square = |size: u32| {
         matrices.iter().any(|m| [m.m_size, m.n_size, m.k_size] == [size; 3] && (m.ab_type, m.cr_type) == (F16, F32))
     };
-    Offers {
+    Features {
         half: features.contains(wgpu::Features::SHADER_F16),
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         subgroup_size: info.subgroup_max_size,
@@ -176,12 +177,12 @@ fn offers_of(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Offers {
 }
 
 /// Nothing is drawn here: limits on textures and vertices may be as low as the adapter has them.
-fn compute_only(mut limits: wgpu::Limits, offers: &wgpu::Limits) -> wgpu::Limits {
-    limits.max_texture_dimension_1d = limits.max_texture_dimension_1d.min(offers.max_texture_dimension_1d);
-    limits.max_texture_dimension_2d = limits.max_texture_dimension_2d.min(offers.max_texture_dimension_2d);
-    limits.max_texture_dimension_3d = limits.max_texture_dimension_3d.min(offers.max_texture_dimension_3d);
+fn compute_only(mut limits: wgpu::Limits, most: &wgpu::Limits) -> wgpu::Limits {
+    limits.max_texture_dimension_1d = limits.max_texture_dimension_1d.min(most.max_texture_dimension_1d);
+    limits.max_texture_dimension_2d = limits.max_texture_dimension_2d.min(most.max_texture_dimension_2d);
+    limits.max_texture_dimension_3d = limits.max_texture_dimension_3d.min(most.max_texture_dimension_3d);
     limits.max_color_attachment_bytes_per_sample =
-        limits.max_color_attachment_bytes_per_sample.min(offers.max_color_attachment_bytes_per_sample);
+        limits.max_color_attachment_bytes_per_sample.min(most.max_color_attachment_bytes_per_sample);
     limits
 }
 

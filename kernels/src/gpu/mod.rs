@@ -2,7 +2,7 @@
 //!
 //! `adapter` finds a GPU and opens it, `pool` keeps buffers for reuse, `pipeline` compiles WGSL,
 //! `batch` records dispatches and hands them over, `run` is what a kernel's `gpu.rs` calls. `tune` chooses
-//! among the rungs of a kernel, `profile` times dispatches.
+//! among the rungs of a kernel, `ladders` lists them, `profile` times dispatches.
 //!
 //! A kernel call only *records*: dispatches go to one open compute pass, which is submitted when 64 of
 //! them have gathered, before an upload that could overtake them, and at a readback. The readback is
@@ -15,6 +15,7 @@
 
 mod adapter;
 mod batch;
+mod ladders;
 mod pipeline;
 mod pool;
 mod profile;
@@ -26,16 +27,17 @@ mod tests;
 mod tune;
 
 pub use adapter::{AdapterSummary, adapters};
-pub use pipeline::{Kernel, MAX_STORAGE_BUFFERS, MAX_THREADS, MAX_WORKGROUP_BYTES};
+pub use ladders::{ladders, sources};
+pub use pipeline::{Compiled, Kernel, MAX_STORAGE_BUFFERS, MAX_THREADS, MAX_WORKGROUP_BYTES, compiled};
 pub use pool::Buffer;
 pub use profile::Timing;
-pub use rows::{ROW_RUNGS, RowKernel};
+pub use rows::{ROW_RUNGS, RowKernel, RowRung};
 pub use run::{
-    ALIGN, Access, Arg, LADDERS, flat_groups, read, read_buffer, row_groups, row_windows, source_of, sources, windows,
-    write, write_buffer,
+    ALIGN, Access, Arg, flat_groups, read, read_buffer, row_groups, row_windows, source_of, windows, write,
+    write_buffer,
 };
 
-pub use tune::{Choice, Class, Rungs, Shader, log2};
+pub use tune::{Choice, Rung, Rungs, Shader, ShapeClass, Tuning, TuningEvent, log2};
 
 use std::fmt;
 use std::sync::Mutex;
@@ -54,14 +56,16 @@ pub struct Gpu {
     pool: Mutex<pool::Pool>,
     pipelines: Mutex<pipeline::Pipelines>,
     tuner: Mutex<tune::Tuner>,
-    offers: Offers,
+    /// Held while rungs are measured. Has the GPU been kept busy until its clock was up?
+    awake: Mutex<bool>,
+    features: Features,
     failure: std::sync::Arc<Mutex<Option<String>>>,
     counters: Counters,
 }
 
 /// What an adapter has beyond WebGPU's base.
 #[derive(Clone, Copy, Debug)]
-pub struct Offers {
+pub struct Features {
     /// `enable f16`
     pub half: bool,
     pub subgroups: bool,
@@ -107,6 +111,12 @@ impl Gpu {
         format!("{} ({:?})", self.info.name, self.info.backend).replace("Vulkan", "vulkan")
     }
 
+    /// Adapter, backend and driver: what a measurement holds for.
+    pub fn adapter(&self) -> String {
+        let wgpu::AdapterInfo { name, backend, driver, driver_info, .. } = &self.info;
+        format!("{name} | {backend:?} | {driver} {driver_info}")
+    }
+
     /// Does the processor play the GPU here (lavapipe, SwiftShader)?
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
@@ -122,8 +132,8 @@ impl Gpu {
         self.max_buffer
     }
 
-    pub fn offers(&self) -> Offers {
-        self.offers
+    pub fn features(&self) -> Features {
+        self.features
     }
 
     pub fn counts(&self) -> Counts {

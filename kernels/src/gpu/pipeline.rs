@@ -44,6 +44,22 @@ pub struct Pipeline {
     pub layout: wgpu::BindGroupLayout,
 }
 
+/// Why a kernel has no pipeline, in words.
+#[derive(Debug)]
+pub struct DoesNotCompile(String);
+
+/// What a kernel made, unless it does not compile: a rung that is tried may not.
+pub type Compiled<T> = Result<T, DoesNotCompile>;
+
+/// What a kernel made that must compile.
+#[track_caller]
+pub fn compiled<T>(result: Compiled<T>) -> T {
+    match result {
+        Ok(made) => made,
+        Err(DoesNotCompile(why)) => panic!("{why}"),
+    }
+}
+
 type Key = (&'static str, Vec<u32>);
 
 #[derive(Default)]
@@ -57,11 +73,7 @@ impl Pipelines {
 
 impl Gpu {
     /// The pipeline of `kernel`, compiled at its first use.
-    pub(super) fn pipeline(
-        &self,
-        kernel: &Kernel,
-        access: impl Iterator<Item = Access>,
-    ) -> Result<Arc<Pipeline>, String> {
+    pub(super) fn pipeline(&self, kernel: &Kernel, access: impl Iterator<Item = Access>) -> Compiled<Arc<Pipeline>> {
         let key = (kernel.name, kernel.consts.iter().map(|(_, value)| *value).collect());
         let mut pipelines = self.pipelines.lock().expect("pipelines");
         if let Some(pipeline) = pipelines.0.get(&key) {
@@ -72,11 +84,12 @@ impl Gpu {
         Ok(pipeline)
     }
 
-    fn compile(&self, kernel: &Kernel, access: impl Iterator<Item = Access>) -> Result<Pipeline, String> {
+    fn compile(&self, kernel: &Kernel, access: impl Iterator<Item = Access>) -> Compiled<Pipeline> {
         let title = kernel.title();
-        if kernel.budget() > self.offers.workgroup_bytes {
-            let (want, have) = (kernel.budget(), self.offers.workgroup_bytes);
-            return Err(format!("kernel {title} takes {want} bytes of workgroup memory, {} has {have}", self.name()));
+        if kernel.budget() > self.features.workgroup_bytes {
+            let (want, have) = (kernel.budget(), self.features.workgroup_bytes);
+            let why = format!("kernel {title} takes {want} bytes of workgroup memory, {} has {have}", self.name());
+            return Err(DoesNotCompile(why));
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let layout = self.layout(&title, access);
@@ -98,7 +111,8 @@ impl Gpu {
             cache: None,
         });
         if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(format!("{}: kernel {title} does not compile: {error}", self.name()));
+            let why = format!("{}: kernel {title} does not compile: {error}", self.name());
+            return Err(DoesNotCompile(why));
         }
         Ok(Pipeline { compute, layout })
     }

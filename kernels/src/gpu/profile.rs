@@ -60,7 +60,7 @@ impl Gpu {
     /// Runs `work` and times each of its dispatches; `None` where the adapter has no timestamps.
     #[track_caller]
     pub fn profile(&self, work: impl FnOnce()) -> Option<Vec<Timing>> {
-        if !self.offers.timestamps {
+        if !self.features.timestamps {
             return None;
         }
         self.flush();
@@ -83,7 +83,7 @@ impl Gpu {
     /// Seconds that the GPU spends on `work`: by timestamps, or else by the clock on the wall.
     #[track_caller]
     pub fn seconds(&self, work: impl FnOnce()) -> f64 {
-        if self.offers.timestamps {
+        if self.features.timestamps {
             return self.profile(work).iter().flatten().map(|t| t.seconds).sum();
         }
         self.sync();

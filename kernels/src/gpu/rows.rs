@@ -1,10 +1,35 @@
 //! Kernels with a workgroup for each row: how many invocations it has, and how they add up what they found.
-use super::{Class, Gpu, Kernel, Rungs, wgsl};
+use super::{Compiled, Gpu, Kernel, Rungs, ShapeClass, wgsl};
 use crate::Tensor;
+use std::fmt;
 use std::sync::Arc;
 
-/// Rungs that all of them have: halving in workgroup memory, or subgroups.
-pub const ROW_RUNGS: &[&str] = &["tree 64", "tree 128", "tree 256", "subgroups 128", "subgroups 256"];
+/// A workgroup of so many invocations, which add up by halving in workgroup memory (a tree), or with subgroups.
+#[derive(Clone, Copy, PartialEq)]
+pub struct RowRung {
+    pub threads: u32,
+    pub subgroups: bool,
+}
+
+impl RowRung {
+    pub const fn tree(threads: u32) -> RowRung {
+        RowRung { threads, subgroups: false }
+    }
+
+    const fn subgroups(threads: u32) -> RowRung {
+        RowRung { threads, subgroups: true }
+    }
+}
+
+/// Rungs that all of these kernels have.
+pub const ROW_RUNGS: &[RowRung] =
+    &[RowRung::tree(64), RowRung::tree(128), RowRung::tree(256), RowRung::subgroups(128), RowRung::subgroups(256)];
+
+impl fmt::Display for RowRung {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} {}", if self.subgroups { "subgroups" } else { "tree" }, self.threads)
+    }
+}
 
 /// WGSL that uses `total` and `largest` over `THREADS` invocations.
 pub struct RowKernel {
@@ -12,13 +37,13 @@ pub struct RowKernel {
     pub body: &'static str,
     pub consts: &'static [(&'static str, u32)],
     /// The rung to take where nothing is measured.
-    pub usual: usize,
+    pub default: RowRung,
 }
 
 impl RowKernel {
     /// What `with` gets is this kernel on that rung.
-    fn on<R>(&self, rung: usize, with: impl FnOnce(Kernel) -> R) -> R {
-        let (threads, subgroups) = ([64, 128, 256, 128, 256][rung], rung >= 3);
+    fn on<R>(&self, rung: RowRung, with: impl FnOnce(Kernel) -> R) -> R {
+        let RowRung { threads, subgroups } = rung;
         let parts = [wgsl::GRID, if subgroups { wgsl::SUBGROUP } else { wgsl::WORKGROUP }, self.body];
         // two rungs with as many invocations are two pipelines
         let consts: Vec<_> = [("THREADS", threads), ("SUBGROUPS", subgroups as u32)]
@@ -29,19 +54,31 @@ impl RowKernel {
     }
 
     #[track_caller]
-    pub fn run(&self, g: &Gpu, rung: usize, groups: [u32; 3], params: &[u32], args: &[super::Arg]) {
-        self.on(rung, |kernel| g.run(&kernel, groups, params, args));
+    pub fn try_run(
+        &self,
+        g: &Gpu,
+        rung: RowRung,
+        groups: [u32; 3],
+        params: &[u32],
+        args: &[super::Arg],
+    ) -> Compiled<()> {
+        self.on(rung, |kernel| g.try_run(&kernel, groups, params, args))
     }
 
-    /// The rung for rows of such a class.
-    pub fn choose(&self, g: &Arc<Gpu>, class: Class, trial: &mut dyn FnMut(usize) -> Vec<Tensor>) -> usize {
-        g.chosen(self.name, class).unwrap_or_else(|| {
-            let sources = |rung: usize| Some(vec![self.on(rung, |kernel| kernel.shader())]);
-            g.choose(&Rungs { kernel: self.name, class, names: ROW_RUNGS, usual: self.usual, shaders: &sources }, trial)
-        })
+    /// `run` on the best rung for rows of such a class.
+    #[track_caller]
+    pub fn run_best<const N: usize>(
+        &self,
+        g: &Arc<Gpu>,
+        class: ShapeClass,
+        run: impl Fn(RowRung) -> Compiled<[Tensor; N]>,
+    ) -> [Tensor; N] {
+        let shaders = |rung: RowRung| Some(vec![self.on(rung, |kernel| kernel.shader())]);
+        let rungs = Rungs { kernel: self.name, class, all: ROW_RUNGS, default: self.default, shaders: &shaders };
+        g.run_best(&rungs, run)
     }
 
     pub fn sources(&self) -> Vec<(String, String)> {
-        (0..ROW_RUNGS.len()).map(|rung| self.on(rung, |kernel| (kernel.title(), kernel.source()))).collect()
+        ROW_RUNGS.iter().map(|&rung| self.on(rung, |kernel| (kernel.title(), kernel.source()))).collect()
     }
 }

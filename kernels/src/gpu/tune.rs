@@ -1,32 +1,32 @@
-//! Which rung of a kernel an adapter runs best: measured at the first use of a kernel and a class of shapes,
-//! and remembered in a file.
+//! Tuned kernel variants: a kernel is a ladder of rungs, and which one an adapter runs best is measured at the first
+//! use of the kernel with a class of shapes.
 //!
-//! The first rung of every kernel is its base: the simplest, and right on any WebGPU. Each other rung is run
-//! beside it once; one whose numbers differ is reported and never used. `RLHF_TUNE` says `off` (take the usual
-//! rung), `on`, or `half` (on, and rungs that round to half precision may win too). Without it a real GPU
-//! measures and a software one does not, so that there the same program always gives the same bits.
-use super::{Gpu, Kernel};
+//! The first rung of every kernel is its base: the simplest, and right on any WebGPU. Each other rung is run beside it
+//! once; one whose numbers differ is reported and never used. What was measured stays in memory: whoever opened the GPU
+//! hears of it ([`Gpu::on_tuning`]), may keep it, and gives it to the next process ([`Gpu::remember`]).
+use super::{Compiled, Gpu, Kernel, compiled};
 use crate::{Tensor, read_all};
-use serde_json::{Map, Value, json};
 use std::collections::HashMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What calls that share a choice have in common: a form, flags, logarithms of sizes.
-pub type Class = [u32; 6];
+/// The tuning key of a call: what calls that share a choice have in common. A form, flags, logarithms of sizes.
+pub type ShapeClass = [u32; 6];
+
+/// What a kernel's variant is: tile sizes, vector width and the like. Its `Display` is its name, in caches and benches.
+pub trait Rung: Copy + PartialEq + Display {}
+impl<R: Copy + PartialEq + Display> Rung for R {}
 
 /// The rungs of one kernel for one call.
-pub struct Rungs<'a> {
+pub struct Rungs<'a, R> {
     pub kernel: &'static str,
-    pub class: Class,
+    pub class: ShapeClass,
     /// The first is the base.
-    pub names: &'static [&'static str],
+    pub all: &'a [R],
     /// The one to take where nothing is measured.
-    pub usual: usize,
+    pub default: R,
     /// What a rung runs; `None` where it cannot do this shape.
-    pub shaders: &'a dyn Fn(usize) -> Option<Vec<Shader>>,
+    pub shaders: &'a dyn Fn(R) -> Option<Vec<Shader>>,
 }
 
 /// What decides whether an adapter can run a kernel, and whether a measurement still holds.
@@ -48,8 +48,35 @@ impl Shader {
     }
 }
 
-/// A choice that was made: kernel, class and rung.
-pub type Choice = (&'static str, Class, &'static str);
+/// Whether rungs are measured. A real GPU starts `On`, a software one `Off`: there the same program always gives the
+/// same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tuning {
+    /// The default rung of each kernel.
+    Off,
+    /// The fastest rung that multiplies in f32.
+    On,
+    /// The fastest, rungs that round their operands to half precision included.
+    Half,
+}
+
+/// What tuning found out, at the moment it did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TuningEvent {
+    /// The fastest rung for a class of shapes: `key` and `rung` are for [`Gpu::remember`].
+    Measured { key: String, rung: String, seconds: f64 },
+    /// A rung that is never used on this adapter, and why.
+    Rejected { kernel: &'static str, rung: String, why: String },
+}
+
+/// A choice that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub kernel: &'static str,
+    pub class: ShapeClass,
+    /// The name of the rung.
+    pub rung: String,
+}
 
 /// Differences from the base rung, relative to its largest number, that rounding explains.
 const WITHIN: f32 = 1e-4;
@@ -59,80 +86,25 @@ const RUNS: usize = 5;
 const HOPELESS: f64 = 1.5;
 const ENOUGH: f64 = 0.3;
 
+type Listener = Arc<dyn Fn(&TuningEvent) + Send + Sync>;
+type Trial<'a, R> = &'a mut dyn FnMut(R) -> Compiled<Vec<Tensor>>;
+
 pub struct Tuner {
-    on: bool,
-    half: bool,
-    chosen: HashMap<(&'static str, Class), (usize, &'static str)>,
+    tuning: Tuning,
+    /// Place and name of the rung that each kernel runs for a class.
+    chosen: HashMap<(&'static str, ShapeClass), (usize, String)>,
     forced: HashMap<&'static str, String>,
-    rejected: Vec<String>,
-    /// Has the GPU been kept busy until its clock was up?
-    awake: bool,
-    /// A rung is being tried; did one of its kernels fail to compile?
-    trying: Option<bool>,
-    adapter: String,
-    file: Option<PathBuf>,
-    /// The file's entries for this adapter.
-    known: Map<String, Value>,
+    /// Names of the fastest rungs, measured here or by an earlier process, by key.
+    known: HashMap<String, String>,
+    listener: Option<Listener>,
 }
 
 impl Tuner {
-    pub fn new(info: &wgpu::AdapterInfo) -> Tuner {
-        let wish = std::env::var("RLHF_TUNE").unwrap_or_default();
-        let software = info.device_type == wgpu::DeviceType::Cpu;
-        let on = matches!(&*wish, "on" | "half") || (wish != "off" && !software);
-        let adapter = format!("{} | {:?} | {} {}", info.name, info.backend, info.driver, info.driver_info);
-        let file = cache_folder().map(|folder| folder.join("rlhf").join("gpu-rungs.json"));
-        let known = file.as_deref().filter(|_| on).map_or_else(Map::new, |file| entries(file, &adapter));
-        let (chosen, forced, rejected) = Default::default();
-        Tuner { on, half: wish == "half", chosen, forced, rejected, awake: false, trying: None, adapter, file, known }
+    pub fn new(software: bool) -> Tuner {
+        let tuning = if software { Tuning::Off } else { Tuning::On };
+        let (chosen, forced, known, listener) = Default::default();
+        Tuner { tuning, chosen, forced, known, listener }
     }
-
-    fn remember(&mut self, key: &str, rung: &str, seconds: f64) {
-        self.known.insert(key.into(), json!({"rung": rung, "microseconds": (seconds * 1e7).round() / 10.0}));
-        let Some(file) = &self.file else { return };
-        if let Err(error) = save(file, &self.adapter, &self.known) {
-            say(&format!("{}: cannot be written ({error}); rungs will be measured again next time", file.display()));
-            self.file = None;
-        }
-    }
-}
-
-/// Where the system keeps what can be made again.
-fn cache_folder() -> Option<PathBuf> {
-    let of = |variable: &str| std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from);
-    of("XDG_CACHE_HOME").or_else(|| match std::env::consts::OS {
-        "windows" => of("LOCALAPPDATA"),
-        "macos" => of("HOME").map(|home| home.join("Library/Caches")),
-        _ => of("HOME").map(|home| home.join(".cache")),
-    })
-}
-
-fn read_file(file: &Path) -> Map<String, Value> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
-fn entries(file: &Path, adapter: &str) -> Map<String, Value> {
-    read_file(file).get(adapter).and_then(Value::as_object).cloned().unwrap_or_default()
-}
-
-/// On stderr, which may be closed or full: that is no reason to end.
-fn say(what: &str) {
-    let _ = writeln!(std::io::stderr(), "{what}");
-}
-
-/// Another process may have added to the file meanwhile: what it wrote stays.
-fn save(file: &Path, adapter: &str, known: &Map<String, Value>) -> std::io::Result<()> {
-    let mut all = read_file(file);
-    let mut merged = entries(file, adapter);
-    merged.extend(known.clone());
-    all.insert(adapter.into(), Value::Object(merged));
-    std::fs::create_dir_all(file.parent().expect("a file in a folder"))?;
-    static SAVES: AtomicUsize = AtomicUsize::new(0);
-    let save = SAVES.fetch_add(1, Ordering::Relaxed);
-    let partial = file.with_extension(format!("{}-{save}.partial", std::process::id()));
-    std::fs::write(&partial, serde_json::to_vec_pretty(&all)?)?;
-    std::fs::rename(partial, file)
 }
 
 /// FNV-1a: another shader, another measurement.
@@ -156,141 +128,19 @@ fn difference(got: &[Vec<f32>], want: &[Vec<f32>]) -> f32 {
 }
 
 impl Gpu {
-    /// The rung for this call. `trial` runs one of them into arrays of its own: those to compare, or none.
-    pub(crate) fn choose(self: &Arc<Gpu>, rungs: &Rungs, trial: &mut dyn FnMut(usize) -> Vec<Tensor>) -> usize {
-        let Some(rung) = self.choose_anew(rungs, trial) else { return self.usual(rungs, &self.allowed(rungs)) };
-        let mut tuner = self.tuner.lock().expect("tuner");
-        tuner.chosen.insert((rungs.kernel, rungs.class), (rung, rungs.names[rung]));
-        rung
+    /// Measure rungs, or do not, from now on.
+    pub fn set_tuning(&self, tuning: Tuning) {
+        self.tuner.lock().expect("tuner").tuning = tuning;
     }
 
-    /// The rung that was chosen for this class before.
-    pub(crate) fn chosen(&self, kernel: &'static str, class: Class) -> Option<usize> {
-        self.tuner.lock().expect("tuner").chosen.get(&(kernel, class)).map(|&(rung, _)| rung)
+    /// What was measured by an earlier process on the same [`adapter`](Gpu::adapter): keys and names of rungs.
+    pub fn remember(&self, measured: impl IntoIterator<Item = (String, String)>) {
+        self.tuner.lock().expect("tuner").known.extend(measured);
     }
 
-    /// Rungs that do this shape and whose features this adapter has.
-    fn allowed(&self, rungs: &Rungs) -> Vec<usize> {
-        let can = |rung: &usize| (rungs.shaders)(*rung).is_some_and(|shaders| shaders.iter().all(|s| self.can_run(s)));
-        (0..rungs.names.len()).filter(can).collect()
-    }
-
-    fn can_run(&self, shader: &Shader) -> bool {
-        let (source, offers) = (&shader.source, self.offers);
-        (offers.half || !shader.rounds())
-            && (offers.subgroups || !source.contains("subgroup"))
-            && (offers.matrix.is_some() || !source.contains("enable wgpu_cooperative_matrix"))
-            && shader.budget <= offers.workgroup_bytes
-    }
-
-    fn usual(&self, rungs: &Rungs, allowed: &[usize]) -> usize {
-        if allowed.contains(&rungs.usual) { rungs.usual } else { 0 }
-    }
-
-    /// `None`: nothing could be learned from these numbers; take the usual rung this once.
-    fn choose_anew(self: &Arc<Gpu>, rungs: &Rungs, trial: &mut dyn FnMut(usize) -> Vec<Tensor>) -> Option<usize> {
-        let allowed = self.allowed(rungs);
-        let usual = self.usual(rungs, &allowed);
-        let (on, half, forced) = {
-            let tuner = self.tuner.lock().expect("tuner");
-            if tuner.trying.is_some() {
-                return None;
-            }
-            (tuner.on, tuner.half, tuner.forced.get(rungs.kernel).cloned())
-        };
-        let named = |name: &str| allowed.iter().copied().find(|&rung| rungs.names[rung] == name);
-        if let Some(forced) = forced {
-            return Some(named(&forced).unwrap_or(usual));
-        }
-        if !on {
-            return Some(usual);
-        }
-        let rounds = |rung: usize| (rungs.shaders)(rung).iter().flatten().any(Shader::rounds);
-        let candidates: Vec<usize> = allowed.iter().copied().filter(|&rung| half || !rounds(rung)).collect();
-        let sources = candidates.iter().filter_map(|&rung| (rungs.shaders)(rung)).flatten().map(|s| s.source);
-        let class = rungs.class.map(|c| c.to_string()).join(" ");
-        let key = format!("{} {class} {:016x}", rungs.kernel, hash(sources));
-        let known = self.tuner.lock().expect("tuner").known.get(&key).and_then(|e| e["rung"].as_str()).and_then(named);
-        if known.is_some() {
-            return known;
-        }
-        let (best, seconds) = self.measure(rungs, &candidates, &rounds, trial)?;
-        self.tuner.lock().expect("tuner").remember(&key, rungs.names[best], seconds);
-        Some(best)
-    }
-
-    /// The fastest of the candidates whose numbers are those of the base, and its time.
-    fn measure(
-        self: &Arc<Gpu>,
-        rungs: &Rungs,
-        candidates: &[usize],
-        rounds: &dyn Fn(usize) -> bool,
-        trial: &mut dyn FnMut(usize) -> Vec<Tensor>,
-    ) -> Option<(usize, f64)> {
-        if !std::mem::replace(&mut self.tuner.lock().expect("tuner").awake, true) {
-            self.wake();
-        }
-        let check = |rung: usize, trial: &mut dyn FnMut(usize) -> Vec<Tensor>| {
-            self.tuner.lock().expect("tuner").trying = Some(false);
-            let arrays = trial(rung);
-            let numbers = read_all(&arrays.iter().collect::<Vec<_>>());
-            let failed = self.tuner.lock().expect("tuner").trying.take() == Some(true);
-            (numbers, failed)
-        };
-        let (want, failed) = check(0, trial);
-        assert!(!failed, "{}: the base rung of {} does not compile", self.name(), rungs.kernel);
-        if want.is_empty() || want.iter().flatten().any(|x| !x.is_finite()) {
-            return None;
-        }
-        let mut best = (0, self.time(0, f64::INFINITY, trial));
-        for &rung in candidates.iter().filter(|&&rung| rung != 0) {
-            let (got, failed) = check(rung, trial);
-            let (error, within) = (difference(&got, &want), if rounds(rung) { WITHIN_HALF } else { WITHIN });
-            if failed || error.is_nan() || error > within {
-                self.reject(
-                    rungs,
-                    rung,
-                    if failed { "it does not compile".into() } else { format!("off by {error:.1e}") },
-                );
-                continue;
-            }
-            let seconds = self.time(rung, best.1, trial);
-            if seconds < best.1 {
-                best = (rung, seconds);
-            }
-        }
-        Some(best)
-    }
-
-    /// Median time of a rung; its first time, if that is hopeless beside the best.
-    fn time(self: &Arc<Gpu>, rung: usize, best: f64, trial: &mut dyn FnMut(usize) -> Vec<Tensor>) -> f64 {
-        let mut once = || {
-            self.tuner.lock().expect("tuner").trying = Some(false);
-            let seconds = self.seconds(|| drop(trial(rung)));
-            self.tuner.lock().expect("tuner").trying = None;
-            seconds
-        };
-        let mut times = vec![once()];
-        while times.len() < RUNS && times[0] < HOPELESS * best && times.iter().sum::<f64>() < ENOUGH {
-            times.push(once());
-        }
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    }
-
-    fn reject(&self, rungs: &Rungs, rung: usize, why: String) {
-        let what =
-            format!("{}: rung {:?} of kernel {} is not used here: {why}", self.name(), rungs.names[rung], rungs.kernel);
-        say(&what);
-        self.tuner.lock().expect("tuner").rejected.push(what);
-    }
-
-    pub(super) fn is_trying(&self) -> bool {
-        self.tuner.lock().expect("tuner").trying.is_some()
-    }
-
-    pub(super) fn note_failed_trial(&self) {
-        self.tuner.lock().expect("tuner").trying = Some(true);
+    /// `listener` hears of every measurement and of every rung that is refused, on the thread that measures, at once.
+    pub fn on_tuning(&self, listener: impl Fn(&TuningEvent) + Send + Sync + 'static) {
+        self.tuner.lock().expect("tuner").listener = Some(Arc::new(listener));
     }
 
     /// From now on `kernel` runs this rung wherever it can: for benches and tests. `None` chooses again.
@@ -303,22 +153,152 @@ impl Gpu {
         };
     }
 
-    /// Measure everything anew, whatever the file says.
+    /// Measure everything anew, whatever is remembered.
     pub fn retune(&self) {
         let mut tuner = self.tuner.lock().expect("tuner");
-        (tuner.on, tuner.known) = (true, Map::new());
+        if tuner.tuning == Tuning::Off {
+            tuner.tuning = Tuning::On;
+        }
+        tuner.known.clear();
         tuner.chosen.clear();
     }
 
     /// The choices made so far.
     pub fn choices(&self) -> Vec<Choice> {
         let tuner = self.tuner.lock().expect("tuner");
-        tuner.chosen.iter().map(|((kernel, class), (_, rung))| (*kernel, *class, *rung)).collect()
+        let choice =
+            |(&(kernel, class), (_, rung)): (&(_, _), &(_, String))| Choice { kernel, class, rung: rung.clone() };
+        tuner.chosen.iter().map(choice).collect()
     }
 
-    /// The rungs that gave wrong numbers, in words.
-    pub fn rejected(&self) -> Vec<String> {
-        self.tuner.lock().expect("tuner").rejected.clone()
+    /// The call on its best rung. `run` makes its results in arrays of their own, which are what is compared.
+    #[track_caller]
+    pub(crate) fn run_best<R: Rung, const N: usize>(
+        self: &Arc<Gpu>,
+        rungs: &Rungs<R>,
+        run: impl Fn(R) -> Compiled<[Tensor; N]>,
+    ) -> [Tensor; N] {
+        let rung = self.choose(rungs, &mut |rung| run(rung).map(Vec::from));
+        compiled(run(rung))
+    }
+
+    /// The rung for this call. `trial` runs one of them into arrays of its own: those to compare, or none.
+    pub(crate) fn choose<R: Rung>(self: &Arc<Gpu>, rungs: &Rungs<R>, trial: Trial<R>) -> R {
+        let class = (rungs.kernel, rungs.class);
+        if let Some(&(rung, _)) = self.tuner.lock().expect("tuner").chosen.get(&class) {
+            return rungs.all[rung];
+        }
+        let can_run = |rung: &R| (rungs.shaders)(*rung).is_some_and(|shaders| shaders.iter().all(|s| self.can_run(s)));
+        let allowed: Vec<R> = rungs.all.iter().copied().filter(can_run).collect();
+        let default = if allowed.contains(&rungs.default) { rungs.default } else { rungs.all[0] };
+        let Some(rung) = self.choose_anew(rungs, &allowed, default, trial) else { return default };
+        let place = rungs.all.iter().position(|other| *other == rung).expect("it is one of them");
+        self.tuner.lock().expect("tuner").chosen.insert(class, (place, rung.to_string()));
+        rung
+    }
+
+    fn can_run(&self, shader: &Shader) -> bool {
+        let (source, has) = (&shader.source, self.features);
+        (has.half || !shader.rounds())
+            && (has.subgroups || !source.contains("subgroup"))
+            && (has.matrix.is_some() || !source.contains("enable wgpu_cooperative_matrix"))
+            && shader.budget <= has.workgroup_bytes
+    }
+
+    /// `None`: nothing could be learned from these numbers; take the default rung this once.
+    fn choose_anew<R: Rung>(
+        self: &Arc<Gpu>,
+        rungs: &Rungs<R>,
+        allowed: &[R],
+        default: R,
+        trial: Trial<R>,
+    ) -> Option<R> {
+        let named = |name: &String| allowed.iter().copied().find(|rung| rung.to_string() == *name);
+        let tuning = {
+            let tuner = self.tuner.lock().expect("tuner");
+            if let Some(forced) = tuner.forced.get(rungs.kernel) {
+                return Some(named(forced).unwrap_or(default));
+            }
+            tuner.tuning
+        };
+        if tuning == Tuning::Off {
+            return Some(default);
+        }
+        let rounds = |rung: R| (rungs.shaders)(rung).iter().flatten().any(Shader::rounds);
+        let candidates: Vec<R> =
+            allowed.iter().copied().filter(|&rung| tuning == Tuning::Half || !rounds(rung)).collect();
+        let sources = candidates.iter().filter_map(|&rung| (rungs.shaders)(rung)).flatten().map(|s| s.source);
+        let class = rungs.class.map(|c| c.to_string()).join(" ");
+        let key = format!("{} {class} {:016x}", rungs.kernel, hash(sources));
+        let known = self.tuner.lock().expect("tuner").known.get(&key).and_then(named);
+        if known.is_some() {
+            return known;
+        }
+        let (best, seconds) = self.measure(rungs, &candidates, &rounds, trial)?;
+        self.tuner.lock().expect("tuner").known.insert(key.clone(), best.to_string());
+        self.tell(TuningEvent::Measured { key, rung: best.to_string(), seconds });
+        Some(best)
+    }
+
+    /// The fastest of the candidates whose numbers are those of the base, and its time. `None`, too, while another
+    /// thread measures: two would slow each other.
+    fn measure<R: Rung>(
+        self: &Arc<Gpu>,
+        rungs: &Rungs<R>,
+        candidates: &[R],
+        rounds: &dyn Fn(R) -> bool,
+        trial: Trial<R>,
+    ) -> Option<(R, f64)> {
+        let mut awake = self.awake.try_lock().ok()?;
+        if !std::mem::replace(&mut *awake, true) {
+            self.wake();
+        }
+        let numbers = |rung: R, trial: Trial<R>| -> Compiled<_> {
+            let arrays = trial(rung)?;
+            Ok(read_all(&arrays.iter().collect::<Vec<_>>()))
+        };
+        let base = rungs.all[0];
+        let want = numbers(base, trial)
+            .unwrap_or_else(|_| panic!("{}: the base rung of {} does not compile", self.name(), rungs.kernel));
+        if want.is_empty() || want.iter().flatten().any(|x| !x.is_finite()) {
+            return None;
+        }
+        let mut best = (base, self.time(base, f64::INFINITY, trial));
+        for &rung in candidates.iter().filter(|&&rung| rung != base) {
+            let within = if rounds(rung) { WITHIN_HALF } else { WITHIN };
+            let wrong = match numbers(rung, trial).map(|got| difference(&got, &want)) {
+                Err(_) => Some("it does not compile".into()),
+                Ok(error) if error.is_nan() || error > within => Some(format!("off by {error:.1e}")),
+                Ok(_) => None,
+            };
+            if let Some(why) = wrong {
+                self.tell(TuningEvent::Rejected { kernel: rungs.kernel, rung: rung.to_string(), why });
+                continue;
+            }
+            let seconds = self.time(rung, best.1, trial);
+            if seconds < best.1 {
+                best = (rung, seconds);
+            }
+        }
+        Some(best)
+    }
+
+    /// Median time of a rung that compiles; its first time, if that is hopeless beside the best.
+    fn time<R: Rung>(self: &Arc<Gpu>, rung: R, best: f64, trial: Trial<R>) -> f64 {
+        let mut once = || self.seconds(|| drop(trial(rung)));
+        let mut times = vec![once()];
+        while times.len() < RUNS && times[0] < HOPELESS * best && times.iter().sum::<f64>() < ENOUGH {
+            times.push(once());
+        }
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    }
+
+    fn tell(&self, event: TuningEvent) {
+        let listener = self.tuner.lock().expect("tuner").listener.clone();
+        if let Some(listener) = listener {
+            listener(&event);
+        }
     }
 }
 
@@ -326,83 +306,95 @@ impl Gpu {
 mod tests {
     use super::*;
     use crate::{Unary, map};
+    use std::fmt;
+    use std::sync::Mutex;
 
-    const NAMES: &[&str] = &["slow", "wrong", "not finite", "does not compile", "fast"];
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Toy {
+        Slow,
+        Wrong,
+        NotFinite,
+        NoWgsl,
+        Fast,
+    }
+    const ALL: &[Toy] = &[Toy::Slow, Toy::Wrong, Toy::NotFinite, Toy::NoWgsl, Toy::Fast];
+
+    impl fmt::Display for Toy {
+        fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            write!(f, "{self:?}")
+        }
+    }
 
     /// y = 2x: the base takes many detours, two rungs get it wrong, one is no WGSL.
-    fn run(gpu: &Arc<Gpu>, x: &Tensor, rung: usize) -> Vec<Tensor> {
+    fn run(gpu: &Arc<Gpu>, x: &Tensor, rung: Toy) -> Compiled<Vec<Tensor>> {
         let scaled = |by: f32| map(Unary::Scale, x, [by, 0.0]);
-        match rung {
-            0 => vec![(0..40).fold(scaled(2.0), |_, _| scaled(2.0))],
-            1 => vec![scaled(2.001)],
-            2 => vec![scaled(f32::INFINITY)],
-            3 => {
+        Ok(vec![match rung {
+            Toy::Slow => (0..40).fold(scaled(2.0), |_, _| scaled(2.0)),
+            Toy::Wrong => scaled(2.001),
+            Toy::NotFinite => scaled(f32::INFINITY),
+            Toy::NoWgsl => {
                 let kernel = Kernel { name: "no_wgsl", parts: &["fn main( {"], consts: &[] };
-                gpu.run(&kernel, [1, 1, 1], &[1], &[]);
-                vec![scaled(2.0)]
+                gpu.try_run(&kernel, [1, 1, 1], &[1], &[])?;
+                scaled(2.0)
             }
-            _ => vec![scaled(2.0)],
-        }
+            Toy::Fast => scaled(2.0),
+        }])
     }
 
-    fn rungs(shaders: &dyn Fn(usize) -> Option<Vec<Shader>>) -> Rungs<'_> {
-        Rungs { kernel: "toy", class: [0; 6], names: NAMES, usual: 1, shaders }
+    fn rungs<'a>(shaders: &'a dyn Fn(Toy) -> Option<Vec<Shader>>) -> Rungs<'a, Toy> {
+        Rungs { kernel: "toy", class: [0; 6], all: ALL, default: Toy::Wrong, shaders }
     }
 
-    /// Whatever is wrong is reported and not used, the fastest of the others wins; it is found again in the file,
-    /// and measured again when the shader is another one.
+    fn open() -> Option<Arc<Gpu>> {
+        Gpu::open(None, true).map_err(|why| println!("SKIPPED: {why}")).ok()
+    }
+
+    /// Whatever is wrong is reported and not used, the fastest of the others wins; it is not measured again by who is
+    /// told of it, but is when the shader is another one.
     #[test]
     fn a_wrong_rung_is_reported_and_never_used() {
-        let gpu = match Gpu::open(None, true) {
-            Ok(gpu) => gpu,
-            Err(why) => return println!("SKIPPED: {why}"),
-        };
-        let folder = std::env::temp_dir().join(format!("rlhf-tune-{}", std::process::id()));
-        let file = folder.join("gpu-rungs.json");
-        let forget = |known: Map<String, Value>| {
-            let mut tuner = gpu.tuner.lock().unwrap();
-            (tuner.on, tuner.file, tuner.known) = (true, Some(file.clone()), known);
-            tuner.chosen.clear();
-        };
-        let x = Tensor::from_slice(&crate::Device::Gpu(gpu.clone()), &[10_000], &[3.0; 10_000]);
+        let (Some(gpu), Some(next)) = (open(), open()) else { return };
         let of = |text: &'static str| move |_| Some(vec![Shader { source: text.into(), budget: 0 }]);
-        forget(Map::new());
-        assert_eq!(gpu.choose(&rungs(&of("one")), &mut |rung| run(&gpu, &x, rung)), 4);
-        assert_eq!(gpu.choices(), [("toy", [0; 6], "fast")]);
-        let rejected = gpu.rejected();
-        assert_eq!(rejected.len(), 3, "{rejected:?}");
-        for (said, rung) in rejected.iter().zip(&NAMES[1..]) {
-            assert!(said.contains(rung), "{said}");
+        let events = Arc::new(Mutex::new(Vec::new()));
+        for gpu in [&gpu, &next] {
+            let events = events.clone();
+            gpu.set_tuning(Tuning::On);
+            gpu.on_tuning(move |event| events.lock().unwrap().push(event.clone()));
         }
-        let adapter = gpu.tuner.lock().unwrap().adapter.clone();
-        forget(entries(&file, &adapter));
-        assert_eq!(gpu.choose(&rungs(&of("one")), &mut |_| panic!("measured again")), 4);
-        let mut measured = 0;
-        forget(entries(&file, &adapter));
-        gpu.choose(&rungs(&of("another")), &mut |rung| {
-            measured += 1;
-            run(&gpu, &x, rung)
-        });
-        assert!(measured > 5, "another shader is measured");
-        assert_eq!(entries(&file, &adapter).len(), 2, "both stay in the file");
-        std::fs::remove_dir_all(folder).unwrap();
+        let x = Tensor::from_slice(&crate::Device::Gpu(gpu.clone()), &[10_000], &[3.0; 10_000]);
+        assert_eq!(gpu.choose(&rungs(&of("one")), &mut |rung| run(&gpu, &x, rung)), Toy::Fast);
+        assert_eq!(gpu.choices(), [Choice { kernel: "toy", class: [0; 6], rung: "Fast".into() }]);
+        let told = std::mem::take(&mut *events.lock().unwrap());
+        let [refused @ .., TuningEvent::Measured { key, rung, .. }] = &told[..] else { panic!("{told:?}") };
+        assert!(key.starts_with("toy 0 0 0 0 0 0 ") && rung == "Fast", "{key}: {rung}");
+        for (event, (name, reason)) in
+            refused.iter().zip([("Wrong", "off by"), ("NotFinite", "off by NaN"), ("NoWgsl", "it does not compile")])
+        {
+            let TuningEvent::Rejected { kernel: "toy", rung, why } = event else { panic!("{event:?}") };
+            assert!(rung == name && why.starts_with(reason), "{rung}: {why}");
+        }
+        assert_eq!(refused.len(), 3);
+
+        next.remember([(key.clone(), rung.clone())]);
+        assert_eq!(next.choose(&rungs(&of("one")), &mut |_| panic!("measured again")), Toy::Fast);
+        assert_eq!(*events.lock().unwrap(), []);
+        next.force("none", None); // forgets what was chosen
+        let x = x.to(&crate::Device::Gpu(next.clone()));
+        next.choose(&rungs(&of("another")), &mut |rung| run(&next, &x, rung));
+        assert_eq!(events.lock().unwrap().len(), 4, "another shader is measured");
     }
 
-    /// What software plays is the usual rung, unless asked otherwise: always the same bits.
+    /// What software plays is the default rung, unless asked otherwise: always the same bits.
     #[test]
-    fn a_software_gpu_takes_the_usual_rung() {
-        let gpu = match Gpu::open(None, true) {
-            Ok(gpu) if gpu.is_software() && std::env::var_os("RLHF_TUNE").is_none() => gpu,
-            Ok(gpu) => return println!("SKIPPED: {} is real, or RLHF_TUNE is set", gpu.name()),
-            Err(why) => return println!("SKIPPED: {why}"),
-        };
+    fn a_software_gpu_takes_the_default_rung() {
+        let Some(gpu) = open().filter(|gpu| gpu.is_software()) else { return };
         let any = |_| Some(Vec::new());
-        assert_eq!(gpu.choose(&rungs(&any), &mut |_| panic!("nothing is measured")), 1);
-        gpu.force("toy", Some("fast"));
-        assert_eq!(gpu.choose(&rungs(&any), &mut |_| panic!("nothing is measured")), 4);
-        let only_base = |rung| (rung == 0).then(Vec::new);
+        assert_eq!(gpu.choose(&rungs(&any), &mut |_| panic!("nothing is measured")), Toy::Wrong);
+        gpu.force("toy", Some("Fast"));
+        assert_eq!(gpu.choose(&rungs(&any), &mut |_| panic!("nothing is measured")), Toy::Fast);
+        let only_base = |rung| (rung == Toy::Slow).then(Vec::new);
         gpu.force("toy", None);
-        assert_eq!(gpu.choose(&rungs(&only_base), &mut |_| panic!("nothing is measured")), 0);
+        assert_eq!(gpu.choose(&rungs(&only_base), &mut |_| panic!("nothing is measured")), Toy::Slow);
     }
 
     #[test]

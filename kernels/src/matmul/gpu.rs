@@ -1,29 +1,103 @@
 //! Through wgpu: the ladder of products, the one for few rows, and how a product that one binding cannot cover is cut.
 use super::{Form, Size};
 use crate::Tensor;
-use crate::gpu::{Gpu, Kernel, Rungs, flat_groups, log2, read, row_groups, wgsl, windows, write};
+use crate::gpu::{Compiled, Gpu, Kernel, Rungs, compiled, flat_groups, log2, read, row_groups, wgsl, windows, write};
+use Shader::*;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// From the base up. What each adds stands in its file.
-pub const RUNGS: &[&str] = &[
-    "naive",
-    "tile",
-    "register 32",
-    "register 64",
-    "register 32 split",
-    "register 64 split",
-    "vec4 64x64",
-    "vec4 64x64 split",
-    "vec4 128x64",
-    "vec4 128x64 split",
-    "vec4 128x128",
-    "half 128x128",
-    "subgroups",
-    "subgroups split",
-    "matrix",
+/// A variant of the product.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Rung {
+    shader: Shader,
+    /// Do several workgroups share the k of a tile?
+    split: bool,
+}
+
+/// What each adds to the one before it stands in its file.
+#[derive(Clone, Copy, PartialEq)]
+enum Shader {
+    Naive,
+    Tile,
+    /// A workgroup makes `tile` rows and columns of c.
+    Register {
+        tile: usize,
+    },
+    /// A workgroup makes so many rows and columns, from tiles in f16 where `half` says so.
+    Vec4 {
+        rows: usize,
+        columns: usize,
+        half: bool,
+    },
+    Subgroups,
+    Matrix,
+}
+
+const fn whole(shader: Shader) -> Rung {
+    Rung { shader, split: false }
+}
+
+const fn split(shader: Shader) -> Rung {
+    Rung { shader, split: true }
+}
+
+const fn vec4(rows: usize, columns: usize) -> Shader {
+    Vec4 { rows, columns, half: false }
+}
+
+/// From the base up.
+pub const RUNGS: &[Rung] = &[
+    whole(Naive),
+    whole(Tile),
+    whole(Register { tile: 32 }),
+    whole(Register { tile: 64 }),
+    split(Register { tile: 32 }),
+    split(Register { tile: 64 }),
+    whole(vec4(64, 64)),
+    split(vec4(64, 64)),
+    whole(vec4(128, 64)),
+    split(vec4(128, 64)),
+    whole(vec4(128, 128)),
+    whole(Vec4 { rows: 128, columns: 128, half: true }),
+    whole(Subgroups),
+    split(Subgroups),
+    whole(Matrix),
 ];
-pub const FEW_RUNGS: &[&str] = &["lanes", "vec4", "subgroups"];
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.shader {
+            Naive => write!(f, "naive"),
+            Tile => write!(f, "tile"),
+            Register { tile } => write!(f, "register {tile}"),
+            Vec4 { rows, columns, half: false } => write!(f, "vec4 {rows}x{columns}"),
+            Vec4 { rows, columns, half: true } => write!(f, "half {rows}x{columns}"),
+            Subgroups => write!(f, "subgroups"),
+            Matrix => write!(f, "matrix"),
+        }?;
+        f.write_str(if self.split { " split" } else { "" })
+    }
+}
+
+/// A variant of the product of a few rows: how the invocations of a row read and add up.
+#[derive(Clone, Copy, PartialEq)]
+pub enum FewRung {
+    Lanes,
+    Vec4,
+    Subgroups,
+}
+pub const FEW_RUNGS: &[FewRung] = &[FewRung::Lanes, FewRung::Vec4, FewRung::Subgroups];
+
+impl fmt::Display for FewRung {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            FewRung::Lanes => "lanes",
+            FewRung::Vec4 => "vec4",
+            FewRung::Subgroups => "subgroups",
+        })
+    }
+}
 
 const COMMON: &str = include_str!("common.wgsl");
 const NAIVE: &[&str] = &["alias Number = f32;\n", COMMON, include_str!("naive.wgsl")];
@@ -38,11 +112,6 @@ const MATRIX_8_TYPES: &str = "alias Number = f32;\nalias Left = coop_mat8x8<f16,
                               alias Sums = coop_mat8x8<f32, C>;\n";
 const MATRIX_16_TYPES: &str = "alias Number = f32;\nalias Left = coop_mat16x16<f16, A>;\n\
                                alias Right = coop_mat16x16<f16, B>;\nalias Sums = coop_mat16x16<f32, C>;\n";
-const FEW: [&[&str]; 3] = [
-    &[wgsl::GRID, include_str!("few_rows.wgsl")],
-    &[wgsl::GRID, include_str!("few_rows4.wgsl")],
-    &[wgsl::GRID, include_str!("few_rows_subgroup.wgsl")],
-];
 const SUM_PARTS: Kernel =
     Kernel { name: "sum_parts", parts: &[wgsl::GRID, include_str!("sum_parts.wgsl")], consts: &[] };
 
@@ -85,57 +154,53 @@ impl Plan {
 const FILLS: usize = 1 << 17;
 
 /// `matrix`: side of the matrix units, and invocations of a subgroup.
-fn plan(rung: usize, form: Form, matrix: (usize, usize)) -> Plan {
-    let name = RUNGS[rung];
-    let split = name.ends_with("split");
-    // "register 32", "vec4 128x64": rows and columns of a tile
-    let numbers: Vec<usize> = name.split([' ', 'x']).filter_map(|word| word.parse().ok()).collect();
+fn plan(rung: Rung, form: Form, matrix: (usize, usize)) -> Plan {
     let square = |side: usize| [side; 2];
-    let wide = || {
-        let [rows, columns] = [numbers[0], numbers[1]];
-        let own = if rows * columns == 128 * 128 { 8 } else { 4 };
-        let threads = rows * columns / (8 * own);
-        let along = [form != Form::TN, form == Form::NT].map(usize::from);
-        // as many k a step as one block of 4 x 4 numbers an invocation gives
-        let k = 16 * threads / (rows + columns) / 8 * 8;
-        let sizes = [("TILE_M", rows), ("TILE_N", columns), ("COLUMNS", own), ("BK", k)];
-        let forms = [("A_ALONG_K", along[0]), ("B_ALONG_K", along[1])];
-        (sizes.into_iter().chain(forms).collect(), [rows, columns], threads)
-    };
     let (side, lanes) = matrix;
-    let (name, parts, (consts, tile, threads)) = match name.split(' ').next().expect("a word") {
-        "naive" => ("matmul_naive", NAIVE, (vec![], square(16), 256)),
-        "tile" => ("matmul_tile", TILE, (vec![], square(16), 256)),
-        "register" => {
-            let tile = numbers[0];
-            ("matmul_register", REGISTER, (vec![("TILE", tile)], square(tile), tile * tile / 16))
+    let (name, parts, consts, tile, threads) = match rung.shader {
+        Naive => ("matmul_naive", NAIVE, vec![], square(16), 256),
+        Tile => ("matmul_tile", TILE, vec![], square(16), 256),
+        Register { tile } => ("matmul_register", REGISTER, vec![("TILE", tile)], square(tile), tile * tile / 16),
+        Vec4 { rows, columns, half } => {
+            let own = if rows * columns == 128 * 128 { 8 } else { 4 };
+            let threads = rows * columns / (8 * own);
+            let along = [form != Form::TN, form == Form::NT].map(usize::from);
+            // as many k a step as one block of 4 x 4 numbers an invocation gives
+            let k = 16 * threads / (rows + columns) / 8 * 8;
+            let sizes = [("TILE_M", rows), ("TILE_N", columns), ("COLUMNS", own), ("BK", k)];
+            let forms = [("A_ALONG_K", along[0]), ("B_ALONG_K", along[1])];
+            let (name, parts) = if half { ("matmul_half", HALF) } else { ("matmul_vec4", VEC4) };
+            (name, parts, sizes.into_iter().chain(forms).collect(), [rows, columns], threads)
         }
-        "vec4" => ("matmul_vec4", VEC4, wide()),
-        "half" => ("matmul_half", HALF, wide()),
-        "subgroups" => {
+        Subgroups => {
             let tile = [16 * 64 / lanes.clamp(1, 64), 4 * lanes];
-            ("matmul_subgroups", SUBGROUPS, (vec![("SUB", lanes)], tile, 64))
+            ("matmul_subgroups", SUBGROUPS, vec![("SUB", lanes)], tile, 64)
         }
-        _ => {
+        Matrix => {
             let parts = if side == 8 { MATRIX_8 } else { MATRIX_16 };
-            ("matmul_matrix", parts, (vec![("SIDE", side), ("LANES", lanes)], square(4 * side), 4 * lanes))
+            ("matmul_matrix", parts, vec![("SIDE", side), ("LANES", lanes)], square(4 * side), 4 * lanes)
         }
     };
     let consts = consts.into_iter().map(|(name, value): (_, usize)| (name, value as u32)).collect();
-    Plan { name, parts, consts, tile, threads, split }
+    Plan { name, parts, consts, tile, threads, split: rung.split }
 }
 
-fn few(rung: usize, rows: &'static [(&'static str, u32)]) -> Kernel<'static> {
-    Kernel { name: ["few_rows", "few_rows4", "few_rows_subgroup"][rung], parts: FEW[rung], consts: rows }
+fn few(rung: FewRung, rows: &'static [(&'static str, u32)]) -> Kernel<'static> {
+    let (name, parts): (_, &[&str]) = match rung {
+        FewRung::Lanes => ("few_rows", &[wgsl::GRID, include_str!("few_rows.wgsl")]),
+        FewRung::Vec4 => ("few_rows4", &[wgsl::GRID, include_str!("few_rows4.wgsl")]),
+        FewRung::Subgroups => ("few_rows_subgroup", &[wgsl::GRID, include_str!("few_rows_subgroup.wgsl")]),
+    };
+    Kernel { name, parts, consts: rows }
 }
 const FOUR_ROWS: &[(&str, u32)] = &[("ROWS", 4)];
 const SIXTEEN_ROWS: &[(&str, u32)] = &[("ROWS", 16)];
 
 pub fn sources() -> Vec<(String, String)> {
     let forms = [Form::NN, Form::NT, Form::TN];
-    let plans = (0..RUNGS.len()).flat_map(|rung| forms.map(|form| plan(rung, form, (16, 32))));
-    let all: Vec<_> = plans.chain([plan(RUNGS.len() - 1, Form::NN, (8, 8))]).collect();
-    let few = (0..3).flat_map(|rung| [few(rung, FOUR_ROWS), few(rung, SIXTEEN_ROWS)]);
+    let plans = RUNGS.iter().flat_map(|&rung| forms.map(|form| plan(rung, form, (16, 32))));
+    let all: Vec<_> = plans.chain([plan(whole(Matrix), Form::NN, (8, 8))]).collect();
+    let few = FEW_RUNGS.iter().flat_map(|&rung| [few(rung, FOUR_ROWS), few(rung, SIXTEEN_ROWS)]);
     let all = all.iter().map(Plan::kernel).chain(few).chain([SUM_PARTS]);
     let mut sources: Vec<_> = all.map(|kernel| (kernel.title(), kernel.source())).collect();
     sources.sort();
@@ -170,11 +235,17 @@ fn product(g: &Arc<Gpu>, x: &Product, c: &Tensor) {
     if m * n == 0 {
         return;
     }
-    let few = x.form == Form::NT && m <= 16;
-    let rung = if few { choose_few(g, x) } else { choose(g, x) };
-    for part in parts(g.max_binding_words(), x.form, x.s) {
-        if few { few_rows(g, rung, x, &part, c) } else { tiled(g, rung, x, &part, c) }
+    if x.form == Form::NT && m <= 16 {
+        let rung = choose_few(g, x);
+        compiled(in_parts(g, x, |part| few_rows(g, rung, x, part, c)));
+    } else {
+        let rung = choose(g, x);
+        compiled(in_parts(g, x, |part| tiled(g, rung, x, part, c)));
     }
+}
+
+fn in_parts(g: &Gpu, x: &Product, run: impl FnMut(&Part) -> Compiled<()>) -> Compiled<()> {
+    parts(g.max_binding_words(), x.form, x.s).iter().try_for_each(run)
 }
 
 /// The part of a product with these rows and columns of c, summed over these k.
@@ -211,7 +282,7 @@ fn rows(x: &Tensor, range: &Range<usize>, width: usize) -> Tensor {
 }
 
 #[track_caller]
-fn tiled(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
+fn tiled(g: &Arc<Gpu>, rung: Rung, x: &Product, part: &Part, c: &Tensor) -> Compiled<()> {
     let Size { m, n, k } = x.s;
     let plan = plan_on(g, rung, x.form);
     let Part { m: ms, n: ns, k: ks } = part;
@@ -239,18 +310,18 @@ fn tiled(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
     let bias_or = |b: &Tensor| bias.as_ref().unwrap_or(b).clone();
     if z == 1 {
         let params = sizes(ns.start, n, [bias.is_some(), add]);
-        return g.run(&plan.kernel(), groups, &params, &[read(&a), read(&b), read(&bias_or(&b)), write(&c)]);
+        return g.try_run(&plan.kernel(), groups, &params, &[read(&a), read(&b), read(&bias_or(&b)), write(&c)]);
     }
     assert_eq!(ns.len(), n, "a product that is cut along n is not split along k");
     let scratch = g.array(&[z, ms.len(), n]);
     let args = [read(&a), read(&b), read(&b), write(&scratch)];
-    g.run(&plan.kernel(), groups, &sizes(0, n, [false, false]), &args);
+    g.try_run(&plan.kernel(), groups, &sizes(0, n, [false, false]), &args)?;
     let params = [c.len(), n, z, bias.is_some() as usize, add as usize].map(|x| x as u32);
-    g.run(&SUM_PARTS, flat_groups(c.len()), &params, &[read(&scratch), read(&bias_or(&scratch)), write(&c)]);
+    g.try_run(&SUM_PARTS, flat_groups(c.len()), &params, &[read(&scratch), read(&bias_or(&scratch)), write(&c)])
 }
 
 #[track_caller]
-fn few_rows(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
+fn few_rows(g: &Arc<Gpu>, rung: FewRung, x: &Product, part: &Part, c: &Tensor) -> Compiled<()> {
     let Size { m, n, k } = x.s;
     let w = rows(x.b, &part.n, k);
     let bias = x.bias.map(|bias| bias.window(part.n.start, &[part.n.len()]));
@@ -258,12 +329,12 @@ fn few_rows(g: &Arc<Gpu>, rung: usize, x: &Product, part: &Part, c: &Tensor) {
     let params = [m, part.n.len(), k, part.n.start, n, flags[0], flags[1]].map(|x| x as u32);
     let args = [read(x.a), read(&w), read(bias.as_ref().unwrap_or(&w)), write(c)];
     let kernel = few(rung, if m <= 4 { FOUR_ROWS } else { SIXTEEN_ROWS });
-    g.run(&kernel, row_groups(part.n.len().div_ceil(4)), &params, &args);
+    g.try_run(&kernel, row_groups(part.n.len().div_ceil(4)), &params, &args)
 }
 
-fn plan_on(g: &Gpu, rung: usize, form: Form) -> Plan {
-    let offers = g.offers();
-    plan(rung, form, (offers.matrix.unwrap_or(16) as usize, offers.subgroup_size as usize))
+fn plan_on(g: &Gpu, rung: Rung, form: Form) -> Plan {
+    let has = g.features();
+    plan(rung, form, (has.matrix.unwrap_or(16) as usize, has.subgroup_size as usize))
 }
 
 /// Do all rows of the operands start at multiples of four numbers?
@@ -277,57 +348,51 @@ fn fours(form: Form, s: Size) -> bool {
 }
 
 #[track_caller]
-fn choose(g: &Arc<Gpu>, x: &Product) -> usize {
+fn choose(g: &Arc<Gpu>, x: &Product) -> Rung {
     let (form, s) = (x.form, x.s);
     let Size { m, n, k } = s;
     let fours = fours(form, s);
-    let whole = parts(g.max_binding_words(), form, s).len() == 1;
+    let undivided = parts(g.max_binding_words(), form, s).len() == 1;
     // in steps of the square root of 2: which tile is best depends on how many there are
     let [m_step, n_step, k_step] = [m, n, k.max(1)].map(|size| (2.0 * (size as f64).log2()) as u32);
-    let class = [form as u32, m_step, n_step, k_step, fours as u32, whole as u32];
-    if let Some(rung) = g.chosen("matmul", class) {
-        return rung;
-    }
-    let fits = |rung: usize| {
+    let class = [form as u32, m_step, n_step, k_step, fours as u32, undivided as u32];
+    let broadcasts = (8..=64).contains(&g.features().subgroup_fixed.unwrap_or(0));
+    let splits = |plan: &Plan| undivided && plan.per_part(s, g.max_binding_words() / (m * n)) < k;
+    let shaders = |rung: Rung| {
         let plan = plan_on(g, rung, form);
-        let splits = || whole && plan.per_part(s, g.max_binding_words() / (m * n)) < k;
-        let lanes = g.offers().subgroup_fixed.unwrap_or(0);
-        (!RUNGS[rung].starts_with("subgroups") || (8..=64).contains(&lanes))
-            && (!RUNGS[rung].starts_with("vec4") && !RUNGS[rung].starts_with("half") || fours)
-            && (!plan.split || splits())
+        let fits = match rung.shader {
+            Subgroups => broadcasts,
+            Vec4 { .. } => fours,
+            _ => true,
+        };
+        let second = plan.split.then_some(SUM_PARTS.shader());
+        (fits && (!plan.split || splits(&plan))).then(|| [plan.kernel().shader()].into_iter().chain(second).collect())
     };
-    let shaders = |rung: usize| {
-        let second = plan_on(g, rung, form).split.then_some(SUM_PARTS.shader());
-        fits(rung).then(|| [plan_on(g, rung, form).kernel().shader()].into_iter().chain(second).collect())
+    let default = match m.div_ceil(64) * n.div_ceil(64) {
+        _ if g.is_software() && broadcasts => whole(Subgroups),
+        64.. => whole(Register { tile: 64 }),
+        _ => whole(Register { tile: 32 }), // small tiles where large ones would leave most of a GPU idle
     };
-    let rung = |name| RUNGS.iter().position(|rung| *rung == name).expect("a rung");
-    let usual = match m.div_ceil(64) * n.div_ceil(64) {
-        _ if g.is_software() && fits(rung("subgroups")) => rung("subgroups"),
-        64.. => rung("register 64"),
-        _ => rung("register 32"), // small tiles where large ones would leave most of a GPU idle
-    };
-    let rungs = Rungs { kernel: "matmul", class, names: RUNGS, usual, shaders: &shaders };
-    g.choose(&rungs, &mut |rung| trial(g, x, |part, c| tiled(g, rung, &Product { add: false, ..*x }, part, c)))
+    let rungs = Rungs { kernel: "matmul", class, all: RUNGS, default, shaders: &shaders };
+    g.choose(&rungs, &mut |rung| trial(g, x, |x, part, c| tiled(g, rung, x, part, c)))
 }
 
 #[track_caller]
-fn choose_few(g: &Arc<Gpu>, x: &Product) -> usize {
+fn choose_few(g: &Arc<Gpu>, x: &Product) -> FewRung {
     let Size { m, n, k } = x.s;
     let rows = if m <= 4 { FOUR_ROWS } else { SIXTEEN_ROWS };
-    let shaders = |rung: usize| (rung == 0 || k.is_multiple_of(4)).then(|| vec![few(rung, rows).shader()]);
+    let fits = |rung| rung == FewRung::Lanes || k.is_multiple_of(4);
+    let shaders = |rung| fits(rung).then(|| vec![few(rung, rows).shader()]);
     let class = [rows[0].1, log2(n), log2(k), k.is_multiple_of(4) as u32, 0, 0];
-    if let Some(rung) = g.chosen("matmul_few", class) {
-        return rung;
-    }
-    let rungs = Rungs { kernel: "matmul_few", class, names: FEW_RUNGS, usual: 1, shaders: &shaders };
-    g.choose(&rungs, &mut |rung| trial(g, x, |part, c| few_rows(g, rung, &Product { add: false, ..*x }, part, c)))
+    let rungs = Rungs { kernel: "matmul_few", class, all: FEW_RUNGS, default: FewRung::Vec4, shaders: &shaders };
+    g.choose(&rungs, &mut |rung| trial(g, x, |x, part, c| few_rows(g, rung, x, part, c)))
 }
 
 /// The product into an array of its own.
-fn trial(g: &Arc<Gpu>, x: &Product, run: impl Fn(&Part, &Tensor)) -> Vec<Tensor> {
-    let c = g.array(&[x.s.m, x.s.n]);
-    parts(g.max_binding_words(), x.form, x.s).iter().for_each(|part| run(part, &c));
-    vec![c]
+fn trial(g: &Arc<Gpu>, x: &Product, run: impl Fn(&Product, &Part, &Tensor) -> Compiled<()>) -> Compiled<Vec<Tensor>> {
+    let (x, c) = (Product { add: false, ..*x }, g.array(&[x.s.m, x.s.n]));
+    in_parts(g, &x, |part| run(&x, part, &c))?;
+    Ok(vec![c])
 }
 
 #[cfg(test)]

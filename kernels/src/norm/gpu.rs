@@ -1,6 +1,6 @@
 //! Through wgpu: both norms are one shader; `CENTRED` says whether the mean is taken out.
 use crate::Tensor;
-use crate::gpu::{ALIGN, Gpu, Kernel, RowKernel, log2, read, row_groups, write};
+use crate::gpu::{ALIGN, Gpu, Kernel, RowKernel, RowRung, ShapeClass, log2, read, row_groups, write};
 use crate::reduce::gpu::{BLOCK, sum_rows};
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ const LAYER: &Consts = &[("CENTRED", 1)];
 const RMS: &Consts = &[("CENTRED", 0)];
 
 const fn forward(consts: &'static Consts) -> RowKernel {
-    RowKernel { name: "norm", body: include_str!("norm.wgsl"), consts, usual: 0 }
+    RowKernel { name: "norm", body: include_str!("norm.wgsl"), consts, default: RowRung::tree(64) }
 }
 
 const fn back(consts: &'static Consts) -> RowKernel {
-    RowKernel { name: "norm_back", body: include_str!("back.wgsl"), consts, usual: 0 }
+    RowKernel { name: "norm_back", body: include_str!("back.wgsl"), consts, default: RowRung::tree(64) }
 }
 
 const fn back_weights(consts: &'static Consts) -> Kernel<'static> {
@@ -40,17 +40,18 @@ pub fn rms_norm(g: &Arc<Gpu>, x: &Tensor, w: &Tensor, eps: f32) -> (Tensor, Tens
 #[track_caller]
 fn norm(g: &Arc<Gpu>, consts: &'static Consts, x: &Tensor, w: &Tensor, b: &Tensor, eps: f32) -> (Tensor, Tensor) {
     let ((n, c), kernel) = (x.rows_cols(), forward(consts));
-    let run = |rung: usize| {
-        let (y, stats) = (g.array(x.shape()), g.array(&[n, 1 + consts[0].1 as usize]));
-        let args = [read(x), read(w), read(b), write(&y), write(&stats)];
-        kernel.run(g, rung, row_groups(n), &[n as u32, c as u32, eps.to_bits()], &args);
-        drop(args);
-        (y, stats)
-    };
-    run(kernel.choose(g, class(consts, n, c), &mut |rung| <[Tensor; 2]>::from(run(rung)).into()))
+    kernel
+        .run_best(g, class(consts, n, c), |rung| {
+            let (y, stats) = (g.array(x.shape()), g.array(&[n, 1 + consts[0].1 as usize]));
+            let args = [read(x), read(w), read(b), write(&y), write(&stats)];
+            kernel.try_run(g, rung, row_groups(n), &[n as u32, c as u32, eps.to_bits()], &args)?;
+            drop(args);
+            Ok([y, stats])
+        })
+        .into()
 }
 
-fn class(consts: &Consts, n: usize, c: usize) -> [u32; 6] {
+fn class(consts: &Consts, n: usize, c: usize) -> ShapeClass {
     [consts[0].1, log2(n), log2(c), 0, 0, 0]
 }
 
@@ -78,14 +79,13 @@ fn norm_back(
     stats: &Tensor,
 ) -> [Tensor; 2] {
     let ((n, c), kernel) = (x.rows_cols(), back(consts));
-    let run = |rung: usize| {
+    let [dx] = kernel.run_best(g, class(consts, n, c), |rung| {
         let dx = g.array(x.shape());
         let args = [read(dy), read(x), read(w), read(stats), write(&dx)];
-        kernel.run(g, rung, row_groups(n), &[n as u32, c as u32], &args);
+        kernel.try_run(g, rung, row_groups(n), &[n as u32, c as u32], &args)?;
         drop(args);
-        dx
-    };
-    let dx = run(kernel.choose(g, class(consts, n, c), &mut |rung| vec![run(rung)]));
+        Ok([dx])
+    });
     let (blocks, half) = (n.div_ceil(BLOCK), c.next_multiple_of(ALIGN));
     let sums = g.array(&[blocks, half * (1 + consts[0].1 as usize)]);
     let groups = [c.div_ceil(64) as u32, blocks as u32, 1];

@@ -1,6 +1,6 @@
 //! Through wgpu: the tokens and their log-probabilities come back in one read.
 use super::Sampling;
-use crate::gpu::{Gpu, RowKernel, read, read_buffer, row_groups, row_windows, write_buffer};
+use crate::gpu::{Gpu, RowKernel, RowRung, compiled, read, read_buffer, row_groups, row_windows, write_buffer};
 use crate::{Rng, Tensor};
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ const SAMPLE: RowKernel = RowKernel {
     name: "sample",
     body: concat!(include_str!("../gpu/philox.wgsl"), include_str!("sample.wgsl")),
     consts: &[],
-    usual: 1,
+    default: RowRung::tree(128),
 };
 
 pub fn sources() -> Vec<(String, String)> {
@@ -34,7 +34,7 @@ pub fn sample(
         let numbers = [rows.len() as u32, v as u32, key0, key1, greedy as u32, t.to_bits(), how.top_k as u32];
         let params: Vec<u32> = numbers.into_iter().chain([how.top_p.to_bits(), rows.start as u32, r as u32]).collect();
         let args = [read(&logits), read_buffer(&streams), read_buffer(&positions), write_buffer(&out)];
-        SAMPLE.run(g, SAMPLE.usual, row_groups(rows.len()), &params, &args);
+        compiled(SAMPLE.try_run(g, SAMPLE.default, row_groups(rows.len()), &params, &args));
     }
     let mut parts = g.read(&[(&out, 0..r), (&out, r..2 * r)]);
     let (logprobs, ids) = (parts.pop().expect("two"), parts.pop().expect("two"));

@@ -6,7 +6,7 @@ use crate::cli::Common;
 use crate::error::Result;
 use ::kernels::Device;
 use ::kernels::Precision;
-use ::kernels::gpu::{Counts, Gpu, LADDERS, Timing};
+use ::kernels::gpu::{Choice, Counts, Gpu, Timing, ladders as all_ladders};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,7 +91,8 @@ pub fn ladders(filter: &str, gpu: &Arc<Gpu>, common: &Common) {
 
 /// The call as it is, and on every rung of the ladders that it climbs.
 fn rungs(gpu: &Gpu, case: &mut kernels::Case, roofs: &Roofs) -> Vec<Row> {
-    for (ladder, _) in LADDERS {
+    let ladders = all_ladders();
+    for (ladder, _) in &ladders {
         gpu.force(ladder, None);
     }
     (case.run)();
@@ -101,12 +102,12 @@ fn rungs(gpu: &Gpu, case: &mut kernels::Case, roofs: &Roofs) -> Vec<Row> {
         return vec![Row::new(case, String::new(), true, seconds, roofs)];
     }
     let mut rows = Vec::new();
-    for (ladder, _, chosen) in own {
-        let Some((_, names)) = LADDERS.iter().find(|(name, _)| *name == ladder) else { continue };
-        for rung in *names {
+    for Choice { kernel: ladder, rung: chosen, .. } in own {
+        let Some((_, names)) = ladders.iter().find(|(name, _)| *name == ladder) else { continue };
+        for rung in names {
             gpu.force(ladder, Some(rung));
             (case.run)();
-            if gpu.choices().iter().any(|choice| choice.0 == ladder && choice.2 == *rung) {
+            if gpu.choices().iter().any(|choice| choice.kernel == ladder && choice.rung == *rung) {
                 let seconds = median(gpu, &mut case.run);
                 rows.push(Row::new(case, format!("{ladder}: {rung}"), *rung == chosen, seconds, roofs));
             }

@@ -1,6 +1,6 @@
 //! Every rung of every kernel against the plain loop; and kernels whose arrays one binding cannot cover.
 use super::{Case, all, error, linear, rows};
-use kernels::gpu::{Gpu, LADDERS};
+use kernels::gpu::{Gpu, ladders};
 use kernels::matmul::Size;
 use kernels::{Device, Form};
 use std::sync::Arc;
@@ -44,14 +44,14 @@ fn gpu() -> Option<Arc<Gpu>> {
 fn climb(gpu: &Arc<Gpu>, cases: &[Case]) -> Vec<String> {
     let device = Device::Gpu(gpu.clone());
     let (mut failures, mut total, mut idle) = (Vec::new(), 0, Vec::new());
-    for &(ladder, rungs) in LADDERS {
-        for &rung in rungs {
+    for (ladder, rungs) in ladders() {
+        for rung in &rungs {
             let rounds = rung.starts_with("half") || rung == "matrix";
             let (mut ran, mut worst) = (0, 0f64);
             for case in cases.iter().filter(|case| calls(ladder, case)) {
                 gpu.force(ladder, Some(rung));
                 let got = (case.run)(&device);
-                if !gpu.choices().iter().any(|&(kernel, _, name)| kernel == ladder && name == rung) {
+                if !gpu.choices().iter().any(|choice| choice.kernel == ladder && choice.rung == *rung) {
                     continue;
                 }
                 let (error, within) = (error(&got, &case.want), if rounds { 5e-3 } else { case.within });
