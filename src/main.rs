@@ -24,7 +24,7 @@ mod training;
 mod tuning_cache;
 mod verbs;
 
-use std::any::Any;
+use kernels::DeviceFault;
 use std::panic;
 use std::process::ExitCode;
 
@@ -37,16 +37,6 @@ fn quiet_driver() {
     }
 }
 
-/// What the GPU runtime says when the machine, not the program, is at fault. It panics with these words, because kernels
-/// return no `Result`.
-const DEVICE_FAULTS: [&str; 4] =
-    ["out of GPU memory", "the GPU was lost", "MiB in one buffer. Use", "MiB at once. Use a smaller batch"];
-
-fn device_fault(panic: &(dyn Any + Send)) -> Option<&str> {
-    let text = panic.downcast_ref::<String>()?;
-    DEVICE_FAULTS.iter().any(|fault| text.contains(fault)).then_some(text)
-}
-
 /// A parser of files from elsewhere that panics on broken ones: who called it turns that into an error.
 fn broken_file(info: &panic::PanicHookInfo) -> bool {
     info.location().is_some_and(|at| ["/tokenizers-", "/parquet-"].iter().any(|crate_| at.file().contains(crate_)))
@@ -56,14 +46,14 @@ fn broken_file(info: &panic::PanicHookInfo) -> bool {
 fn run() -> error::Result {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if device_fault(info.payload()).is_none() && !broken_file(info) {
+        if !info.payload().is::<DeviceFault>() && !broken_file(info) {
             report(info);
         }
     }));
     let run = || cli::run(std::env::args_os()).and_then(|()| output::flush());
-    panic::catch_unwind(run).unwrap_or_else(|panic| match device_fault(&*panic) {
-        Some(text) => Err(error::Failure::new(error::Kind::Device, text)),
-        None => output::unwritten(panic).unwrap_or_else(|panic| panic::resume_unwind(panic)),
+    panic::catch_unwind(run).unwrap_or_else(|panic| match panic.downcast::<DeviceFault>() {
+        Ok(fault) => Err(error::Failure::new(error::Kind::Device, fault.to_string())),
+        Err(panic) => output::unwritten(panic).unwrap_or_else(|panic| panic::resume_unwind(panic)),
     })
 }
 
@@ -80,20 +70,5 @@ fn main() -> ExitCode {
             }
             ExitCode::from(failure.kind as u8)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::device_fault;
-
-    #[test]
-    fn faults_of_the_device_are_told_from_bugs() {
-        let fault = "some GPU: out of GPU memory: 5 MiB more than the 7 MiB in use".to_string();
-        assert_eq!(device_fault(&fault), Some(fault.as_str()));
-        let large = "an array of 9000 MiB: some GPU allows at most 4096 MiB in one buffer. Use a smaller batch";
-        assert!(device_fault(&large.to_string()).is_some());
-        assert_eq!(device_fault(&"index out of bounds".to_string()), None);
-        assert_eq!(device_fault(&"a literal"), None);
     }
 }

@@ -15,6 +15,32 @@ pub enum DeviceError {
     None(String),
 }
 
+const SMALLER: &str = "Use a smaller batch (fewer tokens a step), a smaller model, or --device cpu";
+
+/// What a panic carries when the machine is at fault and not the program: kernels return no `Result`. Thrown by
+/// [`std::panic::panic_any`], so `catch_unwind` and `downcast` tell it from a bug.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceFault {
+    /// The driver has no room for another buffer.
+    #[error("{gpu}: out of GPU memory: {mib} MiB more than the {used_mib} MiB in use. {}", SMALLER)]
+    NoRoom { gpu: String, mib: u64, used_mib: u64 },
+    /// The driver ran out of memory while it did something else.
+    #[error("{gpu}: out of GPU memory. {}", SMALLER)]
+    OutOfMemory { gpu: String },
+    /// The driver gave up, or the GPU is gone.
+    #[error("{gpu}: the GPU was lost ({reason}). Training can go on from the last checkpoint: --resume")]
+    Lost { gpu: String, reason: String },
+    /// An array is larger than a buffer may be.
+    #[error("an array of {mib} MiB: {gpu} allows at most {most_mib} MiB in one buffer. {}", SMALLER)]
+    ArrayTooLarge { gpu: String, mib: u64, most_mib: u64 },
+    /// An array is larger than what a kernel may see, and this kernel does not go by parts.
+    #[error(
+        "kernel {kernel}: an array of {mib} MiB, but {gpu} lets a kernel see at most {most_mib} MiB at once. {}",
+        SMALLER
+    )]
+    BindingTooLarge { gpu: String, kernel: String, mib: u64, most_mib: u64 },
+}
+
 impl Device {
     /// The GPU number `index` of `gpu::adapters()`, or the best real one. A software adapter
     /// (Mesa's lavapipe, SwiftShader) counts only where `allow_software` says so.

@@ -38,7 +38,7 @@ pub use attention::{attention, attention_back, attention_cached, kv_append};
 pub use bf16::{Bf16, pack_bf16, unpack_bf16};
 pub use columns::{columns, set_columns};
 pub use cpu::pool::trim;
-pub use device::{Device, DeviceError};
+pub use device::{Device, DeviceError, DeviceFault};
 pub use elementwise::{Binary, Unary, add_at, axpy, lerp, map, scale_in_place, zip};
 pub use embed::{embed, embed_back, embed_stored};
 pub use float::Float;

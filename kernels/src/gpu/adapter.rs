@@ -1,6 +1,6 @@
 //! Which GPUs there are, and opening one.
-use super::{Counters, Features, Gpu, batch, pipeline, tune};
-use crate::DeviceError;
+use super::{Counters, Failure, Features, Gpu, batch, pipeline, tune};
+use crate::{DeviceError, DeviceFault};
 use std::sync::{Arc, Mutex};
 
 /// One GPU, as `rlhf devices` lists it.
@@ -53,6 +53,10 @@ fn enumerate() -> Vec<wgpu::Adapter> {
     let mut found = pollster::block_on(instance.enumerate_adapters(backends));
     found.sort_by_key(|adapter| rank(adapter.get_info().device_type));
     found
+}
+
+pub(super) fn name(info: &wgpu::AdapterInfo) -> String {
+    format!("{} ({:?})", info.name, info.backend).replace("Vulkan", "vulkan")
 }
 
 fn rank(kind: wgpu::DeviceType) -> usize {
@@ -136,7 +140,7 @@ fn open(adapter: &wgpu::Adapter, binding: u64) -> Result<Arc<Gpu>, String> {
         .map_err(|e| format!("{} cannot be opened: {e}. It may be in use, or its driver too old. {HOW}", info.name))?;
     let limits = device.limits();
     let failure = Arc::new(Mutex::new(None));
-    listen(&device, &failure);
+    listen(&device, name(&info), &failure);
     Ok(Arc::new(Gpu {
         batch: Mutex::new(batch::Batch::new(&device)),
         pool: Mutex::default(),
@@ -187,22 +191,19 @@ fn compute_only(mut limits: wgpu::Limits, most: &wgpu::Limits) -> wgpu::Limits {
 }
 
 /// The first error stays; `Gpu::check` raises it on the thread that next uses the GPU.
-fn listen(device: &wgpu::Device, failure: &Arc<Mutex<Option<String>>>) {
-    let (errors, lost) = (failure.clone(), failure.clone());
+fn listen(device: &wgpu::Device, gpu: String, failure: &Arc<Mutex<Option<Failure>>>) {
+    let (errors, lost, name) = (failure.clone(), failure.clone(), gpu.clone());
     device.on_uncaptured_error(Arc::new(move |error| {
-        let what = match &error {
-            wgpu::Error::OutOfMemory { .. } => {
-                "out of GPU memory. Use a smaller batch (fewer tokens a step), a smaller model, or --device cpu"
-                    .to_string()
-            }
-            other => format!("a bug in a GPU kernel or in wgpu: {other}"),
+        let failure = match &error {
+            wgpu::Error::OutOfMemory { .. } => Failure::Fault(DeviceFault::OutOfMemory { gpu: name.clone() }),
+            other => Failure::Bug(format!("a bug in a GPU kernel or in wgpu: {other}")),
         };
-        errors.lock().expect("failure").get_or_insert(what);
+        errors.lock().expect("failure").get_or_insert(failure);
     }));
-    device.set_device_lost_callback(move |reason, message| {
-        if reason != wgpu::DeviceLostReason::Destroyed {
-            let what = format!("the GPU was lost ({message}). Training can go on from the last checkpoint: --resume");
-            lost.lock().expect("failure").get_or_insert(what);
+    device.set_device_lost_callback(move |why, reason| {
+        if why != wgpu::DeviceLostReason::Destroyed {
+            let fault = DeviceFault::Lost { gpu: gpu.clone(), reason };
+            lost.lock().expect("failure").get_or_insert(Failure::Fault(fault));
         }
     });
 }

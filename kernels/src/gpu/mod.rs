@@ -39,9 +39,11 @@ pub use run::{
 
 pub use tune::{Choice, Rung, Rungs, Shader, ShapeClass, Tuning, TuningEvent, log2};
 
+use crate::DeviceFault;
 use std::fmt;
-use std::sync::Mutex;
+use std::panic::panic_any;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 /// An open GPU. Shared as `Arc<Gpu>`; every method takes `&self`.
 pub struct Gpu {
@@ -59,8 +61,15 @@ pub struct Gpu {
     /// Held while rungs are measured. Has the GPU been kept busy until its clock was up?
     awake: Mutex<bool>,
     features: Features,
-    failure: std::sync::Arc<Mutex<Option<String>>>,
+    failure: Arc<Mutex<Option<Failure>>>,
     counters: Counters,
+}
+
+/// What wgpu reported, late and elsewhere.
+#[derive(Clone)]
+enum Failure {
+    Fault(DeviceFault),
+    Bug(String),
 }
 
 /// What an adapter has beyond WebGPU's base.
@@ -108,7 +117,7 @@ pub struct Counts {
 
 impl Gpu {
     pub fn name(&self) -> String {
-        format!("{} ({:?})", self.info.name, self.info.backend).replace("Vulkan", "vulkan")
+        adapter::name(&self.info)
     }
 
     /// Adapter, backend and driver: what a measurement holds for.
@@ -162,8 +171,10 @@ impl Gpu {
     #[track_caller]
     fn check(&self) {
         let failure = self.failure.lock().expect("failure").clone();
-        if let Some(what) = failure {
-            panic!("{}: {what}", self.name());
+        match failure {
+            None => {}
+            Some(Failure::Fault(fault)) => panic_any(fault),
+            Some(Failure::Bug(what)) => panic!("{}: {what}", self.name()),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Buffers that are handed round instead of freed.
 use super::Gpu;
+use crate::DeviceFault;
 use std::collections::BTreeMap;
+use std::panic::panic_any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -109,14 +111,10 @@ impl Gpu {
         let bytes = words as u64 * 4;
         // the step above may be more than the device allows where the need itself is not
         let size = if size_class(bytes) <= self.max_buffer { size_class(bytes) } else { bytes.next_multiple_of(256) };
-        assert!(
-            size <= self.max_buffer,
-            "an array of {} MiB: {} allows at most {} MiB in one buffer. Use a smaller batch (fewer tokens a step), a \
-             smaller model, or --device cpu",
-            bytes >> 20,
-            self.name(),
-            self.max_buffer >> 20
-        );
+        if size > self.max_buffer {
+            let (mib, most_mib) = (bytes >> 20, self.max_buffer >> 20);
+            panic_any(DeviceFault::ArrayTooLarge { gpu: self.name(), mib, most_mib });
+        }
         let mut pool = self.pool.lock().expect("pool");
         let (raw, busy) = match pool.take(size) {
             Some((raw, epoch)) => (raw, epoch >= self.counters.submissions.load(Relaxed)),
@@ -137,15 +135,11 @@ impl Gpu {
         }
         pool.trim();
         let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
-        self.try_create(size).unwrap_or_else(|| {
-            panic!(
-                "{}: out of GPU memory: {} MiB more than the {} MiB in use. Use a smaller batch (fewer tokens a step), \
-                 a smaller model, or --device cpu",
-                self.name(),
-                size.div_ceil(1 << 20),
-                pool.used >> 20
-            )
-        })
+        let (mib, used_mib) = (size.div_ceil(1 << 20), pool.used >> 20);
+        match self.try_create(size) {
+            Some(raw) => raw,
+            None => panic_any(DeviceFault::NoRoom { gpu: self.name(), mib, used_mib }),
+        }
     }
 
     fn try_create(&self, size: u64) -> Option<wgpu::Buffer> {

@@ -1,7 +1,8 @@
 //! What the `gpu.rs` of a kernel calls: `gpu.run(&KERNEL, groups, &params, &[read(x), write(&y)])`.
 use super::{Buffer, Compiled, Gpu, Kernel, compiled};
-use crate::Tensor;
+use crate::{DeviceFault, Tensor};
 use std::ops::Range;
+use std::panic::panic_any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -154,15 +155,10 @@ impl Gpu {
     #[track_caller]
     fn verify(&self, kernel: &Kernel, groups: [u32; 3], args: &[Arg]) {
         for (i, a) in args.iter().enumerate() {
-            assert!(
-                a.words <= self.max_binding,
-                "kernel {}: an array of {} MiB, but {} lets a kernel see at most {} MiB at once. Use a smaller batch \
-                 (fewer tokens a step), a smaller model, or --device cpu",
-                kernel.title(),
-                a.words >> 18,
-                self.name(),
-                self.max_binding >> 18
-            );
+            if a.words > self.max_binding {
+                let [mib, most_mib] = [a.words, self.max_binding].map(|words| words as u64 >> 18);
+                panic_any(DeviceFault::BindingTooLarge { gpu: self.name(), kernel: kernel.title(), mib, most_mib });
+            }
             for b in &args[..i] {
                 let same = a.buffer().raw() == b.buffer().raw();
                 let both_read = a.access == Access::Read && b.access == Access::Read;

@@ -125,6 +125,18 @@ fn writing_copies_what_is_shared() {
     assert_eq!((x.to_vec(), kept.to_vec()), (vec![3.0, 6.0], vec![1.0, 2.0]));
 }
 
+/// What the machine cannot do is told from bugs by its type.
+#[test]
+fn faults_of_the_device_are_thrown_as_what_they_are() {
+    let Some(gpu) = gpu() else { return };
+    let words = gpu.max_buffer_bytes() as usize / 4 + 1;
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| gpu.empty(words).words())).unwrap_err();
+    let fault = panic.downcast_ref::<crate::DeviceFault>().expect("a fault of the device");
+    assert!(matches!(fault, crate::DeviceFault::ArrayTooLarge { .. }), "{fault}");
+    let most = gpu.max_buffer_bytes() >> 20;
+    assert!(fault.to_string().contains(&format!("allows at most {most} MiB in one buffer. Use a smaller batch")));
+}
+
 #[test]
 #[should_panic(expected = "reads and writes one buffer")]
 fn one_buffer_is_not_read_and_written() {
