@@ -6,8 +6,8 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kernels::{
     AdamWStep, Binary, Device, Form, Heads, Ids, Rng, Sampling, Segments, Tensor, Unary, adamw, attention,
-    attention_back, attention_cached, dropout, embed_back, layer_norm, layer_norm_back, linear, logprob, logprob_back,
-    map, matmul, normal, sample, sum_rows, zip,
+    attention_back, attention_cached, dropout, index_select_back, layer_norm, layer_norm_back, linear, logprob,
+    logprob_back, map, matmul, normal, sample, sum_rows, zip,
 };
 use std::hint::black_box;
 
@@ -89,7 +89,7 @@ fn rows(c: &mut Criterion) {
         group.throughput(Throughput::Bytes((4 * n * c) as u64));
         group.bench_function(format!("sum_rows {n}x{c}"), |i| i.iter(|| sum_rows(&x)));
         let ids = Ids::new((0..n as u32).map(|i| i * 7919 % 600).collect());
-        group.bench_function(format!("embed_back {n}x{c}"), |i| i.iter(|| embed_back(&x, &ids, 600)));
+        group.bench_function(format!("embed_back {n}x{c}"), |i| i.iter(|| index_select_back(&x, &ids, 600)));
     }
     for (n, v) in [(1024, 600), (256, 50257)] {
         let logits = noise("logits", &[n, v]);

@@ -48,11 +48,11 @@ impl Weights {
         })
     }
 
-    /// Rows of a table.  table [V, C], ids [N] → [N, C]
+    /// Rows of a table of embeddings.  table [V, C], ids [N] → [N, C]
     #[track_caller]
     pub fn embed(&self, table: ParamId, ids: &Ids) -> Var {
         match (&self.vars[table.0], &self.stored[table.0]) {
-            (None, Some(stored)) => Var::from(kernels::embed_stored(stored, ids)),
+            (None, Some(stored)) => Var::from(kernels::index_select_bf16(stored, ids)),
             _ => ops::embed(&self[table], ids),
         }
     }

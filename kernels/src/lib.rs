@@ -23,7 +23,7 @@ pub mod attention;
 pub mod bf16;
 pub mod columns;
 pub mod elementwise;
-pub mod embed;
+pub mod index_select;
 pub mod logprob;
 pub mod matmul;
 pub mod norm;
@@ -40,9 +40,9 @@ pub use columns::{columns, set_columns};
 pub use cpu::pool::trim;
 pub use device::{Device, DeviceError, DeviceFault};
 pub use elementwise::{Binary, Unary, add_at, axpy, lerp, map, scale_in_place, zip};
-pub use embed::{embed, embed_back, embed_stored};
 pub use float::Float;
 pub use ids::{Heads, Ids, Segments};
+pub use index_select::{index_select, index_select_back, index_select_bf16};
 pub use logprob::{entropy, logprob, logprob_back};
 pub use matmul::{
     Form, Packed, Precision, linear, linear_in, linear_packed, linear_stored, linear_stored_back, matmul,

@@ -13,7 +13,7 @@ use model::Transformer;
 /// Only rows whose next token counts go through the head.
 pub fn loss(model: &Transformer, w: &Weights, batch: &Batch, scale: f32, dropout: Option<(f32, Rng)>) -> Var {
     let hidden = model.hidden(w, &batch.tokens, &batch.seg, dropout); // [N, C]
-    let rows = ops::embed(&hidden, &batch.rows); //                      [R, C]
+    let rows = ops::index_select(&hidden, &batch.rows); //                      [R, C]
     let logp = ops::logprob(&model.logits(w, &rows), &batch.targets); // [R]
     let weights: Vec<f32> = batch.weights.iter().map(|weight| -scale * weight).collect();
     ops::dot(&logp, &Tensor::from_slice(&w.device(), &[weights.len()], &weights))

@@ -226,14 +226,14 @@ impl ResponseBatch {
     /// logits / temperature at the response positions only.  → [T, V]
     pub(crate) fn logits(&self, model: &Transformer, w: &Weights, temperature: f32) -> Var {
         let hidden = model.hidden(w, &self.tokens, &self.seg, None); // no dropout: log π must be a function
-        let logits = model.logits(w, &ops::embed(&hidden, &self.rows));
+        let logits = model.logits(w, &ops::index_select(&hidden, &self.rows));
         if temperature == 1.0 { logits } else { ops::scale(&logits, 1.0 / temperature) }
     }
 
     /// What the value network expects before each response token.  → [T]
     pub(crate) fn values(&self, model: &Transformer, w: &Weights) -> Var {
         let hidden = model.hidden(w, &self.tokens, &self.seg, None);
-        model.score(w, &ops::embed(&hidden, &self.rows))
+        model.score(w, &ops::index_select(&hidden, &self.rows))
     }
 
     pub(crate) fn targets(&self) -> &Ids {

@@ -57,7 +57,7 @@ fn loss(model: &Transformer, w: &Weights, sequences: &[Vec<u32>], dropout: model
     let rows = (0..segments.count()).flat_map(|b| segments.range(b).start as u32..segments.range(b).end as u32 - 1);
     let rows: Vec<u32> = rows.collect();
     let targets = rows.iter().map(|&row| tokens.host()[row as usize + 1]).collect();
-    -ops::sum(&ops::logprob(&model.logits(w, &ops::embed(&hidden, &rows.into())), &Ids::new(targets)))
+    -ops::sum(&ops::logprob(&model.logits(w, &ops::index_select(&hidden, &rows.into())), &Ids::new(targets)))
 }
 
 #[track_caller]

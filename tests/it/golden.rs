@@ -44,7 +44,7 @@ impl Batch {
     /// Mean negative log-probability of the targets.
     fn loss(&self, model: &Transformer, w: &Weights) -> Var {
         let hidden = model.hidden(w, &self.tokens, &self.segments, None);
-        let logits = model.logits(w, &ops::embed(&hidden, &self.rows));
+        let logits = model.logits(w, &ops::index_select(&hidden, &self.rows));
         ops::sum(&ops::logprob(&logits, &self.targets)) * (-1.0 / self.rows.len() as f32)
     }
 
@@ -231,7 +231,7 @@ fn a_small_gpt2_as_in_pytorch() {
     let alone = Batch::whole(std::slice::from_ref(&unpadded)).logits(model, params);
     check("a row without its padding", &row(&alone, unpadded.len() - 1), &golden["leftpad_row1_last"], 1e-5);
 
-    let picked = kernels::embed(&logits, &batch.rows);
+    let picked = kernels::index_select(&logits, &batch.rows);
     let (logprobs, _) = kernels::logprob(&picked, &batch.targets);
     let theirs = |key: &str| Value::from(golden[key].as_array().unwrap().iter().flat_map(numbers).collect::<Vec<_>>());
     check("log-probabilities", &logprobs.to_vec(), &theirs("token_logprobs"), 1e-5);
@@ -286,13 +286,13 @@ fn check_rewards(dir: &Path) {
     let hidden = loaded.transformer.hidden(&weights, &batch.tokens, &batch.segments, None);
     let last = |b| (batch.segments.range(b).end - 1) as u32;
     let last = Ids::new((0..batch.segments.count()).map(last).collect());
-    let scores = loaded.transformer.score(&weights, &ops::embed(&hidden, &last));
+    let scores = loaded.transformer.score(&weights, &ops::index_select(&hidden, &last));
     let error = within("scores", relative(&scores.value().to_vec(), &numbers(&golden["scores"])), 1e-5);
 
     // the first is the best, the last the worst: all C(5, 2) pairs
     let column = ops::reshape(&scores, &[scores.value().len(), 1]);
     let (better, worse): (Vec<u32>, Vec<u32>) = (0..5).flat_map(|i| (i + 1..5).map(move |j| (i, j))).unzip();
-    let margins = ops::embed(&column, &better.into()) - ops::embed(&column, &worse.into());
+    let margins = ops::index_select(&column, &better.into()) - ops::index_select(&column, &worse.into());
     let loss = ops::sum(&ops::log_sigmoid(&margins)) * -0.1;
     let theirs = golden["pairwise_loss_rank0best_mean_over_C_5_2"].as_f64().unwrap() as f32;
     within("loss", relative(&[loss.item()], &[theirs]), 1e-5);

@@ -101,8 +101,10 @@ fn layer_rows() -> Vec<Row> {
         rows.push(row("swiglu", vec![normal("gu", &[n, 2 * f])], |v| ops::swiglu(&v[0])));
     }
     for (vocab, c, ids) in [(1, 1, vec![0]), (5, 3, vec![4, 0, 4, 4, 1]), (9, 7, vec![2])] {
-        let ids = Ids::new(ids);
+        let [ids, ids2, ids3] = [(); 3].map(|()| Ids::from(&ids[..]));
         rows.push(row("embed", vec![normal("w", &[vocab, c])], move |v| ops::embed(&v[0], &ids)));
+        rows.push(row("index_select", vec![normal("x", &[vocab, c])], move |v| ops::index_select(&v[0], &ids2)));
+        rows.push(row("pick", vec![normal("x", &[vocab])], move |v| ops::pick(&v[0], &ids3)));
     }
     for (vocab, ids) in [(2, vec![1]), (7, vec![1, 6, 0, 3]), (33, vec![32, 32, 5])] {
         let logits = normal("logits", &[ids.len(), vocab]);

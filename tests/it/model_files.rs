@@ -103,7 +103,7 @@ fn last_logits(model: &Loaded, prompt: &[u32]) -> Vec<f32> {
     let (weights, segments) = (model.params.frozen(), Segments::from_lengths(&[prompt.len()]));
     let hidden = model.transformer.hidden(&weights, &Ids::new(prompt.to_vec()), &segments, None);
     let last = Ids::new(vec![prompt.len() as u32 - 1]);
-    model.transformer.logits(&weights, &autograd::ops::embed(&hidden, &last)).value().to_vec()
+    model.transformer.logits(&weights, &autograd::ops::index_select(&hidden, &last)).value().to_vec()
 }
 
 fn greedy(model: &Loaded, prompt: &[u32]) -> Vec<u32> {

@@ -182,7 +182,7 @@ fn kl_estimators_agree_with_the_exact_kl() {
         let w = params.frozen();
         let seg = kernels::Segments::from_lengths(&[2]);
         let hidden = policy.policy.hidden(&w, &Ids::new(prompt.clone()), &seg, None);
-        policy.policy.logits(&w, &ops::embed(&hidden, &Ids::new(vec![1]))).value().to_vec()
+        policy.policy.logits(&w, &ops::index_select(&hidden, &Ids::new(vec![1]))).value().to_vec()
     };
     let exact = stats::exact_kl(&logits(&policy.params), &logits(&other.params));
     for estimator in [stats::k1, stats::k3] {

@@ -7,7 +7,7 @@ mod activation;
 mod arithmetic;
 mod attention;
 mod dropout;
-mod embed;
+mod index_select;
 mod linear;
 mod logprob;
 mod norm;
@@ -17,7 +17,7 @@ pub use activation::{exp, gelu, gelu_erf, log_sigmoid, sigmoid, silu, square, sw
 pub use arithmetic::{add, add_columns, clamp, max, min, mul, neg, reshape, scale, shift, sub};
 pub use attention::{attention, rope};
 pub use dropout::dropout;
-pub use embed::embed;
+pub use index_select::{embed, index_select, pick};
 pub use linear::{linear, linear_in, linear_stored};
 pub use logprob::{entropy, logprob};
 pub use norm::{head_norm, layer_norm, rms_norm};

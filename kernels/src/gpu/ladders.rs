@@ -11,7 +11,7 @@ pub fn sources() -> Vec<(String, String)> {
         crate::bf16::gpu::sources(),
         crate::columns::gpu::sources(),
         crate::elementwise::gpu::sources(),
-        crate::embed::gpu::sources(),
+        crate::index_select::gpu::sources(),
         crate::logprob::gpu::sources(),
         crate::matmul::gpu::sources(),
         crate::norm::gpu::sources(),

@@ -50,7 +50,7 @@ impl Transformer {
             let ((k, v), qkv) = (&mut cache.layers[layer], qkv.value());
             kernels::kv_append(k, v, qkv, slots, positions, heads);
             if !rows.is_empty() {
-                kernels::kv_append(k, v, &kernels::embed(qkv, &rows), &more_slots, &more_positions, heads);
+                kernels::kv_append(k, v, &kernels::index_select(qkv, &rows), &more_slots, &more_positions, heads);
             }
             Var::from(kernels::attention_cached(qkv, k, v, slots, positions, heads, window))
         })

@@ -149,7 +149,7 @@ impl Step {
         let decoding = self.last.iter().copied().eq(0..self.tokens.len() as u32); // every row is somebody's last
         let (tokens, slots, positions) = (Ids::new(self.tokens), Ids::new(self.slots), Ids::new(self.positions));
         let hidden = model.step_shared(w, &tokens, &slots, &positions, self.shared, cache);
-        let rows = if decoding { hidden } else { ops::embed(&hidden, &Ids::new(self.last)) };
+        let rows = if decoding { hidden } else { ops::index_select(&hidden, &Ids::new(self.last)) };
         let logits = model.logits(w, &rows);
         sample(logits.value(), &config.sampling, rng, streams, &places)
     }

@@ -74,7 +74,7 @@ fn of_rows(
 ) -> Vec<f32> {
     let piece = (LOGITS / model.config.vocab).max(1);
     let pieces = rows.chunks(piece).zip(targets.chunks(piece)).map(|(rows, targets)| {
-        let logits = model.logits(w, &ops::embed(hidden, &Ids::from(rows)));
+        let logits = model.logits(w, &ops::index_select(hidden, &Ids::from(rows)));
         let logits = if temperature == 1.0 { logits } else { ops::scale(&logits, 1.0 / temperature) };
         kernels::logprob(logits.value(), &Ids::from(targets)).0
     });

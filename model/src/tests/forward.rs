@@ -17,7 +17,7 @@ fn loss(model: &Transformer, w: &autograd::Weights, texts: &[Vec<u32>], dropout:
     let rows: Vec<u32> =
         (0..seg.count()).flat_map(|b| seg.range(b).start as u32..seg.range(b).end as u32 - 1).collect();
     let targets: Vec<u32> = texts.iter().flat_map(|t| t[1..].to_vec()).collect();
-    let logits = model.logits(w, &ops::embed(&hidden, &Ids::new(rows)));
+    let logits = model.logits(w, &ops::index_select(&hidden, &Ids::new(rows)));
     ops::scale(&ops::sum(&ops::logprob(&logits, &targets.into())), -1.0)
 }
 

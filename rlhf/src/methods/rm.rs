@@ -84,13 +84,11 @@ pub fn pairs(ranks: &[f32]) -> usize {
 
 /// scale · Σ weight · −log σ(r_better − r_worse) → [1].  scores [S]
 pub fn loss(scores: &Var, pairs: &[Comparison], scale: f32) -> Var {
-    let answers = scores.value().len();
-    let column = ops::reshape(scores, &[answers, 1]);
-    let pick = |row: fn(&Comparison) -> usize| {
+    let of = |row: fn(&Comparison) -> usize| {
         let rows: Vec<u32> = pairs.iter().map(|pair| row(pair) as u32).collect();
-        ops::reshape(&ops::embed(&column, &Ids::new(rows)), &[pairs.len()])
+        ops::pick(scores, &Ids::new(rows))
     };
-    let difference = &pick(|pair| pair.better) - &pick(|pair| pair.worse);
+    let difference = of(|pair| pair.better) - of(|pair| pair.worse);
     let weights: Vec<f32> = pairs.iter().map(|pair| -scale * pair.weight).collect();
     let weights = Tensor::from_slice(&scores.value().device(), &[weights.len()], &weights);
     ops::dot(&ops::log_sigmoid(&difference), &weights)
@@ -102,7 +100,7 @@ fn scores(model: &Transformer, w: &Weights, sequences: &[&[u32]]) -> Var {
     let last: Vec<u32> =
         sequences.iter().enumerate().map(|(s, ids)| (seg.range(s).start + model.scored_at(ids)) as u32).collect();
     let hidden = model.hidden(w, &Ids::new(sequences.concat()), &seg, None); // [N, C]
-    model.score(w, &ops::embed(&hidden, &Ids::new(last)))
+    model.score(w, &ops::index_select(&hidden, &Ids::new(last)))
 }
 
 /// Scores of whole sequences (prompt and answer), by a model that is not learning.

@@ -2,9 +2,9 @@
 
 use kernels::{
     AdamWStep, Binary, Device, Form, Heads, Ids, Packed, Precision, Rng, Sampling, Segments, Tensor, Unary, adamw,
-    attention, attention_back, attention_cached, dropout, embed, embed_back, entropy, layer_norm, layer_norm_back,
-    linear_in, linear_packed, logprob, logprob_back, map, matmul_in, normal, rms_norm, rms_norm_back, rope, rope_table,
-    sample, sum_rows, sum_squares, swiglu, swiglu_back, zip,
+    attention, attention_back, attention_cached, dropout, entropy, index_select, index_select_back, layer_norm,
+    layer_norm_back, linear_in, linear_packed, logprob, logprob_back, map, matmul_in, normal, rms_norm, rms_norm_back,
+    rope, rope_table, sample, sum_rows, sum_squares, swiglu, swiglu_back, zip,
 };
 use std::hint::black_box;
 
@@ -175,8 +175,8 @@ fn vocabulary(m: &mut Maker) {
     m.add("logprob_back", shape, 0, 2 * n * v, move || logprob_back(&d, x.clone(), &i, &lse));
     let (w, dy) = (m.noise("w", &[v, c]), m.noise("dy", &[n, c]));
     let i = ids.clone();
-    m.add("embed", format!("{n} of {v}x{c}"), 0, 2 * n * c, move || embed(&w, &i));
-    m.add("embed_back", format!("{n} of {v}x{c}"), 0, n * c + v * c, move || embed_back(&dy, &ids, v));
+    m.add("embed", format!("{n} of {v}x{c}"), 0, 2 * n * c, move || index_select(&w, &i));
+    m.add("embed_back", format!("{n} of {v}x{c}"), 0, n * c + v * c, move || index_select_back(&dy, &ids, v));
     let logits = m.noise("logits", &[64, v]);
     let (streams, positions): (Vec<u32>, Vec<u32>) = ((0..64).collect(), vec![7; 64]);
     let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0 };

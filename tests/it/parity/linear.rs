@@ -30,7 +30,7 @@ pub fn cases() -> Vec<Case> {
         cases.push(bf16(n));
     }
     for (v, c, n) in [(1, 1, 1), (11, 5, 40), (300, 64, 700)] {
-        cases.extend(embeddings(v, c, n));
+        cases.extend(index_selects(v, c, n));
     }
     cases
 }
@@ -209,25 +209,31 @@ pub fn adamw(n: usize) -> Case {
     case("adamw", vec![(vec![n], 1.0), (vec![n], 0.1), (vec![n], 0.1), (vec![n], 0.1)], run, loops)
 }
 
-pub fn embeddings(v: usize, c: usize, n: usize) -> [Case; 2] {
-    use kernels::embed::plain;
+pub fn index_selects(v: usize, c: usize, n: usize) -> [Case; 2] {
+    use kernels::index_select::plain;
     let mut draws = Rng::new(5).draws();
     // the first rows are used most, the last perhaps never
     let ids = Ids::new((0..n).map(|_| (draws.below(v) * draws.below(v) / v) as u32).collect());
     let (ids2, ids3, ids4) = (ids.clone(), ids.clone(), ids.clone());
     let loops = move |x: &[Vec<f64>]| {
         let mut y = vec![0.0; n * c];
-        plain::embed(&x[0], c, ids2.host(), &mut y);
+        plain::index_select(&x[0], c, ids2.host(), &mut y);
         vec![y]
     };
     let back_loops = move |x: &[Vec<f64>]| {
         let mut dw = vec![0.0; v * c];
-        plain::embed_back(&x[0], c, ids4.host(), &mut dw);
+        plain::index_select_back(&x[0], c, ids4.host(), &mut dw);
         vec![dw]
     };
     [
-        case("embed", vec![(vec![v, c], 1.0)], move |x| vec![kernels::embed(&x[0], &ids)], loops).within(0.0),
-        case("embed_back", vec![(vec![n, c], 1.0)], move |x| vec![kernels::embed_back(&x[0], &ids3, v)], back_loops),
+        case("index_select", vec![(vec![v, c], 1.0)], move |x| vec![kernels::index_select(&x[0], &ids)], loops)
+            .within(0.0),
+        case(
+            "index_select_back",
+            vec![(vec![n, c], 1.0)],
+            move |x| vec![kernels::index_select_back(&x[0], &ids3, v)],
+            back_loops,
+        ),
     ]
 }
 

@@ -119,7 +119,7 @@ fn arrays_beyond_a_binding_go_in_parts() {
         [[130, 5003, 120], [5003, 120, 130], [110, 90, 5003], [3, 5003, 120]]
             .map(|[m, n, k]| linear::product(form, Size { m, n, k }))
     });
-    let tables = linear::embeddings(5003, 120, 300).into_iter().chain(rows::logprob(130, 5003));
+    let tables = linear::index_selects(5003, 120, 300).into_iter().chain(rows::logprob(130, 5003));
     let sampling = rows::sample(130, 5003, kernels::Sampling { temperature: 1.0, top_k: 7, top_p: 0.9 });
     let flat = [linear::adamw(1_200_000), linear::linear(130, 96, 5003)];
     let cases: Vec<Case> = products.chain(tables).chain([sampling]).chain(flat).collect();

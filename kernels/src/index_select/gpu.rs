@@ -3,29 +3,30 @@ use crate::gpu::{Gpu, Kernel, flat_groups, read, read_buffer, row_windows, wgsl,
 use crate::{Ids, Tensor};
 use std::sync::Arc;
 
-const EMBED: Kernel = Kernel { name: "embed", parts: &[wgsl::GRID, include_str!("embed.wgsl")], consts: &[] };
-const EMBED_BACK: Kernel =
-    Kernel { name: "embed_back", parts: &[wgsl::GRID, include_str!("embed_back.wgsl")], consts: &[] };
+const INDEX_SELECT: Kernel =
+    Kernel { name: "index_select", parts: &[wgsl::GRID, include_str!("index_select.wgsl")], consts: &[] };
+const INDEX_SELECT_BACK: Kernel =
+    Kernel { name: "index_select_back", parts: &[wgsl::GRID, include_str!("back.wgsl")], consts: &[] };
 
 pub fn sources() -> Vec<(String, String)> {
-    crate::gpu::source_of(&[EMBED, EMBED_BACK])
+    crate::gpu::source_of(&[INDEX_SELECT, INDEX_SELECT_BACK])
 }
 
 #[track_caller]
-pub fn embed(g: &Arc<Gpu>, w: &Tensor, ids: &Ids) -> Tensor {
+pub fn index_select(g: &Arc<Gpu>, w: &Tensor, ids: &Ids) -> Tensor {
     let [v, c] = w.dims();
     let y = g.array(&[ids.len(), c]);
     let on_gpu = ids.on(g);
     for rows in row_windows(g, v, c) {
         let params = [y.len(), c, rows.start, rows.len()].map(|x| x as u32);
         let w = w.rows(rows);
-        g.run(&EMBED, flat_groups(y.len()), &params, &[read(&w), read_buffer(&on_gpu), write(&y)]);
+        g.run(&INDEX_SELECT, flat_groups(y.len()), &params, &[read(&w), read_buffer(&on_gpu), write(&y)]);
     }
     y
 }
 
 #[track_caller]
-pub fn embed_back(g: &Arc<Gpu>, dy: &Tensor, ids: &Ids, rows: usize) -> Tensor {
+pub fn index_select_back(g: &Arc<Gpu>, dy: &Tensor, ids: &Ids, rows: usize) -> Tensor {
     let [_, c] = dy.dims();
     let (starts, uses) = uses_of_rows(ids.host(), rows);
     let (starts, uses) = (g.upload(&starts), g.upload(&uses));
@@ -34,7 +35,7 @@ pub fn embed_back(g: &Arc<Gpu>, dy: &Tensor, ids: &Ids, rows: usize) -> Tensor {
         let first = rows.start as u32;
         let part = dw.rows(rows);
         let args = [read(dy), read_buffer(&starts), read_buffer(&uses), write(&part)];
-        g.run(&EMBED_BACK, flat_groups(part.len()), &[part.len() as u32, c as u32, first], &args);
+        g.run(&INDEX_SELECT_BACK, flat_groups(part.len()), &[part.len() as u32, c as u32, first], &args);
     }
     dw
 }

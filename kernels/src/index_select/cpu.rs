@@ -4,17 +4,17 @@ use crate::cpu::math::update_from;
 use crate::cpu::par;
 use crate::cpu::simd::per_level;
 
-pub fn embed(w: &[f32], c: usize, ids: &[u32], y: &mut [f32]) {
-    par::rows(ids.len(), par::grain(c), [(y, c)], |range, [y]| super::plain::embed(w, c, &ids[range], y));
+pub fn index_select(w: &[f32], c: usize, ids: &[u32], y: &mut [f32]) {
+    par::rows(ids.len(), par::grain(c), [(y, c)], |range, [y]| super::plain::index_select(w, c, &ids[range], y));
 }
 
-pub fn embed_stored(words: &[u32], c: usize, ids: &[u32], y: &mut [f32]) {
+pub fn index_select_bf16(words: &[u32], c: usize, ids: &[u32], y: &mut [f32]) {
     par::rows(ids.len(), par::grain(c), [(y, c)], |range, [y]| {
-        super::plain::embed_stored(words, c, &ids[range], y);
+        super::plain::index_select_bf16(words, c, &ids[range], y);
     });
 }
 
-pub fn embed_back(dy: &[f32], c: usize, ids: &[u32], dw: &mut [f32]) {
+pub fn index_select_back(dy: &[f32], c: usize, ids: &[u32], dw: &mut [f32]) {
     let rows = dw.len() / c.max(1);
     // The uses of row r are uses[ends[r - 1]..ends[r]].
     let mut ends = vec![0; rows + 1];
@@ -57,8 +57,8 @@ mod tests {
         for (rows, c) in [(1, 1), (7, 5), (6, 64)] {
             let stored = crate::pack_bf16(&crate::Tensor::new(&[rows, c], noise(rows * c, 1)));
             let ids = crate::Ids::new((0..40).map(|i| (i * i % rows) as u32).collect::<Vec<_>>());
-            let want = crate::embed(&crate::unpack_bf16(&stored), &ids).to_vec();
-            assert_eq!(crate::embed_stored(&stored, &ids).to_vec(), want);
+            let want = crate::index_select(&crate::unpack_bf16(&stored), &ids).to_vec();
+            assert_eq!(crate::index_select_bf16(&stored, &ids).to_vec(), want);
         }
     }
 
@@ -68,13 +68,13 @@ mod tests {
             let ids: Vec<u32> = (0..n).map(|i| (i * i * 31 % rows) as u32).collect();
             let (w, dy) = (noise(rows * c, 1), noise(n * c, 2));
             let (mut y, mut want) = (vec![0.0; n * c], vec![0.0; n * c]);
-            embed(&w, c, &ids, &mut y);
-            plain::embed(&wide(&w), c, &ids, &mut want);
-            close("embed", &y, &want, 0.0);
+            index_select(&w, c, &ids, &mut y);
+            plain::index_select(&wide(&w), c, &ids, &mut want);
+            close("index_select", &y, &want, 0.0);
             let (mut dw, mut want) = (vec![7.0; rows * c], vec![0.0; rows * c]);
-            embed_back(&dy, c, &ids, &mut dw);
-            plain::embed_back(&wide(&dy), c, &ids, &mut want);
-            close("embed_back", &dw, &want, 1e-5);
+            index_select_back(&dy, c, &ids, &mut dw);
+            plain::index_select_back(&wide(&dy), c, &ids, &mut want);
+            close("index_select_back", &dw, &want, 1e-5);
         }
     }
 }

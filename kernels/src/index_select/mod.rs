@@ -1,0 +1,58 @@
+//! Rows of a matrix by their numbers: the rows that a loss looks at, and the embeddings of tokens.
+mod cpu;
+pub(crate) mod gpu;
+pub mod plain;
+
+use crate::{Bf16, Device, Ids, Tensor, cpu::pool, unpack_bf16};
+
+#[track_caller]
+fn check(ids: &Ids, rows: usize) {
+    if let Some(&id) = ids.host().iter().max() {
+        assert!((id as usize) < rows, "index_select: row {id} of {rows} rows");
+    }
+}
+
+/// y[r] = x[ids[r]].  x [N, C], ids [R] → [R, C]
+#[track_caller]
+pub fn index_select(x: &Tensor, ids: &Ids) -> Tensor {
+    let [n, c] = x.dims();
+    check(ids, n);
+    match x.device() {
+        Device::Cpu => {
+            let mut y = pool::take(ids.len() * c);
+            cpu::index_select(x.data(), c, ids.host(), &mut y);
+            Tensor::new(&[ids.len(), c], y)
+        }
+        Device::Gpu(g) => gpu::index_select(&g, x, ids),
+    }
+}
+
+/// As [`index_select`], of a table in bf16.  w [V, C], ids [R] → [R, C]
+#[track_caller]
+pub fn index_select_bf16(w: &Bf16, ids: &Ids) -> Tensor {
+    let [v, c] = w.dims();
+    check(ids, v);
+    match w.host() {
+        Some(words) => {
+            let mut y = pool::take(ids.len() * c);
+            cpu::index_select_bf16(words, c, ids.host(), &mut y);
+            Tensor::new(&[ids.len(), c], y)
+        }
+        None => index_select(&unpack_bf16(w), ids),
+    }
+}
+
+/// dx of [`index_select`]: each of the `rows` rows sums the gradients of its uses.  dy [R, C] → [rows, C]
+#[track_caller]
+pub fn index_select_back(dy: &Tensor, ids: &Ids, rows: usize) -> Tensor {
+    let [n, c] = dy.dims();
+    assert_eq!(n, ids.len(), "index_select_back: dy {:?} for {} ids", dy.shape(), ids.len());
+    match dy.device() {
+        Device::Cpu => {
+            let mut dx = pool::take(rows * c);
+            cpu::index_select_back(dy.data(), c, ids.host(), &mut dx);
+            Tensor::new(&[rows, c], dx)
+        }
+        Device::Gpu(g) => gpu::index_select_back(&g, dy, ids, rows),
+    }
+}
