@@ -126,7 +126,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
         return Err(Failure::usage(wrong));
     }
     if let Some(threads) = cli.common.threads {
-        kernels::cpu::crew::limit(threads);
+        kernels::cpu::thread_pool::limit(threads);
     }
     obey(&cli, &matches)
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// Arrays by the ids that they had as parameters. Nothing of them is in gradients or optimizers.
 #[derive(Default)]
-pub struct Base {
+pub struct BaseWeights {
     pub(crate) arrays: Vec<Frozen>,
 }
 
@@ -24,7 +24,7 @@ pub(crate) enum Numbers {
     Missing,
 }
 
-impl Base {
+impl BaseWeights {
     /// Matrices are rounded to bf16; nothing else of `numbers` is kept.
     #[track_caller]
     pub fn set(&mut self, id: ParamId, numbers: &Tensor) {
@@ -48,7 +48,7 @@ impl Base {
     #[track_caller]
     pub fn get(&self, id: ParamId) -> Tensor {
         match &self.arrays[id.0].numbers {
-            Numbers::Matrix(stored) => unpack_bf16(stored),
+            Numbers::Matrix(w) => unpack_bf16(w),
             Numbers::Whole(array) => array.clone(),
             Numbers::Missing => panic!("{} of the base was never set", self.arrays[id.0].name),
         }
@@ -67,16 +67,16 @@ impl Base {
         self.arrays.iter().all(|a| !matches!(&a.numbers, Numbers::Whole(v) if v.device() != *device))
     }
 
-    pub(crate) fn to(&self, device: &Device) -> Base {
+    pub(crate) fn to(&self, device: &Device) -> BaseWeights {
         let moved = |a: &Frozen| {
             let numbers = match &a.numbers {
-                Numbers::Matrix(stored) => Numbers::Matrix(pack_bf16(&unpack_bf16(stored).to(device))),
+                Numbers::Matrix(w) => Numbers::Matrix(pack_bf16(&unpack_bf16(w).to(device))),
                 Numbers::Whole(array) => Numbers::Whole(array.to(device)),
                 Numbers::Missing => Numbers::Missing,
             };
             Frozen { name: a.name.clone(), shape: a.shape.clone(), numbers }
         };
-        Base { arrays: self.arrays.iter().map(moved).collect() }
+        BaseWeights { arrays: self.arrays.iter().map(moved).collect() }
     }
 }
 

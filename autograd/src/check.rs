@@ -22,7 +22,7 @@ const H_ALONG: f32 = H / 4.0;
 /// Where tape and finite differences differ most.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Worst {
-    /// |difference| / (1 + |how large such a slope is|)
+    /// |difference| / (1 + |how large such a derivative is|)
     pub error: f64,
     pub by_tape: f64,
     pub by_differences: f64,
@@ -38,47 +38,47 @@ pub fn gradcheck(inputs: &[Tensor], f: impl Fn(&[Var]) -> Var) -> Worst {
     for (which, &id) in check.ids.iter().enumerate() {
         let by_tape = check.grads.get(id).to_vec();
         for (element, &by_tape) in by_tape.iter().enumerate() {
-            let slope = check.slope(H, |t| {
+            let by_differences = check.derivative(H, |t| {
                 let mut numbers = check.params.get(id).to_vec();
                 numbers[element] += t;
                 let mut moved = check.params.clone();
                 moved.set(id, &numbers);
                 moved
             });
-            worst.consider(by_tape as f64, slope, slope.abs(), (which, element));
+            worst.consider(by_tape as f64, by_differences, by_differences.abs(), (which, element));
         }
     }
     worst
 }
 
-/// Check the slope along `directions` random directions through all inputs at once: for larger shapes.
-/// Every element moves by a normal number times h. A slope may come out near zero by chance, so its error
-/// is taken relative to the length of the gradient, which is how large such slopes are.
+/// Check the derivative along `directions` random directions through all inputs at once: for larger shapes.
+/// Every element moves by a normal number times h. A derivative may come out near zero by chance, so its
+/// error is taken relative to the length of the gradient, which is how large such derivatives are.
 #[track_caller]
 pub fn along(inputs: &[Tensor], directions: usize, f: impl Fn(&[Var]) -> Var) -> Worst {
     let check = Check::new(inputs, f);
     let n = check.params.flat().len();
-    let usual = check.grads.norm() as f64;
+    let size = check.grads.norm() as f64;
     let mut worst = Worst::default();
     for direction in 0..directions {
         let rng = Rng::new(direction as u64).stream("direction");
         let step: Vec<f32> = (0..n as u64).map(|i| rng.normal_at(i)).collect();
         let by_tape = inner(&check.grads.flat().to_vec(), &step);
-        let slope = check.slope(H_ALONG, |t| {
+        let by_differences = check.derivative(H_ALONG, |t| {
             let mut flat = check.params.flat().to_vec();
             flat.iter_mut().zip(&step).for_each(|(x, d)| *x += t * d);
             let mut moved = check.params.clone();
             moved.set_flat(&Tensor::new(&[n], flat));
             moved
         });
-        worst.consider(by_tape, slope, usual, (direction, 0));
+        worst.consider(by_tape, by_differences, size, (direction, 0));
     }
     worst
 }
 
 impl Worst {
-    fn consider(&mut self, by_tape: f64, by_differences: f64, usual: f64, at: (usize, usize)) {
-        let error = (by_tape - by_differences).abs() / (1.0 + usual);
+    fn consider(&mut self, by_tape: f64, by_differences: f64, size: f64, at: (usize, usize)) {
+        let error = (by_tape - by_differences).abs() / (1.0 + size);
         if error > self.error || error.is_nan() {
             *self = Worst { error, by_tape, by_differences, at };
         }
@@ -131,7 +131,7 @@ impl<F: Fn(&[Var]) -> Var> Check<F> {
     }
 
     /// d/dt Σ r·f(inputs moved by t) at 0
-    fn slope(&self, h: f32, moved: impl Fn(f32) -> Params) -> f64 {
+    fn derivative(&self, h: f32, moved: impl Fn(f32) -> Params) -> f64 {
         let at = |t: f32| inner(&self.apply(&moved(t).frozen()).value().to_vec(), &self.projection);
         (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h as f64)
     }

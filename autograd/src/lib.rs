@@ -1,7 +1,7 @@
 //! Remembers the way back: values that know their gradients, parameters, optimizers.
 //!
 //! Read in this order: [`tape`] (what a `Var` is, how an op gets onto the tape and off again),
-//! [`params`] (one flat buffer of named windows, and gradients of the same layout; [`base`] for what does not learn;
+//! [`params`] (one flat buffer of named slots, and gradients of the same layout; [`base`] for what does not learn;
 //! [`weights`] for both as a forward pass sees them), [`ops`] (forward and
 //! backward of each op in one function), [`optim`] (AdamW over the flat buffer), [`check`] (finite
 //! differences against the tape).
@@ -42,7 +42,7 @@ pub mod schedule;
 pub mod tape;
 pub mod weights;
 
-pub use base::{Adapter, Base};
+pub use base::{Adapter, BaseWeights};
 pub use optim::{AdamW, AdamWConfig, NonFinite};
 pub use params::{Grads, Init, ParamId, Params, ParamsBuilder};
 pub use schedule::Schedule;

@@ -1,14 +1,14 @@
-//! Parameters: one flat buffer, many named windows. Gradients: the same layout.
+//! Parameters: one flat buffer, many named slots. Gradients: the same layout.
 //!
 //! ```text
 //! flat   [ matrices that decay … | gains, biases, whatever does not decay … ]
-//!          ^ every window starts at a multiple of 64 elements (the alignment of a GPU binding)
+//!          ^ every slot starts at a multiple of 64 elements (the alignment of a GPU binding)
 //! ```
 //! So AdamW and gradient clipping are one pass over one array, accumulating micro-batches costs nothing
 //! extra, and `policy.clone()` is free until the first step writes.
 //!
-//! Parameters may stand on a frozen [`Base`]: its arrays keep their ids, the windows of what learns come after them.
-use crate::base::{Adapter, Base, Frozen, Numbers};
+//! Parameters may stand on a frozen [`BaseWeights`]: its arrays keep their ids, the slots of what learns come after them.
+use crate::base::{Adapter, BaseWeights, Frozen, Numbers};
 use crate::tape::{Product, Tape, Var};
 use crate::weights::Weights;
 use kernels::{Device, Form, Precision, Rng, Tensor};
@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Windows start at multiples of this many elements: 256 bytes, what WebGPU asks of a buffer binding.
+/// Slots start at multiples of this many elements: 256 bytes, what WebGPU asks of a buffer binding.
 const ALIGN: usize = 64;
 
 /// Which parameter of its [`Params`], or which array of the base that they stand on.
@@ -35,13 +35,13 @@ pub enum Init {
 }
 
 #[derive(Debug)]
-struct Window {
+struct Slot {
     name: String,
     shape: Vec<usize>,
     offset: usize,
 }
 
-impl Window {
+impl Slot {
     fn len(&self) -> usize {
         self.shape.iter().product()
     }
@@ -49,9 +49,9 @@ impl Window {
 
 #[derive(Debug)]
 struct Layout {
-    /// Id of the first window: those before it are of the base.
+    /// Id of the first slot: those before it are of the base.
     first: usize,
-    windows: Vec<Window>,
+    slots: Vec<Slot>,
     adapters: Vec<Adapter>,
     /// The first so many elements of the buffer decay.
     decayed: usize,
@@ -60,23 +60,23 @@ struct Layout {
 
 impl Layout {
     #[track_caller]
-    fn window(&self, id: ParamId) -> &Window {
+    fn slot(&self, id: ParamId) -> &Slot {
         assert!(id.0 >= self.first, "a parameter of the frozen base is asked for as one that learns");
-        &self.windows[id.0 - self.first]
+        &self.slots[id.0 - self.first]
     }
 }
 
 #[derive(Default)]
 pub struct ParamsBuilder {
-    wanted: Vec<(Window, Init, bool, Rng)>,
+    wanted: Vec<(Slot, Init, bool, Rng)>,
     names: HashSet<String>,
-    base: Arc<Base>,
+    base: Arc<BaseWeights>,
     adapters: Vec<Adapter>,
 }
 
 impl ParamsBuilder {
-    /// What learns upon a frozen base.
-    pub fn upon(base: &Arc<Base>) -> ParamsBuilder {
+    /// What learns on frozen base weights.
+    pub fn on(base: &Arc<BaseWeights>) -> ParamsBuilder {
         ParamsBuilder { base: base.clone(), ..ParamsBuilder::default() }
     }
 
@@ -106,10 +106,10 @@ impl ParamsBuilder {
         self.wanted.iter().enumerate().map(|(i, (w, ..))| (ParamId(first + i), w.shape.clone())).collect()
     }
 
-    /// The same parameters as ones that never learn, to be [`set`](Base::set) one after the other.
-    pub fn freeze(self) -> Base {
-        let frozen = |w: Window| Frozen { name: w.name, shape: w.shape, numbers: Numbers::Missing };
-        Base { arrays: self.wanted.into_iter().map(|(window, ..)| frozen(window)).collect() }
+    /// The same parameters as ones that never learn, to be [`set`](BaseWeights::set) one after the other.
+    pub fn freeze(self) -> BaseWeights {
+        let frozen = |w: Slot| Frozen { name: w.name, shape: w.shape, numbers: Numbers::Missing };
+        BaseWeights { arrays: self.wanted.into_iter().map(|(slot, ..)| frozen(slot)).collect() }
     }
 
     /// A new parameter. `decay`: does weight decay pull on it (matrices: yes; gains and biases: no)?
@@ -119,7 +119,7 @@ impl ParamsBuilder {
         let name = name.into();
         assert!(self.names.insert(name.clone()), "there are two parameters called {name}");
         let rng = rng.stream(&name);
-        self.wanted.push((Window { name, shape: shape.to_vec(), offset: 0 }, init, decay, rng));
+        self.wanted.push((Slot { name, shape: shape.to_vec(), offset: 0 }, init, decay, rng));
         ParamId(self.base.arrays.len() + self.wanted.len() - 1)
     }
 
@@ -127,14 +127,14 @@ impl ParamsBuilder {
         &self.wanted[id.0].0.shape
     }
 
-    /// Lay the windows out, decayed ones first, and fill them.
+    /// Lay the slots out, decayed ones first, and fill them.
     pub fn build(mut self, device: &Device) -> Params {
         let (mut total, mut decayed) = (0, 0);
         for decay_now in [true, false] {
-            for (window, _, decay, _) in &mut self.wanted {
+            for (slot, _, decay, _) in &mut self.wanted {
                 if *decay == decay_now {
-                    window.offset = total;
-                    total += window.len().next_multiple_of(ALIGN);
+                    slot.offset = total;
+                    total += slot.len().next_multiple_of(ALIGN);
                 }
             }
             if decay_now {
@@ -142,8 +142,8 @@ impl ParamsBuilder {
             }
         }
         let mut flat = vec![0.0; total.max(ALIGN)];
-        for (window, init, _, rng) in &self.wanted {
-            let numbers = &mut flat[window.offset..][..window.len()];
+        for (slot, init, _, rng) in &self.wanted {
+            let numbers = &mut flat[slot.offset..][..slot.len()];
             match init {
                 Init::Zeros => {}
                 Init::Ones => numbers.fill(1.0),
@@ -153,9 +153,9 @@ impl ParamsBuilder {
                 }
             }
         }
-        let windows = self.wanted.into_iter().map(|(window, ..)| window).collect();
+        let slots = self.wanted.into_iter().map(|(slot, ..)| slot).collect();
         let (first, adapters, base) = (self.base.arrays.len(), self.adapters, self.base);
-        let layout = Arc::new(Layout { first, windows, adapters, decayed, total: flat.len() });
+        let layout = Arc::new(Layout { first, slots, adapters, decayed, total: flat.len() });
         let flat = Tensor::from_slice(device, &[layout.total], &flat);
         Params { flat, layout, base, precision: Precision::F32 }
     }
@@ -166,12 +166,12 @@ impl ParamsBuilder {
 pub struct Params {
     flat: Tensor,
     layout: Arc<Layout>,
-    base: Arc<Base>,
+    base: Arc<BaseWeights>,
     precision: Precision,
 }
 
 impl Params {
-    /// All numbers, as they lie. The gaps between windows hold zeros.
+    /// All numbers, as they lie. The gaps between slots hold zeros.
     pub fn flat(&self) -> &Tensor {
         &self.flat
     }
@@ -189,7 +189,7 @@ impl Params {
     }
 
     pub fn get(&self, id: ParamId) -> Tensor {
-        if id.0 < self.layout.first { self.base.get(id) } else { window(&self.flat, &self.layout, id) }
+        if id.0 < self.layout.first { self.base.get(id) } else { slot(&self.flat, &self.layout, id) }
     }
 
     /// As `get`, with its adapters added: W + scale·B·A.
@@ -207,15 +207,15 @@ impl Params {
     }
 
     /// What these stand on; empty where everything learns.
-    pub fn base(&self) -> &Arc<Base> {
+    pub fn base(&self) -> &Arc<BaseWeights> {
         &self.base
     }
 
-    /// Put other numbers into one window. On a GPU this moves the whole buffer: build on the CPU, then
+    /// Put other numbers into one slot. On a GPU this moves the whole buffer: build on the CPU, then
     /// move once with `to`.
     #[track_caller]
     pub fn set(&mut self, id: ParamId, numbers: &[f32]) {
-        let at = self.layout.window(id);
+        let at = self.layout.slot(id);
         assert_eq!(numbers.len(), at.len(), "{} {:?} given {} numbers", at.name, at.shape, numbers.len());
         let device = self.device();
         let mut flat = std::mem::replace(&mut self.flat, Tensor::scalar(0.0)).to(&Device::Cpu);
@@ -223,34 +223,34 @@ impl Params {
         self.flat = flat.to(&device);
     }
 
-    /// One window to fill in place, of parameters on the CPU.
+    /// One slot to fill in place, of parameters on the CPU.
     #[track_caller]
     pub fn data_mut(&mut self, id: ParamId) -> &mut [f32] {
-        let at = &self.layout.windows[id.0];
+        let at = &self.layout.slots[id.0];
         &mut self.flat.data_mut()[at.offset..][..at.len()]
     }
 
     pub fn by_name(&self, name: &str) -> Option<ParamId> {
-        self.layout.windows.iter().position(|w| w.name == name).map(|i| ParamId(self.layout.first + i))
+        self.layout.slots.iter().position(|w| w.name == name).map(|i| ParamId(self.layout.first + i))
     }
 
     pub fn name(&self, id: ParamId) -> &str {
-        &self.layout.window(id).name
+        &self.layout.slot(id).name
     }
 
     pub fn shape(&self, id: ParamId) -> &[usize] {
-        &self.layout.window(id).shape
+        &self.layout.slot(id).shape
     }
 
     /// Every parameter that learns, in the order it was added.
     pub fn iter(&self) -> impl Iterator<Item = (ParamId, &str, &[usize])> {
         let first = self.layout.first;
-        self.layout.windows.iter().enumerate().map(move |(i, w)| (ParamId(first + i), &w.name[..], &w.shape[..]))
+        self.layout.slots.iter().enumerate().map(move |(i, w)| (ParamId(first + i), &w.name[..], &w.shape[..]))
     }
 
     /// Number of parameters that learn, gaps not counted.
     pub fn count(&self) -> usize {
-        self.layout.windows.iter().map(Window::len).sum()
+        self.layout.slots.iter().map(Slot::len).sum()
     }
 
     /// The first so many elements of the flat buffer are those that weight decay pulls on.
@@ -286,7 +286,7 @@ impl Params {
 
     /// Weights that no tape sees: for inference, references, reward models.
     pub fn frozen(&self) -> Weights {
-        self.weights(vec![false; self.layout.windows.len()].into(), |_, value| Var::from(value))
+        self.weights(vec![false; self.layout.slots.len()].into(), |_, value| Var::from(value))
     }
 
     /// As `frozen`, for many passes over few tokens, which take the time that reading the weights takes: matrices are
@@ -309,13 +309,13 @@ impl Params {
 
     fn weights(&self, watched: Rc<[bool]>, var: impl Fn(ParamId, Tensor) -> Var) -> Weights {
         let base = self.base.arrays.iter().map(|array| match &array.numbers {
-            Numbers::Matrix(stored) => (None, Some(stored.clone())),
+            Numbers::Matrix(w) => (None, Some(w.clone())),
             Numbers::Whole(array) => (Some(Var::from(array.clone())), None),
             Numbers::Missing => (None, None),
         });
         let own = self.iter().map(|(id, ..)| (Some(var(id, self.get(id))), None));
-        let (vars, stored) = base.chain(own).unzip();
-        Weights { vars, watched, stored, packed: Vec::new(), params: self.clone() }
+        let (vars, bf16) = base.chain(own).unzip();
+        Weights { vars, watched, bf16, packed: Vec::new(), params: self.clone() }
     }
 
     /// Run `f` on these parameters, watched, and add the gradients of the loss [1] it returns to `grads`.
@@ -346,7 +346,7 @@ impl Params {
     #[track_caller]
     pub fn backprop_from(&self, grads: &mut Grads, f: impl FnOnce(&Weights) -> (Var, Tensor)) {
         self.check(grads);
-        let (y, dy) = f(&self.watch(&Tape::default(), vec![true; self.layout.windows.len()].into()));
+        let (y, dy) = f(&self.watch(&Tape::default(), vec![true; self.layout.slots.len()].into()));
         y.backward_from(dy, grads);
     }
 
@@ -373,16 +373,16 @@ impl Grads {
     }
 
     pub fn get(&self, id: ParamId) -> Tensor {
-        window(&self.flat, &self.layout, id)
+        slot(&self.flat, &self.layout, id)
     }
 
     pub(crate) fn add(&mut self, id: ParamId, gradient: &Tensor) {
-        kernels::add_at(&mut self.flat, self.layout.window(id).offset, 1.0, gradient);
+        kernels::add_at(&mut self.flat, self.layout.slot(id).offset, 1.0, gradient);
     }
 
     pub(crate) fn add_product(&mut self, id: ParamId, product: &Product) {
         let Product { precision, form, a, b } = product;
-        let offset = self.layout.window(id).offset;
+        let offset = self.layout.slot(id).offset;
         kernels::matmul_add_at(&mut self.flat, offset, *precision, *form, a, b);
     }
 
@@ -402,9 +402,9 @@ impl Grads {
     }
 }
 
-fn window(flat: &Tensor, layout: &Layout, id: ParamId) -> Tensor {
-    let at = layout.window(id);
-    flat.window(at.offset, &at.shape)
+fn slot(flat: &Tensor, layout: &Layout, id: ParamId) -> Tensor {
+    let at = layout.slot(id);
+    flat.view(at.offset, &at.shape)
 }
 
 #[cfg(test)]
@@ -423,7 +423,7 @@ mod tests {
     #[test]
     fn decayed_windows_come_first_each_at_a_multiple_of_64() {
         let (params, ids) = three();
-        let offsets = ids.map(|id| params.layout.windows[id.0].offset);
+        let offsets = ids.map(|id| params.layout.slots[id.0].offset);
         assert_eq!(offsets, [192, 0, 128]); // 7·13 = 91 numbers take 128 places, 4 take 64
         assert_eq!((params.decayed(), params.flat().len(), params.count()), (192, 256, 5 + 91 + 4));
         assert_eq!(params.get(ids[0]).to_vec(), [1.0; 5]);

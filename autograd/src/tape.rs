@@ -18,23 +18,23 @@ use std::rc::Rc;
 pub struct Var {
     value: Tensor,
     node: Option<(Tape, NodeId)>,
-    again: Option<Again>,
+    recompute: Option<Recompute>,
 }
 
 /// Makes a value a second time, from what its own way back holds on to anyway.
-type Again = Rc<dyn Fn() -> Tensor>;
+type Recompute = Rc<dyn Fn() -> Tensor>;
 
-/// What an op keeps of an input for its way back: the numbers, or how to make them again where that is cheap.
-pub(crate) enum Kept {
+/// What an op saves of an input for its way back: the numbers, or how to recompute them where that is cheap.
+pub(crate) enum Saved {
     Value(Tensor),
-    Again(Again),
+    Recompute(Recompute),
 }
 
-impl Kept {
+impl Saved {
     pub(crate) fn tensor(self) -> Tensor {
         match self {
-            Kept::Value(value) => value,
-            Kept::Again(again) => again(),
+            Saved::Value(value) => value,
+            Saved::Recompute(recompute) => recompute(),
         }
     }
 }
@@ -51,7 +51,7 @@ enum Node {
 
 type Back = Box<dyn FnOnce(Tensor, &mut Backprop)>;
 
-/// What travels backwards: for each node the gradient gathered so far, and those of the parameters.
+/// What travels backwards: for each node the gradient accumulated so far, and those of the parameters.
 struct Backprop<'a> {
     slots: Vec<Option<Tensor>>,
     leaves: Vec<Option<ParamId>>,
@@ -153,7 +153,7 @@ impl Tape {
     fn append(&self, value: Tensor, node: Node) -> Var {
         let mut nodes = self.0.borrow_mut();
         nodes.push(node);
-        Var { value, node: Some((self.clone(), nodes.len() - 1)), again: None }
+        Var { value, node: Some((self.clone(), nodes.len() - 1)), recompute: None }
     }
 
     pub(crate) fn param(&self, id: ParamId, value: Tensor) -> Var {
@@ -169,7 +169,7 @@ impl Tape {
 impl From<Tensor> for Var {
     /// A constant: nothing on the way here is differentiated.
     fn from(value: Tensor) -> Var {
-        Var { value, node: None, again: None }
+        Var { value, node: None, recompute: None }
     }
 }
 
@@ -182,16 +182,16 @@ impl Var {
         self.value.shape()
     }
 
-    /// Says how the value of this op is made a second time, so that the ops that read it need not hold on to it.
-    pub(crate) fn made_again(self, again: impl Fn() -> Tensor + 'static) -> Var {
-        let again = self.is_tracked().then(|| Rc::new(again) as Again);
-        Var { again, ..self }
+    /// Says how the value of this op is recomputed, so that the ops that read it need not save it.
+    pub(crate) fn recomputed_by(self, recompute: impl Fn() -> Tensor + 'static) -> Var {
+        let recompute = self.is_tracked().then(|| Rc::new(recompute) as Recompute);
+        Var { recompute, ..self }
     }
 
-    pub(crate) fn keep(&self) -> Kept {
-        match &self.again {
-            Some(again) => Kept::Again(again.clone()),
-            None => Kept::Value(self.value.clone()),
+    pub(crate) fn save(&self) -> Saved {
+        match &self.recompute {
+            Some(recompute) => Saved::Recompute(recompute.clone()),
+            None => Saved::Value(self.value.clone()),
         }
     }
 

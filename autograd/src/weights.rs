@@ -14,7 +14,7 @@ pub struct Weights {
     pub(crate) vars: Vec<Option<Var>>,
     pub(crate) watched: Rc<[bool]>,
     /// Matrices of the base, in bf16.
-    pub(crate) stored: Vec<Option<Bf16>>,
+    pub(crate) bf16: Vec<Option<Bf16>>,
     /// Of weights for decoding on the CPU: each matrix that `linear` reads, packed when it first does. Else empty.
     pub(crate) packed: Vec<OnceCell<Packed>>,
     pub(crate) params: Params,
@@ -34,8 +34,8 @@ impl Weights {
     #[track_caller]
     pub fn linear(&self, x: &Var, weight: ParamId, bias: Option<ParamId>) -> Var {
         let (precision, bias) = (self.params.precision(), bias.map(|b| &self[b]));
-        let y = match (&self.stored[weight.0], self.packed.get(weight.0)) {
-            (Some(stored), _) => ops::linear_stored(precision, x, stored, bias),
+        let y = match (&self.bf16[weight.0], self.packed.get(weight.0)) {
+            (Some(w), _) => ops::linear_bf16(precision, x, w, bias),
             (None, Some(packed)) => {
                 let packed = packed.get_or_init(|| Packed::new(precision, self[weight].value()));
                 Var::from(kernels::linear_packed(x.value(), packed, bias.map(Var::value)))
@@ -51,8 +51,8 @@ impl Weights {
     /// Rows of a table of embeddings.  table [V, C], ids [N] → [N, C]
     #[track_caller]
     pub fn embed(&self, table: ParamId, ids: &Ids) -> Var {
-        match (&self.vars[table.0], &self.stored[table.0]) {
-            (None, Some(stored)) => Var::from(kernels::index_select_bf16(stored, ids)),
+        match (&self.vars[table.0], &self.bf16[table.0]) {
+            (None, Some(w)) => Var::from(kernels::index_select_bf16(w, ids)),
             _ => ops::embed(&self[table], ids),
         }
     }

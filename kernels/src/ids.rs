@@ -79,7 +79,7 @@ pub struct Segments {
     starts: Ids,
     positions: Ids,
     first: Ids,
-    window: Option<usize>,
+    sliding_window: Option<usize>,
 }
 
 impl Segments {
@@ -91,18 +91,18 @@ impl Segments {
             first.extend(std::iter::repeat_n(start, length));
             starts.push(start + length as u32);
         }
-        Segments { starts: starts.into(), positions: positions.into(), first: first.into(), window: None }
+        Segments { starts: starts.into(), positions: positions.into(), first: first.into(), sliding_window: None }
     }
 
-    /// The same sequences, where each token sees only itself and the `window` - 1 tokens before it (Beltagy et
+    /// The same sequences, where each token sees only itself and the `sliding_window` - 1 tokens before it (Beltagy et
     /// al. 2020, section 3.1). None: all before it.
     #[track_caller]
-    pub fn within(&self, window: Option<usize>) -> Segments {
-        assert_ne!(window, Some(0), "a window holds at least the token itself");
-        let reach = window.unwrap_or(usize::MAX);
+    pub fn within(&self, sliding_window: Option<usize>) -> Segments {
+        assert_ne!(sliding_window, Some(0), "a sliding window holds at least the token itself");
+        let reach = sliding_window.unwrap_or(usize::MAX);
         let first = |(row, &position): (usize, &u32)| (row - (position as usize).min(reach - 1)) as u32;
         let first: Vec<u32> = self.positions.host().iter().enumerate().map(first).collect();
-        Segments { first: first.into(), window, ..self.clone() }
+        Segments { first: first.into(), sliding_window, ..self.clone() }
     }
 
     /// B, the number of sequences.
@@ -144,7 +144,7 @@ impl Segments {
     }
 
     /// How many tokens each token sees at most; None: all of its sequence up to itself.
-    pub fn window(&self) -> Option<usize> {
-        self.window
+    pub fn sliding_window(&self) -> Option<usize> {
+        self.sliding_window
     }
 }

@@ -36,8 +36,8 @@ pub mod swiglu;
 pub use adamw::{AdamWStep, adamw};
 pub use attention::{attention, attention_back, attention_cached, kv_append};
 pub use bf16::{Bf16, pack_bf16, unpack_bf16};
-pub use columns::{columns, set_columns};
-pub use cpu::pool::trim;
+pub use columns::{set_columns, slice_columns};
+pub use cpu::pool::release_pool;
 pub use device::{Device, DeviceError, DeviceFault};
 pub use elementwise::{Binary, Unary, add_at, axpy, lerp, map, scale_in_place, zip};
 pub use float::Float;
@@ -45,8 +45,8 @@ pub use ids::{Heads, Ids, Segments};
 pub use index_select::{index_select, index_select_back, index_select_bf16};
 pub use logprob::{entropy, logprob, logprob_back};
 pub use matmul::{
-    Form, Packed, Precision, linear, linear_in, linear_packed, linear_stored, linear_stored_back, matmul,
-    matmul_add_at, matmul_in,
+    Form, Packed, Precision, linear, linear_bf16, linear_bf16_back, linear_in, linear_packed, matmul, matmul_add_at,
+    matmul_in,
 };
 pub use norm::{layer_norm, layer_norm_back, rms_norm, rms_norm_back};
 pub use random::{dropout, normal, uniform};

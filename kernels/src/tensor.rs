@@ -102,13 +102,13 @@ impl Tensor {
     }
 
     /// `shape` worth of elements from element `offset` on; shares memory.
-    /// On a GPU a window must start at a multiple of 64 elements (256 bytes) of its buffer.
+    /// On a GPU a view must start at a multiple of 64 elements (256 bytes) of its buffer.
     #[track_caller]
-    pub fn window(&self, offset: usize, shape: &[usize]) -> Tensor {
+    pub fn view(&self, offset: usize, shape: &[usize]) -> Tensor {
         let shape = Shape::new(shape);
         assert!(
             offset + shape.elements() <= self.len(),
-            "window {offset}+{shape:?} leaves an array of shape {:?}",
+            "a view {offset}+{shape:?} leaves an array of shape {:?}",
             self.shape
         );
         Tensor { storage: self.storage.clone(), offset: self.offset + offset, shape }
@@ -121,7 +121,7 @@ impl Tensor {
         let row = self.len() / self.shape[0].max(1);
         let mut shape = self.shape.to_vec();
         shape[0] = range.len();
-        self.window(range.start * row, &shape)
+        self.view(range.start * row, &shape)
     }
 
     #[track_caller]

@@ -38,7 +38,7 @@ impl Inputs {
         let mut inputs = Inputs::default();
         inputs.say("device", &device.name());
         if *device == Device::Cpu {
-            inputs.say("SIMD level", simd::level().name());
+            inputs.say("SIMD level", simd::isa().name());
         }
         inputs
     }

@@ -85,7 +85,7 @@ impl<'a> Pipeline<'a> {
         let seconds = start.elapsed().as_secs_f64();
         let done = folder::mark_done(dir, seconds, steps.unwrap_or(self.reporter.steps()))?;
         drop_checkpoints(dir)?;
-        kernels::trim();
+        kernels::release_pool();
         self.reporter.say(&format!("{name:<12} done in {}", clock(seconds)));
         Ok(done)
     }

@@ -40,7 +40,7 @@ pub fn cpu_features() -> Vec<&'static str> {
     if is_x86_feature_detected!("avx512bf16") {
         found.push("avx512bf16");
     }
-    if kernels::cpu::simd::Level::Amx.is_available() {
+    if kernels::cpu::simd::Isa::Amx.is_available() {
         found.push("amx-bf16");
     }
     found

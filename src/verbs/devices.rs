@@ -19,7 +19,7 @@ pub fn run(common: &Common) -> Result {
         let cpu = json!({
             "name": environment::cpu_model(),
             "features": environment::cpu_features(),
-            "instructions": simd::level().name(),
+            "instructions": simd::isa().name(),
             "threads": common.threads(),
             "memory_bytes": environment::memory_bytes(),
             "memory_limit_bytes": may_take(),
@@ -34,7 +34,7 @@ pub fn run(common: &Common) -> Result {
         limit.map_or(String::new(), |b| format!(" (of which it may take {:.1})", b as f64 / f64::from(1 << 30)));
     println!("cpu    {}", environment::cpu_model());
     println!("       {} threads, {memory}{limit}; has {}", common.threads(), environment::cpu_features().join(" "));
-    println!("       kernels use {} (RLHF_SIMD chooses another)", simd::level().name());
+    println!("       kernels use {} (RLHF_SIMD chooses another)", simd::isa().name());
     for a in &found {
         println!("gpu:{}  {} ({}, {}, driver {})", a.index, a.name, a.kind, a.backend, a.driver);
         println!(

@@ -31,7 +31,7 @@ fn main() {
     let wanted = |kind: &&Kind| {
         !args.iter().any(|arg| kinds::ALL.iter().any(|k| k.name() == arg)) || args.contains(&kind.name().into())
     };
-    kernels::cpu::crew::limit(1); // memory and time are those of one thread
+    kernels::cpu::thread_pool::limit(1); // memory and time are those of one thread
     std::panic::set_hook(Box::new(|_| {})); // parsers that panic are caught where they are called
     let clock = Clock::new();
     let watched = clock.clone();

@@ -82,10 +82,10 @@ fn layer_rows() -> Vec<Row> {
         rows.push(row("linear", vec![x.clone(), w.clone()], |v| ops::linear(&v[0], &v[1], None)));
         let in_f32 = |v: &[Var]| ops::linear_in(Precision::F32, &v[0], &v[1], None);
         rows.push(row("linear_in", vec![x.clone(), w.clone()], in_f32));
-        let stored = kernels::pack_bf16(&w);
+        let packed = kernels::pack_bf16(&w);
         let b = normal("b", &[o]);
-        let of_stored = move |v: &[Var]| ops::linear_stored(Precision::F32, &v[0], &stored, Some(&v[1]));
-        rows.push(row("linear_stored", vec![x, b], of_stored));
+        let of_bf16 = move |v: &[Var]| ops::linear_bf16(Precision::F32, &v[0], &packed, Some(&v[1]));
+        rows.push(row("linear_bf16", vec![x, b], of_bf16));
     }
     for (n, c, w) in [(1, 1, 1), (3, 7, 2), (4, 33, 30)] {
         let inputs = vec![normal("y", &[n, c]), normal("x", &[n, w])];
@@ -139,7 +139,7 @@ fn attention_rows() -> Vec<Row> {
     for (n, heads) in [(1, Heads { q: 1, kv: 1, dim: 8 }), (3, Heads { q: 4, kv: 2, dim: 9 })] {
         let inputs =
             vec![normal("qkv", &[n, heads.qkv()]), normal("q_gain", &[heads.dim]), normal("k_gain", &[heads.dim])];
-        rows.push(row("head_norm", inputs, move |v| ops::head_norm(&v[0], &v[1], &v[2], heads, 1e-5)));
+        rows.push(row("qk_norm", inputs, move |v| ops::qk_norm(&v[0], &v[1], &v[2], heads, 1e-5)));
     }
     rows
 }

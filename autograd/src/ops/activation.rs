@@ -4,11 +4,11 @@ use kernels::{Binary, Tensor, Unary, map, zip};
 
 const NONE: [f32; 2] = [0.0; 2];
 
-/// y = f(x), where the derivative is a function of (dy, x). Only x is kept.
+/// y = f(x), where the derivative is a function of (dy, x). Only x is saved.
 fn activation(name: &'static str, f: Unary, back: Binary, x: &Var) -> Var {
     let (xv, again) = (x.value().clone(), x.value().clone());
     record(name, [x], map(f, &xv, NONE), move |dy, _| [Some(zip(back, &dy, &xv, NONE))])
-        .made_again(move || map(f, &again, NONE))
+        .recomputed_by(move || map(f, &again, NONE))
 }
 
 /// Gelu by its tanh approximation: GPT-2's `gelu_new`.
@@ -36,8 +36,8 @@ pub fn sigmoid(x: &Var) -> Var {
     let y = map(Unary::Sigmoid, x.value(), NONE);
     let yv = y.clone();
     record("sigmoid", [x], y, move |dy, _| {
-        let slope = zip(Binary::Sub, &yv, &times(&yv, &yv), NONE);
-        [Some(times(&dy, &slope))]
+        let derivative = zip(Binary::Sub, &yv, &times(&yv, &yv), NONE);
+        [Some(times(&dy, &derivative))]
     })
 }
 
@@ -56,7 +56,7 @@ pub fn square(x: &Var) -> Var {
 pub fn swiglu(gu: &Var) -> Var {
     let (guv, again) = (gu.value().clone(), gu.value().clone());
     record("swiglu", [gu], kernels::swiglu(&guv), move |dy, _| [Some(kernels::swiglu_back(&dy, &guv))])
-        .made_again(move || kernels::swiglu(&again))
+        .recomputed_by(move || kernels::swiglu(&again))
 }
 
 fn times(a: &Tensor, b: &Tensor) -> Tensor {

@@ -1,6 +1,6 @@
 //! Element by element on arrays of one shape, and the operators + - * on `Var`.
 use crate::tape::{Var, record};
-use kernels::{Binary, Tensor, Unary, columns, map, set_columns, zip};
+use kernels::{Binary, Tensor, Unary, map, set_columns, slice_columns, zip};
 use std::ops::{Add, Mul, Neg, Sub};
 
 const NONE: [f32; 2] = [0.0; 2];
@@ -78,13 +78,13 @@ fn split(dy: Tensor, from_a: &Tensor) -> [Option<Tensor>; 2] {
 #[track_caller]
 pub fn add_columns(y: &Var, start: usize, scale: f32, x: &Var) -> Var {
     let range = start..start + x.value().dims::<2>()[1];
-    let mut sum = columns(y.value(), range.clone());
+    let mut sum = slice_columns(y.value(), range.clone());
     kernels::axpy(&mut sum, scale, x.value());
     let mut value = y.value().clone();
     set_columns(&mut value, start, &sum);
     record("add_columns", [y, x], value, move |dy, needs| {
         let dx = needs[1].then(|| {
-            let mut dx = columns(&dy, range);
+            let mut dx = slice_columns(&dy, range);
             kernels::scale_in_place(&mut dx, scale);
             dx
         });

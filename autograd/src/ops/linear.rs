@@ -1,6 +1,6 @@
 //! The linear layer.
 use crate::tape::{Gradient, Product, Var, record, record_products};
-use kernels::{Bf16, Form, Precision, linear_stored_back, matmul_in, sum_rows};
+use kernels::{Bf16, Form, Precision, linear_bf16_back, matmul_in, sum_rows};
 
 /// y = x Wᵀ + b, in f32.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]
@@ -11,10 +11,10 @@ pub fn linear(x: &Var, w: &Var, b: Option<&Var>) -> Var {
 /// y = x Wᵀ + b; all three products, the two of the way back too, multiply in `precision`.
 #[track_caller]
 pub fn linear_in(precision: Precision, x: &Var, w: &Var, b: Option<&Var>) -> Var {
-    let (kept, wv) = (x.keep(), w.value().clone());
+    let (saved, wv) = (x.save(), w.value().clone());
     let y = kernels::linear_in(precision, x.value(), &wv, b.map(Var::value));
     let dx = move |dy: &_| Gradient::Array(matmul_in(precision, Form::NN, dy, &wv)); // dx = dy W
-    let dw = move |dy| Gradient::Product(Product { precision, form: Form::TN, a: dy, b: kept.tensor() }); // dW = dyᵀ x
+    let dw = move |dy| Gradient::Product(Product { precision, form: Form::TN, a: dy, b: saved.tensor() }); // dW = dyᵀ x
     match b {
         None => record_products("linear", [x, w], y, move |dy, needs| {
             let dx = needs[0].then(|| dx(&dy));
@@ -27,14 +27,14 @@ pub fn linear_in(precision: Precision, x: &Var, w: &Var, b: Option<&Var>) -> Var
     }
 }
 
-/// As [`linear_in`] with weights that do not learn and are stored in bf16.
+/// As [`linear_in`] with weights that do not learn, in bf16.
 #[track_caller]
-pub fn linear_stored(precision: Precision, x: &Var, w: &Bf16, b: Option<&Var>) -> Var {
-    let (y, w) = (kernels::linear_stored(precision, x.value(), w, b.map(Var::value)), w.clone());
-    let dx = move |dy: &_| linear_stored_back(precision, dy, &w); // dx = dy W
+pub fn linear_bf16(precision: Precision, x: &Var, w: &Bf16, b: Option<&Var>) -> Var {
+    let (y, w) = (kernels::linear_bf16(precision, x.value(), w, b.map(Var::value)), w.clone());
+    let dx = move |dy: &_| linear_bf16_back(precision, dy, &w); // dx = dy W
     match b {
-        None => record("linear_stored", [x], y, move |dy, _| [Some(dx(&dy))]),
-        Some(b) => record("linear_stored", [x, b], y, move |dy, needs| {
+        None => record("linear_bf16", [x], y, move |dy, _| [Some(dx(&dy))]),
+        Some(b) => record("linear_bf16", [x, b], y, move |dy, needs| {
             [needs[0].then(|| dx(&dy)), needs[1].then(|| sum_rows(&dy))]
         }),
     }

@@ -18,7 +18,7 @@ pub use arithmetic::{add, add_columns, clamp, max, min, mul, neg, reshape, scale
 pub use attention::{attention, rope};
 pub use dropout::dropout;
 pub use index_select::{embed, index_select, pick};
-pub use linear::{linear, linear_in, linear_stored};
+pub use linear::{linear, linear_bf16, linear_in};
 pub use logprob::{entropy, logprob};
-pub use norm::{head_norm, layer_norm, rms_norm};
+pub use norm::{layer_norm, qk_norm, rms_norm};
 pub use reduce::{dot, sum};

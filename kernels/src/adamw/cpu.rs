@@ -1,7 +1,7 @@
 //! Fast on the CPU: one pass over the four buffers.
 use super::AdamWStep;
 use crate::cpu::par;
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 
 /// Elements to a task.
 const GRAIN: usize = 1 << 13;
@@ -16,7 +16,7 @@ pub fn adamw(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], s: &AdamWSt
     }
 }
 
-per_level! {
+per_isa! {
     fn piece(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], s: &AdamWStep) {
         let (m_scale, v_scale) = (1.0 / s.correction1, 1.0 / s.correction2);
         for ((p, &g), (m, v)) in p.iter_mut().zip(g).zip(m.iter_mut().zip(v)) {
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn three_steps() {
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for (n, decayed) in [(1, 0), (100, 37), (20_011, 16_384), (64, 64)] {
                 let (mut p, mut m, mut v) = (noise(n, 1), vec![0.0; n], vec![0.0; n]);
                 let (mut p64, mut m64, mut v64) = (wide(&p), vec![0.0; n], vec![0.0; n]);
@@ -58,9 +58,9 @@ mod tests {
                     adamw(&mut p, &g, &mut m, &mut v, &step);
                     plain::adamw(&mut p64, &wide(&g), &mut m64, &mut v64, &step);
                 }
-                close(&format!("{level:?} p {n}"), &p, &p64, 2e-6);
-                close(&format!("{level:?} m {n}"), &m, &m64, 1e-6);
-                close(&format!("{level:?} v {n}"), &v, &v64, 1e-6);
+                close(&format!("{isa:?} p {n}"), &p, &p64, 2e-6);
+                close(&format!("{isa:?} m {n}"), &m, &m64, 1e-6);
+                close(&format!("{isa:?} v {n}"), &v, &v64, 1e-6);
             }
         });
     }

@@ -1,7 +1,7 @@
 //! Through wgpu.
 use super::AdamWStep;
 use crate::Tensor;
-use crate::gpu::{Compiled, Gpu, Kernel, Rungs, compiled, flat_groups, log2, read, wgsl, windows, write};
+use crate::gpu::{Compiled, Gpu, Kernel, Rungs, chunks, compiled, flat_groups, log2, read, wgsl, write};
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub fn adamw(gpu: &Arc<Gpu>, p: &mut Tensor, g: &Tensor, m: &mut Tensor, v: &mut
     let fours = n.is_multiple_of(4) && s.decayed.is_multiple_of(4);
     let class = [log2(n), fours as u32, 0, 0, 0, 0];
     let shaders = |rung: Rung| (rung == ONE || fours).then(|| vec![rung.kernel().shader()]);
-    let part = |x: &Tensor| x.reshape(&[n]).window(0, &[n.min(TRIAL)]);
+    let part = |x: &Tensor| x.reshape(&[n]).view(0, &[n.min(TRIAL)]);
     let copy = |x: &Tensor| {
         let mut copy = part(x);
         copy.unshare();
@@ -60,15 +60,15 @@ pub fn adamw(gpu: &Arc<Gpu>, p: &mut Tensor, g: &Tensor, m: &mut Tensor, v: &mut
 
 #[track_caller]
 fn step(gpu: &Arc<Gpu>, rung: Rung, p: &Tensor, g: &Tensor, m: &Tensor, v: &Tensor, s: &AdamWStep) -> Compiled<()> {
-    for window in windows(p.len(), gpu.max_binding_words()) {
-        let part = |x: &Tensor| x.reshape(&[x.len()]).window(window.start, &[window.len()]);
+    for chunk in chunks(p.len(), gpu.max_binding_words()) {
+        let part = |x: &Tensor| x.reshape(&[x.len()]).view(chunk.start, &[chunk.len()]);
         let sizes =
-            [window.len(), s.decayed.saturating_sub(window.start).min(window.len())].map(|n| (n / rung.width) as u32);
+            [chunk.len(), s.decayed.saturating_sub(chunk.start).min(chunk.len())].map(|n| (n / rung.width) as u32);
         let numbers = [s.lr, s.beta1, s.beta2, s.eps, s.weight_decay, s.correction1, s.correction2, s.grad_scale];
         let params: Vec<u32> = sizes.into_iter().chain(numbers.map(f32::to_bits)).collect();
         let (p, g, m, v) = (part(p), part(g), part(m), part(v));
         let args = [write(&p), read(&g), write(&m), write(&v)];
-        gpu.try_run(&rung.kernel(), flat_groups(window.len() / rung.width), &params, &args)?;
+        gpu.try_run(&rung.kernel(), flat_groups(chunk.len() / rung.width), &params, &args)?;
     }
     Ok(())
 }

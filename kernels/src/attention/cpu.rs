@@ -4,12 +4,12 @@
 //! are the only T-sized thing there is, and stay in the cache. Keys (and values, on the way back) are transposed once
 //! a head, so that every product reads dense rows.
 use crate::Heads;
-use crate::cpu::crew;
-use crate::cpu::gemm::{Matrix, Start, few_here, gemm_here, transpose};
+use crate::cpu::gemm::{Beta, Matrix, gemm_here, skinny_here, transpose};
 use crate::cpu::math::{LANES, add_lanes, exp, ln, max, sum_of_pairs};
 use crate::cpu::par::{self, Block};
 use crate::cpu::pool::{self, Pooled};
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
+use crate::cpu::thread_pool;
 use std::ops::Range;
 
 /// Queries to a block: more waste more on the upper triangle, fewer make thin products.
@@ -70,10 +70,10 @@ impl<'a> Seen<'a> {
             let q = Matrix::new(&q.data[from * q.row..], q.row);
             let keys = Matrix::new(&self.keys[first..], padded(self.t));
             let values = Matrix::new(&self.values.data[first * self.values.row..], self.values.row);
-            gemm_here(self.d, q, keys, Start::Zero, Block::new(p, seen, width)); // [n, D] [D, seen]
+            gemm_here(self.d, q, keys, Beta::Zero, Block::new(p, seen, width)); // [n, D] [D, seen]
             let (mut sums, mut lses) = ([1.0; QUERIES], [0.0; QUERIES]);
             exp_rows(p, width, before + from - first, self.window, self.scale, &mut sums, &mut lses);
-            gemm_here(seen, Matrix::new(p, width), values, Start::Zero, y.part(from..from + n, 0..d)); // [n, seen] [seen, D]
+            gemm_here(seen, Matrix::new(p, width), values, Beta::Zero, y.part(from..from + n, 0..d)); // [n, seen] [seen, D]
             for r in 0..n {
                 let divide = 1.0 / sums[r];
                 y.row(from + r).iter_mut().for_each(|y| *y *= divide);
@@ -137,8 +137,8 @@ pub fn attention_back(
                 let width = padded(seen);
                 let (p, ds) = (&mut p[..n * width], &mut ds[..n * width]);
                 let (q, dy) = (Matrix::new(&q.data[from * w..], w), Matrix::new(&dy.data[from * out..], out));
-                gemm_here(d, q, Matrix::new(&keys[first..], padded(t)), Start::Zero, Block::new(p, seen, width));
-                gemm_here(d, dy, Matrix::new(&values[first..], padded(t)), Start::Zero, Block::new(ds, seen, width)); // dp = dy vᵀ
+                gemm_here(d, q, Matrix::new(&keys[first..], padded(t)), Beta::Zero, Block::new(p, seen, width));
+                gemm_here(d, dy, Matrix::new(&values[first..], padded(t)), Beta::Zero, Block::new(ds, seen, width)); // dp = dy vᵀ
                 let mut of_row = [(0.0, 0.0); QUERIES];
                 for (r, of_row) in of_row[..n].iter_mut().enumerate() {
                     let (dy, y) = (&dy.data[r * out..][..d], &y.data[(from + r) * out..][..d]);
@@ -147,9 +147,9 @@ pub fn attention_back(
                 back_rows(p, ds, width, from - first, window, scale(heads), &of_row);
                 let (p, ds) = (Matrix::new(p, width), Matrix::new(ds, width));
                 let k = Matrix::new(&k.data[first * w..], w);
-                gemm_here(n, p.transposed(), dy, Start::Old, dv.part(first..to, 0..d)); // dv += pᵀ dy
-                gemm_here(n, ds.transposed(), q, Start::Old, dk.part(first..to, 0..d)); // dk += dsᵀ q
-                gemm_here(seen, ds, k, Start::Zero, dq.part(from..to, i * d..(i + 1) * d)); // dq = ds k
+                gemm_here(n, p.transposed(), dy, Beta::One, dv.part(first..to, 0..d)); // dv += pᵀ dy
+                gemm_here(n, ds.transposed(), q, Beta::One, dk.part(first..to, 0..d)); // dk += dsᵀ q
+                gemm_here(seen, ds, k, Beta::Zero, dq.part(from..to, i * d..(i + 1) * d)); // dq = ds k
             }
         }
     });
@@ -186,7 +186,7 @@ pub fn attention_cached(
     runs.extend((1..slots.len()).filter(|&n| !follows(n)).map(|n| n as u32));
     runs.push(slots.len() as u32);
     let single = runs.len() - 1 == slots.len();
-    let share = if single && slots.len() >= 4 * crew::threads() { heads.kv } else { 1 };
+    let share = if single && slots.len() >= 4 * thread_pool::threads() { heads.kv } else { 1 };
     let parts: Vec<_> = (0..heads.kv).step_by(share).map(|g| [(0, g * group * d..(g + share) * group * d)]).collect();
     par::grid(&runs, [(y, heads.q * d)], &parts, |rows, part, [mut y]| {
         let Some(&last) = positions[rows.clone()].last() else { return };
@@ -214,12 +214,12 @@ pub fn attention_cached(
 /// y [H, D] of the heads q [H, D] of one token that share keys and values [seen, D], read where they lie.
 fn attend_one(q: Matrix, keys: Matrix, values: Matrix, seen: usize, scale: f32, scores: &mut [f32], mut y: Block) {
     let ([heads, d], width) = (y.size(), padded(seen));
-    few_here(d, q, keys, Block::new(scores, seen, width));
+    skinny_here(d, q, keys, Block::new(scores, seen, width));
     scores.chunks_exact_mut(width).for_each(|row| weights(row, seen, scale));
-    gemm_here(seen, Matrix::new(scores, width), values, Start::Zero, y.part(0..heads, 0..d));
+    gemm_here(seen, Matrix::new(scores, width), values, Beta::Zero, y.part(0..heads, 0..d));
 }
 
-per_level! {
+per_isa! {
     /// The raw scores of all `seen` positions become what their values weigh.
     fn weights(scores: &mut [f32], seen: usize, scale: f32) {
         scores[seen..].fill(f32::NEG_INFINITY);
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn forward_and_backward_on_ragged_batches() {
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for heads in HEADS {
                 for (starts, window) in
                     [(&[0, 1][..], WIDE), (&[0, 5, 5, 30, 31, 131], WIDE), (&[0, 5, 5, 30, 31, 131], 7), (&[0, 131], 1)]
@@ -305,13 +305,13 @@ mod tests {
                     let (mut y64, mut lse64) = (vec![0.0; dy.len()], vec![0.0; n * heads.q]);
                     attention(&qkv, starts, window, heads, &mut y, &mut lse);
                     plain::attention(&wide(&qkv), starts, window, heads, &mut y64, &mut lse64);
-                    close(&format!("{level:?} y {heads:?}"), &y, &y64, 1e-5);
-                    close(&format!("{level:?} lse {heads:?}"), &lse, &lse64, 1e-5);
+                    close(&format!("{isa:?} y {heads:?}"), &y, &y64, 1e-5);
+                    close(&format!("{isa:?} lse {heads:?}"), &lse, &lse64, 1e-5);
 
                     let (mut dqkv, mut want) = (vec![f32::NAN; qkv.len()], vec![0.0; qkv.len()]);
                     attention_back(&dy, &qkv, &y, &lse, starts, window, heads, &mut dqkv);
                     plain::attention_back(&wide(&dy), &wide(&qkv), &y64, &lse64, starts, window, heads, &mut want);
-                    close(&format!("{level:?} dqkv {heads:?}"), &dqkv, &want, 5e-5);
+                    close(&format!("{isa:?} dqkv {heads:?}"), &dqkv, &want, 5e-5);
                 }
             }
         });
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn over_a_cache() {
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for heads in HEADS {
                 let (slots, positions, context) = ([2, 0, 2, 2, 2, 1, 1], [39, 0, 5, 6, 7, 17, 19], 40);
                 let width = heads.kv * heads.dim;
@@ -330,7 +330,7 @@ mod tests {
                     attention_cached(&qkv, &k, &v, &slots, &positions, context, heads, window, &mut y);
                     let (k, v) = (wide(&k), wide(&v));
                     plain::attention_cached(&wide(&qkv), &k, &v, &slots, &positions, context, heads, window, &mut want);
-                    close(&format!("{level:?} {heads:?}"), &y, &want, 1e-5);
+                    close(&format!("{isa:?} {heads:?}"), &y, &want, 1e-5);
                 }
             }
         });

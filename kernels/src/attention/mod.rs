@@ -1,7 +1,7 @@
 //! Causal attention on ragged batches, with grouped heads, without a T×T matrix; and over a KV cache.
 //!
 //! A row of `qkv` holds H query heads, then G key heads, then G value heads, each of size D. Scores are
-//! scaled by 1/√D. Through a window of W a token sees itself and the W - 1 before it.
+//! scaled by 1/√D. Through a sliding window of W a token sees itself and the W - 1 before it.
 mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
@@ -22,12 +22,12 @@ fn check(qkv: &Tensor, seg: &Segments, heads: Heads) -> usize {
     n
 }
 
-/// A window as a number: without one a token sees any number of tokens.
-fn reach(window: Option<usize>) -> usize {
-    window.unwrap_or(u32::MAX as usize)
+/// A sliding window as a number: without one a token sees any number of tokens.
+fn reach(sliding_window: Option<usize>) -> usize {
+    sliding_window.unwrap_or(u32::MAX as usize)
 }
 
-/// Each token attends to itself and those before it in its segment, as far as the window reaches.
+/// Each token attends to itself and those before it in its segment, as far as the sliding window reaches.
 /// qkv [N, (H+2G)·D] → y [N, H·D] and the log-sum-exp of its scores [N, H]
 #[track_caller]
 pub fn attention(qkv: &Tensor, seg: &Segments, heads: Heads) -> (Tensor, Tensor) {
@@ -35,7 +35,7 @@ pub fn attention(qkv: &Tensor, seg: &Segments, heads: Heads) -> (Tensor, Tensor)
     match qkv.device() {
         Device::Cpu => {
             let (mut y, mut lse) = (pool::take(n * heads.q * heads.dim), pool::take(n * heads.q));
-            cpu::attention(qkv.data(), seg.starts().host(), reach(seg.window()), heads, &mut y, &mut lse);
+            cpu::attention(qkv.data(), seg.starts().host(), reach(seg.sliding_window()), heads, &mut y, &mut lse);
             (Tensor::new(&[n, heads.q * heads.dim], y), Tensor::new(&[n, heads.q], lse))
         }
         Device::Gpu(g) => gpu::attention(&g, qkv, seg, heads),
@@ -50,7 +50,7 @@ pub fn attention_back(dy: &Tensor, qkv: &Tensor, y: &Tensor, lse: &Tensor, seg: 
     match same_device(&[dy, qkv, y, lse]) {
         Device::Cpu => {
             let mut dqkv = pool::take(qkv.len());
-            let (starts, window) = (seg.starts().host(), reach(seg.window()));
+            let (starts, window) = (seg.starts().host(), reach(seg.sliding_window()));
             cpu::attention_back(dy.data(), qkv.data(), y.data(), lse.data(), starts, window, heads, &mut dqkv);
             Tensor::new(qkv.shape(), dqkv)
         }
@@ -87,7 +87,7 @@ pub fn kv_append(k: &mut Tensor, v: &mut Tensor, qkv: &Tensor, slots: &Ids, posi
     }
 }
 
-/// Each token attends to positions 0..=its own of its slot, as far as the window reaches: prefill (many tokens of
+/// Each token attends to positions 0..=its own of its slot, as far as the sliding window reaches: prefill (many tokens of
 /// a slot) and decode (one token a slot) alike. Append first. → [N, H·D]
 #[track_caller]
 pub fn attention_cached(
@@ -97,7 +97,7 @@ pub fn attention_cached(
     slots: &Ids,
     positions: &Ids,
     heads: Heads,
-    window: Option<usize>,
+    sliding_window: Option<usize>,
 ) -> Tensor {
     let [n, context] = check_cache(qkv, k, v, slots, positions, heads);
     match same_device(&[qkv, k, v]) {
@@ -112,11 +112,11 @@ pub fn attention_cached(
                 positions,
                 context,
                 heads,
-                reach(window),
+                reach(sliding_window),
                 &mut y,
             );
             Tensor::new(&[n, heads.q * heads.dim], y)
         }
-        Device::Gpu(g) => gpu::attention_cached(&g, qkv, k, v, slots, positions, heads, reach(window)),
+        Device::Gpu(g) => gpu::attention_cached(&g, qkv, k, v, slots, positions, heads, reach(sliding_window)),
     }
 }

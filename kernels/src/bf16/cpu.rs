@@ -1,7 +1,7 @@
 //! Fast on the CPU: without a branch, two numbers to a word.
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 
-per_level! {
+per_isa! {
     pub fn pack(x: &[f32], words: &mut [u32]) {
         let (pairs, last) = x.as_chunks::<2>();
         for (word, &[low, high]) in words.iter_mut().zip(pairs) {
@@ -48,7 +48,7 @@ mod tests {
     fn the_same_bits_as_the_plain_loops() {
         let special = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN_POSITIVE, 1.00390625];
         let all: Vec<f32> = noise(1001, 1).into_iter().chain(special).collect();
-        crate::cpu::simd::each_level(|_| {
+        crate::cpu::simd::each_isa(|_| {
             for x in [&all[..], &all[1..], &all[..1], &[]] {
                 let (mut words, mut want) = (vec![0; x.len().div_ceil(2)], vec![0; x.len().div_ceil(2)]);
                 pack(x, &mut words);

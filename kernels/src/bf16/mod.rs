@@ -10,7 +10,7 @@ use crate::{
 pub(crate) use cpu::round_to;
 use std::sync::Arc;
 
-/// An array stored in bf16, two numbers to a word.
+/// An array in bf16, two numbers to a word.
 #[derive(Clone)]
 pub struct Bf16 {
     words: Words,

@@ -11,7 +11,7 @@ pub fn sources() -> Vec<(String, String)> {
 }
 
 #[track_caller]
-pub fn columns(g: &Arc<Gpu>, x: &Tensor, range: Range<usize>) -> Tensor {
+pub fn slice_columns(g: &Arc<Gpu>, x: &Tensor, range: Range<usize>) -> Tensor {
     let y = g.array(&[x.shape()[0], range.len()]);
     copy(g, x, range.start, &y, 0, range.len());
     y

@@ -1,4 +1,4 @@
-//! Some columns of a matrix: cut out, and put back.
+//! Slices of columns of a matrix: cut out, and put back.
 mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
@@ -9,16 +9,16 @@ use std::ops::Range;
 
 /// Columns `range` of x [N, C] → [N, range]
 #[track_caller]
-pub fn columns(x: &Tensor, range: Range<usize>) -> Tensor {
+pub fn slice_columns(x: &Tensor, range: Range<usize>) -> Tensor {
     let [n, c] = x.dims();
-    assert!(range.start <= range.end && range.end <= c, "columns {range:?} of {:?}", x.shape());
+    assert!(range.start <= range.end && range.end <= c, "slice_columns: {range:?} of {:?}", x.shape());
     match x.device() {
         Device::Cpu => {
             let mut y = pool::take(n * range.len());
             cpu::copy(x.data(), c, range.start, &mut y, range.len(), 0, range.len());
             Tensor::new(&[n, range.len()], y)
         }
-        Device::Gpu(g) => gpu::columns(&g, x, range),
+        Device::Gpu(g) => gpu::slice_columns(&g, x, range),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Functions of one number, and sums of many, in a form that compilers turn into vector code: no branches, no
-//! calls, fixed lanes. The same bits at every SIMD level, since nothing here is left to contraction.
+//! calls, fixed lanes. The same bits on every instruction set, since nothing here is left to contraction.
 
 /// eˣ, relative error below 2e-7 over the whole range. Results below 1.2e-38 become 0, above the largest f32 ∞.
 ///

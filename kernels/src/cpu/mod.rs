@@ -1,18 +1,17 @@
 //! What the fast CPU code of every kernel stands on.
 //!
-//! - [`crew`]: the threads
+//! - [`thread_pool`]: the threads
 //! - [`par`]: work over all of them, cut in pieces that depend on shapes alone, so that a result has the same bits
 //!   however many threads there are
 //! - [`simd`]: which vector instructions this machine has, and a macro that compiles one loop for each of them
 //! - [`math`]: exp, ln, sigmoid and sums in a form that compilers turn into vector code
 //! - [`philox`]: sixteen blocks of the random generator at a time
-//! - [`pool`]: vectors used again, so that a step touches no page for the first time
+//! - [`pool`]: the memory pool: vectors used again, so that a step touches no page for the first time
 //! - [`gemm`]: the matrix product
 //! - `wishes`: what tests and benches ask for in the environment
 //!
 //! All `unsafe` of the CPU side is in this folder.
 
-pub mod crew;
 pub mod gemm;
 pub mod math;
 pub mod par;
@@ -22,4 +21,5 @@ pub mod roof;
 pub mod simd;
 #[cfg(test)]
 pub mod test;
+pub mod thread_pool;
 mod wishes;

@@ -3,7 +3,7 @@
 //! Every cut is made from shapes alone and never from the number of threads, so results have the same bits on
 //! one core and on sixty-four.
 
-use super::{crew, pool};
+use super::{pool, thread_pool};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ const SMALL: usize = 16 * 1024;
 
 /// `f(0)`, `f(1)` … `f(count - 1)`, in any order, on all cores.
 pub fn tasks(count: usize, f: impl Fn(usize) + Sync) {
-    crew::run(count, &f);
+    thread_pool::run(count, &f);
 }
 
 /// How many rows go in one piece when a row costs about `work` element operations.

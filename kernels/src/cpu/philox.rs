@@ -1,6 +1,6 @@
 //! Sixteen blocks of Philox4x32-10 at a time: the integers of `Rng`, in a form that compilers turn into vector code.
 
-use super::simd::per_level;
+use super::simd::per_isa;
 use crate::Rng;
 use crate::rng::unit;
 
@@ -27,7 +27,7 @@ fn blocks(rng: Rng, mut c: [[u32; BLOCKS]; 4]) -> [[u32; BLOCKS]; 4] {
     c
 }
 
-per_level! {
+per_isa! {
     /// Words of consecutive blocks, in order, as numbers in (0, 1): the block of the first four elements of `y` has
     /// the counter [`first`, the rest], and the first word of the counter counts up.
     pub fn units(rng: Rng, first: u32, rest: [u32; 3], y: &mut [f32]) {
@@ -62,12 +62,12 @@ pub fn units_at(rng: Rng, start: usize, y: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::simd::each_level;
+    use crate::cpu::simd::each_isa;
 
     #[test]
     fn the_words_of_the_generator() {
         let rng = Rng::new(5).stream("units");
-        each_level(|_| {
+        each_isa(|_| {
             let mut y = vec![0.0; 203];
             units_at(rng, 12, &mut y);
             assert!(y.iter().enumerate().all(|(i, &y)| y == rng.unit_at(12 + i as u64)));

@@ -96,7 +96,7 @@ pub fn give(vec: Vec<f32>) {
 }
 
 /// Lets idle memory go, where a load or a stage has left much of it in sizes that nobody will ask for again.
-pub fn trim() {
+pub fn release_pool() {
     let mut idle = idle();
     idle.classes.iter_mut().for_each(|class| *class = Vec::new());
     idle.total = 0;

@@ -1,7 +1,7 @@
 //! What this machine could do at most, measured: the rates that benches are held against.
 
-use super::simd::{Level, level};
-use super::{crew, par};
+use super::simd::{Isa, isa};
+use super::{par, thread_pool};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -11,12 +11,12 @@ const ROUNDS: usize = 1_000_000;
 
 /// Runs [`CHAINS`] chains for some rounds with the widest registers there are; returns how many numbers each held.
 fn multiply_add(rounds: usize, x: f32, y: f32) -> usize {
-    match level() {
-        // SAFETY: `level` only returns what was found on this machine.
+    match isa() {
+        // SAFETY: `isa` only returns what was found on this machine.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Amx => unsafe { x86::avx512(rounds, x, y) },
+        Isa::Avx512 | Isa::Amx => unsafe { x86::avx512(rounds, x, y) },
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { x86::avx2(rounds, x, y) },
+        Isa::Avx2 => unsafe { x86::avx2(rounds, x, y) },
         _ => portable(rounds, x, y),
     }
 }
@@ -81,7 +81,7 @@ mod x86 {
 
 /// f32 operations a second on all threads.
 pub fn flops() -> f64 {
-    let threads = crew::threads();
+    let threads = thread_pool::threads();
     let lanes = multiply_add(1, 0.5, 0.5);
     let work = || par::map(threads, 1, |_| multiply_add(black_box(ROUNDS), black_box(0.5), black_box(0.5)));
     2.0 * (CHAINS * lanes * ROUNDS * threads) as f64 / sustained(work)
@@ -90,16 +90,16 @@ pub fn flops() -> f64 {
 /// As [`flops`] for pairs of bf16; where the processor has no instruction for them, they are multiplied as f32.
 pub fn bf16_flops() -> f64 {
     #[cfg(target_arch = "x86_64")]
-    if level() == Level::Amx {
-        let threads = crew::threads();
+    if isa() == Isa::Amx {
+        let threads = thread_pool::threads();
         const TILES: usize = ROUNDS / 20;
         // SAFETY: found on this machine.
         let work = || par::map(threads, 1, |_| unsafe { super::gemm::amx_products(black_box(TILES)) });
         return work().iter().sum::<usize>() as f64 / sustained(work);
     }
     #[cfg(target_arch = "x86_64")]
-    if level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16") {
-        let threads = crew::threads();
+    if isa() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16") {
+        let threads = thread_pool::threads();
         // SAFETY: found on this machine.
         let work = || par::map(threads, 1, |_| unsafe { x86::avx512_bf16(black_box(ROUNDS)) });
         return 4.0 * (CHAINS * 16 * ROUNDS * threads) as f64 / sustained(work);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// (SSE2 on x86-64, NEON on aarch64, where the matrix product has its own NEON tile besides).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Level {
+pub enum Isa {
     Portable = 1,
     Neon,
     Avx2,
@@ -17,43 +17,43 @@ pub enum Level {
     Amx,
 }
 
-impl Level {
-    const ALL: [Level; 5] = [Level::Portable, Level::Neon, Level::Avx2, Level::Avx512, Level::Amx];
+impl Isa {
+    const ALL: [Isa; 5] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Amx];
 
     pub fn name(self) -> &'static str {
         match self {
-            Level::Portable => "portable",
-            Level::Neon => "neon",
-            Level::Avx2 => "avx2",
-            Level::Avx512 => "avx512",
-            Level::Amx => "amx",
+            Isa::Portable => "portable",
+            Isa::Neon => "neon",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+            Isa::Amx => "amx",
         }
     }
 
     /// Whether this processor (and its operating system) can run it.
     pub fn is_available(self) -> bool {
         match self {
-            Level::Portable => true,
-            Level::Neon => cfg!(target_arch = "aarch64"),
+            Isa::Portable => true,
+            Isa::Neon => cfg!(target_arch = "aarch64"),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => {
-                Level::Avx2.is_available()
+            Isa::Avx512 => {
+                Isa::Avx2.is_available()
                     && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
             }
             #[cfg(target_arch = "x86_64")]
-            Level::Amx => Level::Avx512.is_available() && is_x86_feature_detected!("avx512bf16") && amx_is_granted(),
+            Isa::Amx => Isa::Avx512.is_available() && is_x86_feature_detected!("avx512bf16") && amx_is_granted(),
             #[cfg(not(target_arch = "x86_64"))]
-            Level::Avx2 | Level::Avx512 | Level::Amx => false,
+            Isa::Avx2 | Isa::Avx512 | Isa::Amx => false,
         }
     }
 
     pub fn has_avx512(self) -> bool {
-        matches!(self, Level::Avx512 | Level::Amx)
+        matches!(self, Isa::Avx512 | Isa::Amx)
     }
 }
 
@@ -80,55 +80,55 @@ fn amx_is_granted() -> bool {
     saved & TILES_ARE_SAVED == TILES_ARE_SAVED && refused == 0
 }
 
-/// The level in use; 0 until somebody asked.
+/// The instruction set in use; 0 until somebody asked.
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
-/// The best level this machine has, or the one that `RLHF_SIMD` names (portable, neon, avx2, avx512, amx).
-pub fn level() -> Level {
+/// The best instruction set this machine has, or the one that `RLHF_SIMD` names (portable, neon, avx2, avx512, amx).
+pub fn isa() -> Isa {
     match CHOSEN.load(Ordering::Relaxed) {
-        1 => Level::Portable,
-        2 => Level::Neon,
-        3 => Level::Avx2,
-        4 => Level::Avx512,
-        5 => Level::Amx,
+        1 => Isa::Portable,
+        2 => Isa::Neon,
+        3 => Isa::Avx2,
+        4 => Isa::Avx512,
+        5 => Isa::Amx,
         _ => {
-            let level = choose(wish("RLHF_SIMD").as_deref().and_then(OsStr::to_str));
-            CHOSEN.store(level as u8, Ordering::Relaxed);
-            level
+            let isa = choose(wish("RLHF_SIMD").as_deref().and_then(OsStr::to_str));
+            CHOSEN.store(isa as u8, Ordering::Relaxed);
+            isa
         }
     }
 }
 
-fn choose(wish: Option<&str>) -> Level {
-    let available = || Level::ALL.into_iter().filter(|l| l.is_available());
+fn choose(wish: Option<&str>) -> Isa {
+    let available = || Isa::ALL.into_iter().filter(|isa| isa.is_available());
     let Some(wish) = wish else {
-        return available().next_back().expect("the portable level is always there");
+        return available().next_back().expect("the portable one is always there");
     };
     available().find(|l| l.name() == wish).unwrap_or_else(|| panic!("{}", unknown(wish)))
 }
 
 fn unknown(wish: &str) -> String {
-    let names: Vec<_> = Level::ALL.into_iter().filter(|l| l.is_available()).map(Level::name).collect();
+    let names: Vec<_> = Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(Isa::name).collect();
     format!("RLHF_SIMD={wish}: this machine has {}", names.join(", "))
 }
 
 /// What is wrong with `RLHF_SIMD`, before anything is computed.
 pub fn wrong_wish() -> Option<String> {
     let wish = wish("RLHF_SIMD")?;
-    let known = Level::ALL.into_iter().any(|l| l.is_available() && wish == l.name());
+    let known = Isa::ALL.into_iter().any(|l| l.is_available() && wish == l.name());
     (!known).then(|| unknown(&wish.to_string_lossy()))
 }
 
-/// Runs `f` once for every level of this machine, from the plainest up, one caller at a time. For tests and benches:
-/// what other threads compute meanwhile changes its level too.
-pub fn each_level(mut f: impl FnMut(Level)) {
+/// Runs `f` once for every instruction set of this machine, from the plainest up, one caller at a time. For tests and benches:
+/// what other threads compute meanwhile runs on it too.
+pub fn each_isa(mut f: impl FnMut(Isa)) {
     use std::sync::Mutex;
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(|e| e.into_inner());
-    let before = level();
-    for level in Level::ALL.into_iter().filter(|l| l.is_available()) {
-        CHOSEN.store(level as u8, Ordering::Relaxed);
-        f(level);
+    let before = isa();
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        CHOSEN.store(isa as u8, Ordering::Relaxed);
+        f(isa);
     }
     CHOSEN.store(before as u8, Ordering::Relaxed);
 }
@@ -136,7 +136,7 @@ pub fn each_level(mut f: impl FnMut(Level)) {
 /// Compiles one plain function once for every instruction set and calls the best at run time:
 ///
 /// ```ignore
-/// per_level! {
+/// per_isa! {
 ///     fn scale(y: &mut [f32], s: f32) {
 ///         for y in y { *y *= s }
 ///     }
@@ -144,9 +144,9 @@ pub fn each_level(mut f: impl FnMut(Level)) {
 /// ```
 ///
 /// The body is ordinary safe Rust, which the compiler turns into vector code. Functions it calls in its inner
-/// loop must be `#[inline(always)]`, or they are compiled for the portable level only. The one macro of this
+/// loop must be `#[inline(always)]`, or they are compiled for the portable instruction set only. The one macro of this
 /// crate: without it each hot loop would be written behind three `#[target_feature]` functions by hand.
-macro_rules! per_level {
+macro_rules! per_isa {
     ($($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? $body:block)*) => {$(
         $(#[$meta])*
         $vis fn $name($($arg: $ty),*) $(-> $out)? {
@@ -165,18 +165,18 @@ macro_rules! per_level {
                 portable($($arg),*)
             }
 
-            // SAFETY: `level` only returns what was found on this machine.
-            match $crate::cpu::simd::level() {
+            // SAFETY: `isa` only returns what was found on this machine.
+            match $crate::cpu::simd::isa() {
                 #[cfg(target_arch = "x86_64")]
-                $crate::cpu::simd::Level::Avx512 | $crate::cpu::simd::Level::Amx => unsafe { avx512($($arg),*) },
+                $crate::cpu::simd::Isa::Avx512 | $crate::cpu::simd::Isa::Amx => unsafe { avx512($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
-                $crate::cpu::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::cpu::simd::Isa::Avx2 => unsafe { avx2($($arg),*) },
                 _ => portable($($arg),*),
             }
         }
     )*};
 }
-pub(crate) use per_level;
+pub(crate) use per_isa;
 
 #[cfg(test)]
 mod tests {
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn portable_can_be_asked_for() {
-        assert_eq!(choose(Some("portable")), Level::Portable);
+        assert_eq!(choose(Some("portable")), Isa::Portable);
         assert!(choose(None).is_available());
     }
 

@@ -3,7 +3,7 @@
 use super::{Binary, Unary};
 use crate::cpu::math::{each, each_pair, exp, sigmoid, update, update_from};
 use crate::cpu::par;
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 
 /// Elements to a task.
 const GRAIN: usize = 1 << 14;
@@ -28,7 +28,7 @@ pub fn scale(y: &mut [f32], s: f32) {
     par::rows(y.len(), GRAIN, [(y, 1)], |_, [y]| scale_piece(y, s));
 }
 
-per_level! {
+per_isa! {
     fn map_piece(op: Unary, x: &[f32], p: [f32; 2], y: &mut [f32]) {
         let [p0, p1] = p;
         match op {
@@ -146,19 +146,19 @@ mod tests {
 
     #[test]
     fn the_table_in_vector_form() {
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for n in [0, 1, 15, 16, 17, 100, 40_000] {
                 let (x, b) = (noise(n, 1).iter().map(|x| 8.0 * x).collect::<Vec<_>>(), noise(n, 2));
                 let (mut y, mut want) = (vec![0.0; n], vec![0.0; n]);
                 for op in Unary::ALL {
                     map(op, &x, [-1.5, 2.0], &mut y);
                     plain::map(op, &wide(&x), [-1.5, 2.0], &mut want);
-                    close(&format!("{level:?} {op:?}"), &y, &want, 1e-5);
+                    close(&format!("{isa:?} {op:?}"), &y, &want, 1e-5);
                 }
                 for op in Binary::ALL {
                     zip(op, &b, &x, [-1.5, 2.0], &mut y);
                     plain::zip(op, &wide(&b), &wide(&x), [-1.5, 2.0], &mut want);
-                    close(&format!("{level:?} {op:?}"), &y, &want, 1e-5);
+                    close(&format!("{isa:?} {op:?}"), &y, &want, 1e-5);
                 }
                 for (name, f, exact) in [
                     ("axpy", axpy as fn(&mut [f32], f32, &[f32]), plain::axpy as fn(&mut [f64], f64, &[f64])),
@@ -168,7 +168,7 @@ mod tests {
                     let (mut y, mut want) = (b.clone(), wide(&b));
                     f(&mut y, 0.25, &x);
                     exact(&mut want, 0.25, &wide(&x));
-                    close(&format!("{level:?} {name}"), &y, &want, 1e-6);
+                    close(&format!("{isa:?} {name}"), &y, &want, 1e-6);
                 }
             }
         });

@@ -1,7 +1,7 @@
 //! Through wgpu: one shader for each row of the table, and the updates in place.
 use super::{Binary, Unary};
 use crate::Tensor;
-use crate::gpu::{ALIGN, Gpu, Kernel, read, wgsl, windows, write};
+use crate::gpu::{ALIGN, Gpu, Kernel, chunks, read, wgsl, write};
 use std::sync::Arc;
 
 const UPDATE: Kernel =
@@ -46,17 +46,17 @@ pub fn zip(g: &Arc<Gpu>, op: Binary, a: &Tensor, b: &Tensor, p: [f32; 2]) -> Ten
 pub fn add_at(g: &Arc<Gpu>, y: &mut Tensor, offset: usize, s: f32, x: &Tensor) {
     // a binding starts at a multiple of 64 elements; what is left over goes into the index
     let (base, start) = (offset / ALIGN * ALIGN, offset % ALIGN);
-    for window in windows(x.len(), g.max_binding_words() - ALIGN) {
-        let target = y.window(base + window.start, &[start + window.len()]);
-        let part = x.reshape(&[x.len()]).window(window.start, &[window.len()]);
+    for chunk in chunks(x.len(), g.max_binding_words() - ALIGN) {
+        let target = y.view(base + chunk.start, &[start + chunk.len()]);
+        let part = x.reshape(&[x.len()]).view(chunk.start, &[chunk.len()]);
         update(g, &target, start, s, 0.0, &part);
     }
 }
 
 #[track_caller]
 pub fn lerp(g: &Arc<Gpu>, y: &mut Tensor, t: f32, x: &Tensor) {
-    for window in windows(x.len(), g.max_binding_words()) {
-        let part = |a: &Tensor| a.reshape(&[a.len()]).window(window.start, &[window.len()]);
+    for chunk in chunks(x.len(), g.max_binding_words()) {
+        let part = |a: &Tensor| a.reshape(&[a.len()]).view(chunk.start, &[chunk.len()]);
         update(g, &part(y), 0, t, 1.0, &part(x));
     }
 }

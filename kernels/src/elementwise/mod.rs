@@ -43,7 +43,7 @@ pub fn axpy(y: &mut Tensor, s: f32, x: &Tensor) {
     add_at(y, 0, s, x);
 }
 
-/// y[offset..] += s·x, in place: how gradients reach their window of the flat buffer.
+/// y[offset..] += s·x, in place: how gradients reach their slot of the flat buffer.
 #[track_caller]
 pub fn add_at(y: &mut Tensor, offset: usize, s: f32, x: &Tensor) {
     assert!(offset + x.len() <= y.len(), "add_at: {offset} + {:?} leaves {:?}", x.shape(), y.shape());

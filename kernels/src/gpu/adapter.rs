@@ -15,7 +15,7 @@ pub struct AdapterSummary {
     pub driver: String,
     /// The processor plays the GPU: right, and slow.
     pub software: bool,
-    /// Bytes in one buffer, and in one window that a kernel can see.
+    /// Bytes in one buffer, and in one binding, which is what a kernel can see.
     pub max_buffer: u64,
     pub max_binding: u64,
     /// Half precision, subgroups, timestamps: what faster kernels could use.

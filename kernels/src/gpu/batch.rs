@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Bytes of parameters a dispatch may have: the alignment that every WebGPU asks of uniform windows.
+/// Bytes of parameters a dispatch may have: the alignment that every WebGPU asks of uniform bindings.
 const SLOT: usize = 256;
 /// Dispatches in one submission: enough to hide its cost, few enough for drivers that watch the clock.
 pub(super) const SLOTS: usize = 64;
@@ -57,7 +57,7 @@ impl Batch {
         self.encoder(device)
     }
 
-    /// Stores the parameters of the next dispatch; the window of the uniform buffer they will be in.
+    /// Stores the parameters of the next dispatch; the part of the uniform buffer they will be in.
     pub fn store(&mut self, params: &[u32]) -> wgpu::BufferBinding<'_> {
         let bytes: &[u8] = bytemuck::cast_slice(params);
         assert!(bytes.len() <= SLOT, "{} parameters", params.len());
@@ -144,7 +144,7 @@ impl Gpu {
         to
     }
 
-    /// The only way back to the host, and the only wait: windows of several buffers at once.
+    /// The only way back to the host, and the only wait: parts of several buffers at once.
     #[track_caller]
     pub fn read(&self, parts: &[(&Buffer, Range<usize>)]) -> Vec<Vec<u32>> {
         let mut words: Vec<Vec<u32>> = parts.iter().map(|(_, range)| Vec::with_capacity(range.len())).collect();
@@ -168,7 +168,7 @@ impl Gpu {
         words
     }
 
-    /// Copies windows that fit in one piece into the staging buffer, waits, and appends each to its words.
+    /// Copies parts that fit in one piece into the staging buffer, waits, and appends each to its words.
     #[track_caller]
     fn read_group(&self, parts: &[(&Buffer, Range<usize>)], group: &[(usize, Range<usize>)], words: &mut [Vec<u32>]) {
         let total = group.iter().map(|(_, range)| range.len() as u64 * 4).sum::<u64>();

@@ -4,13 +4,13 @@
 //! `batch` records dispatches and hands them over, `run` is what a kernel's `gpu.rs` calls. `tune` chooses
 //! among the rungs of a kernel, `ladders` lists them, `profile` times dispatches.
 //!
-//! A kernel call only *records*: dispatches go to one open compute pass, which is submitted when 64 of
-//! them have gathered, before an upload that could overtake them, and at a readback. The readback is
+//! A kernel call only *records*: dispatches go to one open compute pass, which is submitted when there are
+//! 64 of them, before an upload that could overtake them, and at a readback. The readback is
 //! the only wait. One queue runs everything in the order it was recorded, so a buffer may be used
 //! again the moment its last owner lets go of it.
 //!
 //! The base rung of every kernel stays within what any WebGPU offers: 8 storage buffers, 16 KiB of workgroup
-//! memory, 256 invocations, 65,535 workgroups an axis, windows of buffers at multiples of 256 bytes. Faster
+//! memory, 256 invocations, 65,535 workgroups an axis, bindings at multiples of 256 bytes. Faster
 //! rungs may want more memory, half precision, subgroups or matrix units, and run where the adapter has them.
 
 mod adapter;
@@ -33,8 +33,7 @@ pub use pool::Buffer;
 pub use profile::Timing;
 pub use rows::{ROW_RUNGS, RowKernel, RowRung};
 pub use run::{
-    ALIGN, Access, Arg, flat_groups, read, read_buffer, row_groups, row_windows, source_of, windows, write,
-    write_buffer,
+    ALIGN, Access, Arg, chunks, flat_groups, read, read_buffer, row_chunks, row_groups, source_of, write, write_buffer,
 };
 
 pub use tune::{Choice, Rung, Rungs, Shader, ShapeClass, Tuning, TuningEvent, log2};
@@ -162,9 +161,9 @@ impl Gpu {
     }
 
     /// Give the pool's idle buffers back to the driver, for example between rollout and update.
-    pub fn trim(&self) {
+    pub fn release_pool(&self) {
         self.flush();
-        self.pool.lock().expect("pool").trim();
+        self.pool.lock().expect("pool").release();
     }
 
     /// wgpu reports errors late and elsewhere; they end the program here, on the caller's thread.

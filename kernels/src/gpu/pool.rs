@@ -63,7 +63,7 @@ impl Pool {
         self.idle.entry(raw.size()).or_default().push((raw, epoch));
     }
 
-    pub fn trim(&mut self) {
+    pub fn release(&mut self) {
         self.idle.clear();
         self.pooled = 0;
     }
@@ -133,7 +133,7 @@ impl Gpu {
         if let Some(raw) = self.try_create(size) {
             return raw;
         }
-        pool.trim();
+        pool.release();
         let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
         let (mib, used_mib) = (size.div_ceil(1 << 20), pool.used >> 20);
         match self.try_create(size) {

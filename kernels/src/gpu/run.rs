@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub const FLAT: usize = 256;
 /// Workgroups on one axis of a grid, at most.
 const MAX_GROUPS: usize = 65_535;
-/// A window of a buffer starts at a multiple of this many words (256 bytes).
+/// A binding starts at a multiple of this many words (256 bytes).
 pub const ALIGN: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Access {
     Write,
 }
 
-/// One storage buffer, or a window of one, as a kernel sees it.
+/// One storage buffer, or a part of one, as a kernel sees it.
 pub struct Arg<'a> {
     buffer: Held<'a>,
     offset: usize,
@@ -42,7 +42,7 @@ impl Arg<'_> {
     }
 }
 
-/// An array that a kernel reads. A window that starts off the grid of 64 words is copied first.
+/// An array that a kernel reads. A view that starts off the grid of 64 words is copied first.
 #[track_caller]
 pub fn read(x: &Tensor) -> Arg<'_> {
     let (buffer, offset) = x.buffer();
@@ -70,7 +70,7 @@ pub fn write(y: &Tensor) -> Arg<'_> {
     let (buffer, offset) = y.buffer();
     assert!(
         offset.is_multiple_of(ALIGN),
-        "a window that a GPU kernel writes must start at a multiple of {ALIGN} elements, not at {offset}"
+        "a view that a GPU kernel writes must start at a multiple of {ALIGN} elements, not at {offset}"
     );
     Arg { buffer: Held::Borrowed(buffer), offset, words: y.len(), access: Access::Write }
 }
@@ -132,22 +132,22 @@ impl Gpu {
         Ok(())
     }
 
-    /// Records dispatches that do the same to each of `n` elements: the arrays are taken in windows that
-    /// one binding can cover. The first parameter is the number of elements of the window.
+    /// Records dispatches that do the same to each of `n` elements: the arrays are taken in chunks that
+    /// one binding can cover. The first parameter is the number of elements of the chunk.
     #[track_caller]
     pub fn run_flat(&self, kernel: &Kernel, n: usize, params: &[u32], args: &[Arg]) {
-        for window in windows(n, self.max_binding) {
-            let params: Vec<u32> = std::iter::once(window.len() as u32).chain(params.iter().copied()).collect();
+        for chunk in chunks(n, self.max_binding) {
+            let params: Vec<u32> = std::iter::once(chunk.len() as u32).chain(params.iter().copied()).collect();
             let args: Vec<Arg> = args
                 .iter()
                 .map(|arg| Arg {
                     buffer: Held::Borrowed(arg.buffer()),
-                    offset: arg.offset + window.start,
-                    words: window.len(),
+                    offset: arg.offset + chunk.start,
+                    words: chunk.len(),
                     access: arg.access,
                 })
                 .collect();
-            self.run(kernel, flat_groups(window.len()), &params, &args);
+            self.run(kernel, flat_groups(chunk.len()), &params, &args);
         }
     }
 
@@ -170,14 +170,14 @@ impl Gpu {
     }
 }
 
-/// 0..n in windows of at most `most` elements.
-pub fn windows(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+/// 0..n in chunks of at most `most` elements.
+pub fn chunks(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(most).map(move |start| start..n.min(start + most))
 }
 
-/// The rows of an [n, width] array in windows that one binding can cover and that start where a window may.
-pub fn row_windows(g: &Gpu, n: usize, width: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-    windows(n, ((g.max_binding / width.max(1)) & !(ALIGN - 1)).max(ALIGN))
+/// The rows of an [n, width] array in chunks that one binding can cover and that start where a binding may.
+pub fn row_chunks(g: &Gpu, n: usize, width: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    chunks(n, ((g.max_binding / width.max(1)) & !(ALIGN - 1)).max(ALIGN))
 }
 
 /// Name and source of some kernels, as `sources` lists those of all.

@@ -53,7 +53,7 @@ fn long_chains_reuse_buffers() {
 }
 
 #[test]
-fn buffers_return_to_the_pool_and_trim_empties_it() {
+fn buffers_return_to_the_pool_and_are_released_from_it() {
     let Some(gpu) = gpu() else { return };
     drop(gpu.empty(100_000));
     let pooled = gpu.counts().pooled_bytes;
@@ -61,7 +61,7 @@ fn buffers_return_to_the_pool_and_trim_empties_it() {
     let again = gpu.empty(99_000);
     assert!(gpu.counts().pooled_bytes < pooled && gpu.counts().used_bytes >= 400_000);
     drop(again);
-    gpu.trim();
+    gpu.release_pool();
     assert_eq!(gpu.counts().pooled_bytes, 0);
 }
 
@@ -78,7 +78,7 @@ fn large_grids_fold() {
     assert_eq!(crate::sum(&crate::map(Unary::Shift, &y, [-3.0, 0.0])).item(), n as f32 / 2.0);
 }
 
-/// Element-wise kernels take windows of arrays that one binding cannot cover.
+/// Element-wise kernels take chunks of arrays that one binding cannot cover.
 #[test]
 fn arrays_beyond_one_binding() {
     let Some(gpu) = gpu() else { return };
@@ -96,7 +96,7 @@ fn arrays_beyond_one_binding() {
 }
 
 #[test]
-fn several_windows_in_one_read() {
+fn several_ranges_in_one_read() {
     let Some(gpu) = gpu() else { return };
     let (a, b) = (gpu.upload(&[1, 2, 3, 4]), gpu.upload(&[10, 20]));
     assert_eq!(
@@ -106,12 +106,12 @@ fn several_windows_in_one_read() {
     assert_eq!(gpu.read(&[(&gpu.copy(&a, 2, 2), 0..2)]), [[3, 4]]);
 }
 
-/// A window off the grid of 64 words is copied before it is read.
+/// A view off the grid of 64 words is copied before it is read.
 #[test]
-fn windows_anywhere_can_be_read() {
+fn views_anywhere_can_be_read() {
     let Some(gpu) = gpu() else { return };
     let x = tensor(&gpu, &(0..300).map(|i| i as f32).collect::<Vec<_>>());
-    let (a, b) = (x.window(7, &[5]), x.window(128, &[5]));
+    let (a, b) = (x.view(7, &[5]), x.view(128, &[5]));
     assert_eq!(zip(Binary::Add, &a, &b, [0.0; 2]).to_vec(), [135.0, 137.0, 139.0, 141.0, 143.0]);
 }
 

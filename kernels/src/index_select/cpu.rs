@@ -2,7 +2,7 @@
 //! summed in parallel and always in the same order.
 use crate::cpu::math::update_from;
 use crate::cpu::par;
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 
 pub fn index_select(w: &[f32], c: usize, ids: &[u32], y: &mut [f32]) {
     par::rows(ids.len(), par::grain(c), [(y, c)], |range, [y]| super::plain::index_select(w, c, &ids[range], y));
@@ -40,7 +40,7 @@ pub fn index_select_back(dy: &[f32], c: usize, ids: &[u32], dw: &mut [f32]) {
     });
 }
 
-per_level! {
+per_isa! {
     fn add(y: &mut [f32], x: &[f32]) {
         update_from(y, x, |y, x| y + x);
     }
@@ -53,12 +53,12 @@ mod tests {
     use crate::cpu::test::{close, noise, wide};
 
     #[test]
-    fn stored_rows_are_those_of_the_unpacked_table() {
+    fn rows_in_bf16_are_those_of_the_unpacked_table() {
         for (rows, c) in [(1, 1), (7, 5), (6, 64)] {
-            let stored = crate::pack_bf16(&crate::Tensor::new(&[rows, c], noise(rows * c, 1)));
+            let packed = crate::pack_bf16(&crate::Tensor::new(&[rows, c], noise(rows * c, 1)));
             let ids = crate::Ids::new((0..40).map(|i| (i * i % rows) as u32).collect::<Vec<_>>());
-            let want = crate::index_select(&crate::unpack_bf16(&stored), &ids).to_vec();
-            assert_eq!(crate::index_select_bf16(&stored, &ids).to_vec(), want);
+            let want = crate::index_select(&crate::unpack_bf16(&packed), &ids).to_vec();
+            assert_eq!(crate::index_select_bf16(&packed, &ids).to_vec(), want);
         }
     }
 

@@ -1,5 +1,5 @@
 //! Through wgpu. WGSL has no float atomics, so backward gathers instead of scattering.
-use crate::gpu::{Gpu, Kernel, flat_groups, read, read_buffer, row_windows, wgsl, write};
+use crate::gpu::{Gpu, Kernel, flat_groups, read, read_buffer, row_chunks, wgsl, write};
 use crate::{Ids, Tensor};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub fn index_select(g: &Arc<Gpu>, w: &Tensor, ids: &Ids) -> Tensor {
     let [v, c] = w.dims();
     let y = g.array(&[ids.len(), c]);
     let on_gpu = ids.on(g);
-    for rows in row_windows(g, v, c) {
+    for rows in row_chunks(g, v, c) {
         let params = [y.len(), c, rows.start, rows.len()].map(|x| x as u32);
         let w = w.rows(rows);
         g.run(&INDEX_SELECT, flat_groups(y.len()), &params, &[read(&w), read_buffer(&on_gpu), write(&y)]);
@@ -31,7 +31,7 @@ pub fn index_select_back(g: &Arc<Gpu>, dy: &Tensor, ids: &Ids, rows: usize) -> T
     let (starts, uses) = uses_of_rows(ids.host(), rows);
     let (starts, uses) = (g.upload(&starts), g.upload(&uses));
     let dw = g.array(&[rows, c]);
-    for rows in row_windows(g, rows, c) {
+    for rows in row_chunks(g, rows, c) {
         let first = rows.start as u32;
         let part = dw.rows(rows);
         let args = [read(dy), read_buffer(&starts), read_buffer(&uses), write(&part)];

@@ -1,7 +1,7 @@
 //! Fast on the CPU: rows in parallel, exponentials in vector form.
 use crate::cpu::math::{exp, max, sum_of, update};
 use crate::cpu::par;
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 
 pub fn logprob(logits: &[f32], v: usize, ids: &[u32], lp: &mut [f32], lse: &mut [f32]) {
     par::rows(ids.len(), par::grain(8 * v), [(lp, 1), (lse, 1)], |range, [lp, lse]| {
@@ -36,7 +36,7 @@ pub fn entropy(logits: &[f32], v: usize, lse: &[f32], h: &mut [f32]) {
     });
 }
 
-per_level! {
+per_isa! {
     pub fn log_sum_exp(row: &[f32]) -> f32 {
         let top = max(row);
         top + sum_of(row, |x| exp(x - top)).ln()
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn all_three() {
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for (n, v) in [(1, 1), (3, 7), (65, 600), (5, 5003)] {
                 let logits: Vec<f32> = noise(n * v, 1).iter().map(|x| 10.0 * x).collect();
                 let mut d = noise(n, 2);
@@ -72,7 +72,7 @@ mod tests {
                 plain::logprob(&logits64, v, &ids, &mut lp64, &mut lse64);
                 entropy(&logits, v, &lse, &mut h);
                 plain::entropy(&logits64, v, &lse64, &mut h64);
-                let name = |f| format!("{level:?} {f} {n}×{v}");
+                let name = |f| format!("{isa:?} {f} {n}×{v}");
                 close(&name("lp"), &lp, &lp64, 1e-6);
                 close(&name("lse"), &lse, &lse64, 1e-6);
                 close(&name("entropy"), &h, &h64, 1e-5);

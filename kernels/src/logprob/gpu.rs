@@ -1,7 +1,7 @@
 //! Through wgpu: a workgroup for each row, or several; backward an invocation for each logit, in place. Logits that
-//! one binding cannot cover go by windows of rows.
+//! one binding cannot cover go by chunks of rows.
 use crate::gpu::{
-    Compiled, Gpu, Kernel, RowKernel, RowRung, Rungs, flat_groups, log2, read, read_buffer, row_groups, row_windows,
+    Compiled, Gpu, Kernel, RowKernel, RowRung, Rungs, flat_groups, log2, read, read_buffer, row_chunks, row_groups,
     source_of, wgsl, write,
 };
 use crate::{Ids, Tensor};
@@ -74,7 +74,7 @@ pub fn logprob(g: &Arc<Gpu>, logits: &Tensor, ids: &Ids) -> (Tensor, Tensor) {
     let ([n, v], ids) = (logits.dims(), ids.on(g));
     let run = |rung: Rung| -> Compiled<_> {
         let (lp, lse) = (g.array(&[n]), g.array(&[n]));
-        for rows in row_windows(g, n, v) {
+        for rows in row_chunks(g, n, v) {
             let logits = logits.rows(rows.clone());
             if rung == Rung::Chunks {
                 in_chunks(g, &logits, &rows, &ids, &lp, &lse)?;
@@ -113,7 +113,7 @@ fn in_chunks(
 #[track_caller]
 pub fn logprob_back(g: &Arc<Gpu>, d: &Tensor, logits: Tensor, ids: &Ids, lse: &Tensor) -> Tensor {
     let ([n, v], ids) = (logits.dims(), ids.on(g));
-    for rows in row_windows(g, n, v) {
+    for rows in row_chunks(g, n, v) {
         let part = logits.rows(rows.clone());
         let params = [part.len() as u32, v as u32, rows.start as u32];
         g.run(&LOGPROB_BACK, flat_groups(part.len()), &params, &[read(d), read_buffer(&ids), read(lse), write(&part)]);
@@ -127,7 +127,7 @@ pub fn entropy(g: &Arc<Gpu>, logits: &Tensor, lse: &Tensor) -> Tensor {
     let class = [log2(n), log2(v), 0, 0, 0, 0];
     let [h] = ENTROPY.run_best(g, class, |rung| {
         let h = g.array(&[n]);
-        for rows in row_windows(g, n, v) {
+        for rows in row_chunks(g, n, v) {
             let params = [rows.len() as u32, v as u32, rows.start as u32];
             let logits = logits.rows(rows.clone());
             ENTROPY.try_run(g, rung, row_groups(rows.len()), &params, &[read(&logits), read(lse), write(&h)])?;

@@ -1,7 +1,7 @@
-//! Through wgpu: the ladder of products, the one for few rows, and how a product that one binding cannot cover is cut.
+//! Through wgpu: the ladder of products, the one of skinny products (few rows), and how a product that one binding cannot cover is cut.
 use super::{Form, Size};
 use crate::Tensor;
-use crate::gpu::{Compiled, Gpu, Kernel, Rungs, compiled, flat_groups, log2, read, row_groups, wgsl, windows, write};
+use crate::gpu::{Compiled, Gpu, Kernel, Rungs, chunks, compiled, flat_groups, log2, read, row_groups, wgsl, write};
 use Shader::*;
 use std::fmt;
 use std::ops::Range;
@@ -80,7 +80,7 @@ impl fmt::Display for Rung {
     }
 }
 
-/// A variant of the product of a few rows: how the invocations of a row read and add up.
+/// A variant of the skinny product (few rows): how the invocations of a row read and add up.
 #[derive(Clone, Copy, PartialEq)]
 pub enum FewRung {
     Lanes,
@@ -255,8 +255,7 @@ struct Part {
     k: Range<usize>,
 }
 
-/// Parts whose operands one binding of `most` words can cover: mostly one. Cut where a window of a GPU buffer
-/// may start, at multiples of 64 rows.
+/// Parts whose operands one binding of `most` words can cover: mostly one. Cut where a binding may start, at multiples of 64 rows.
 fn parts(most: usize, form: Form, Size { m, n, k }: Size) -> Vec<Part> {
     let fit = |widths: &[usize]| ((most / widths.iter().max().expect("one").max(&1)) & !63).max(64);
     // rows of c; where a is read along k, of a; where b is, of b; else k are the rows of the operands
@@ -266,10 +265,10 @@ fn parts(most: usize, form: Form, Size { m, n, k }: Size) -> Vec<Part> {
         Form::TN => (fit(&[n]), n, fit(&[m, n])),
     };
     let mut parts = Vec::new();
-    for m in windows(m, m_step) {
-        for n in windows(n, n_step) {
+    for m in chunks(m, m_step) {
+        for n in chunks(n, n_step) {
             // k = 0 still has a sum to write
-            let ks = windows(k.max(1), k_step.max(1)).map(|range| range.start..range.end.min(k));
+            let ks = chunks(k.max(1), k_step.max(1)).map(|range| range.start..range.end.min(k));
             parts.extend(ks.map(|k| Part { m: m.clone(), n: n.clone(), k }));
         }
     }
@@ -278,7 +277,7 @@ fn parts(most: usize, form: Form, Size { m, n, k }: Size) -> Vec<Part> {
 
 /// Rows `range` of a matrix with rows of `width`.
 fn rows(x: &Tensor, range: &Range<usize>, width: usize) -> Tensor {
-    x.reshape(&[x.len()]).window(range.start * width, &[range.len() * width])
+    x.reshape(&[x.len()]).view(range.start * width, &[range.len() * width])
 }
 
 #[track_caller]
@@ -294,7 +293,7 @@ fn tiled(g: &Arc<Gpu>, rung: Rung, x: &Product, part: &Part, c: &Tensor) -> Comp
         Form::NT => (rows(x.b, ns, k), 1, k),
         _ => (rows(x.b, ks, n), n, 1),
     };
-    let bias = x.bias.filter(|_| ks.start == 0).map(|bias| bias.window(ns.start, &[ns.len()]));
+    let bias = x.bias.filter(|_| ks.start == 0).map(|bias| bias.view(ns.start, &[ns.len()]));
     let add = x.add || ks.start > 0;
     let c = rows(c, ms, n);
     let [tiles_m, tiles_n] = plan.tiles(ms.len(), ns.len());
@@ -324,7 +323,7 @@ fn tiled(g: &Arc<Gpu>, rung: Rung, x: &Product, part: &Part, c: &Tensor) -> Comp
 fn few_rows(g: &Arc<Gpu>, rung: FewRung, x: &Product, part: &Part, c: &Tensor) -> Compiled<()> {
     let Size { m, n, k } = x.s;
     let w = rows(x.b, &part.n, k);
-    let bias = x.bias.map(|bias| bias.window(part.n.start, &[part.n.len()]));
+    let bias = x.bias.map(|bias| bias.view(part.n.start, &[part.n.len()]));
     let flags = [bias.is_some() as usize, x.add as usize];
     let params = [m, part.n.len(), k, part.n.start, n, flags[0], flags[1]].map(|x| x as u32);
     let args = [read(x.a), read(&w), read(bias.as_ref().unwrap_or(&w)), write(c)];

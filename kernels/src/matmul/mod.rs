@@ -3,7 +3,7 @@ mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
 
-use crate::cpu::gemm::{Panels, Start};
+use crate::cpu::gemm::{Beta, Panels};
 use crate::cpu::pool;
 use crate::tensor::same_device;
 use crate::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
@@ -75,7 +75,7 @@ pub fn matmul_in(precision: Precision, form: Form, a: &Tensor, b: &Tensor) -> Te
     match same_device(&[a, b]) {
         Device::Cpu => {
             let mut c = pool::take(s.m * s.n);
-            cpu::matmul(form, s, a.data(), b.data(), Start::Zero, precision, &mut c);
+            cpu::matmul(form, s, a.data(), b.data(), Beta::Zero, precision, &mut c);
             Tensor::new(&[s.m, s.n], c)
         }
         Device::Gpu(g) => {
@@ -85,18 +85,18 @@ pub fn matmul_in(precision: Precision, form: Form, a: &Tensor, b: &Tensor) -> Te
     }
 }
 
-/// The M·N numbers of c from `offset` on, += product: where gradients of a matrix gather.
+/// The M·N numbers of c from `offset` on, += product: where gradients of a matrix accumulate.
 #[track_caller]
 pub fn matmul_add_at(c: &mut Tensor, offset: usize, precision: Precision, form: Form, a: &Tensor, b: &Tensor) {
     let s = size(form, a, b);
     let (len, end) = (c.len(), offset + s.m * s.n);
     assert!(end <= len, "matmul_add_at {form:?}: {:?} · {:?} at {offset} of {len}", a.shape(), b.shape());
     match same_device(&[a, b, c]) {
-        Device::Cpu => cpu::matmul(form, s, a.data(), b.data(), Start::Old, precision, &mut c.data_mut()[offset..end]),
+        Device::Cpu => cpu::matmul(form, s, a.data(), b.data(), Beta::One, precision, &mut c.data_mut()[offset..end]),
         Device::Gpu(g) => {
             c.unshare();
             let [a, b] = gpu_operands([a, b], precision);
-            gpu::matmul_add(&g, form, s, &a, &b, &c.reshape(&[len]).window(offset, &[s.m, s.n]));
+            gpu::matmul_add(&g, form, s, &a, &b, &c.reshape(&[len]).view(offset, &[s.m, s.n]));
         }
     }
 }
@@ -117,8 +117,8 @@ pub fn linear_in(precision: Precision, x: &Tensor, w: &Tensor, b: Option<&Tensor
     match same_device(&[x, w]) {
         Device::Cpu => {
             let mut y = pool::take(s.m * s.n);
-            let start = b.map_or(Start::Zero, |b| Start::Bias(b.data()));
-            cpu::matmul(Form::NT, s, x.data(), w.data(), start, precision, &mut y);
+            let beta = b.map_or(Beta::Zero, |b| Beta::Bias(b.data()));
+            cpu::matmul(Form::NT, s, x.data(), w.data(), beta, precision, &mut y);
             Tensor::new(&[s.m, s.n], y)
         }
         Device::Gpu(g) => {
@@ -128,26 +128,26 @@ pub fn linear_in(precision: Precision, x: &Tensor, w: &Tensor, b: Option<&Tensor
     }
 }
 
-/// As [`linear_in`], with weights that are stored in bf16: half the bytes for decoding to read.
+/// As [`linear_in`], with weights in bf16: half the bytes for decoding to read.
 #[track_caller]
-pub fn linear_stored(precision: Precision, x: &Tensor, w: &Bf16, b: Option<&Tensor>) -> Tensor {
+pub fn linear_bf16(precision: Precision, x: &Tensor, w: &Bf16, b: Option<&Tensor>) -> Tensor {
     let ([m, k], [n, inner]) = (x.dims(), w.dims());
     assert_eq!(k, inner, "linear: {:?} and {:?} do not fit", x.shape(), w.shape());
     let Some(words) = w.host() else { return linear_in(precision, x, &unpack_bf16(w), b) };
     let mut y = pool::take(m * n);
-    let start = b.map_or(Start::Zero, |b| Start::Bias(b.data()));
-    cpu::stored(Size { m, n, k }, x.data(), words, start, precision, &mut y);
+    let beta = b.map_or(Beta::Zero, |b| Beta::Bias(b.data()));
+    cpu::linear_bf16(Size { m, n, k }, x.data(), words, beta, precision, &mut y);
     Tensor::new(&[m, n], y)
 }
 
-/// dx = dy w of [`linear_stored`].  dy [N, O], w [O, I] → [N, I]
+/// dx = dy w of [`linear_bf16`].  dy [N, O], w [O, I] → [N, I]
 #[track_caller]
-pub fn linear_stored_back(precision: Precision, dy: &Tensor, w: &Bf16) -> Tensor {
+pub fn linear_bf16_back(precision: Precision, dy: &Tensor, w: &Bf16) -> Tensor {
     let ([m, n], [outer, k]) = (dy.dims(), w.dims());
-    assert_eq!(n, outer, "linear_stored_back: {:?} and {:?} do not fit", dy.shape(), w.shape());
+    assert_eq!(n, outer, "linear_bf16_back: {:?} and {:?} do not fit", dy.shape(), w.shape());
     let Some(words) = w.host() else { return matmul_in(precision, Form::NN, dy, &unpack_bf16(w)) };
     let mut dx = pool::take(m * k);
-    cpu::stored_back(Size { m, n, k }, dy.data(), words, precision, &mut dx);
+    cpu::linear_bf16_back(Size { m, n, k }, dy.data(), words, precision, &mut dx);
     Tensor::new(&[m, k], dx)
 }
 
@@ -168,7 +168,7 @@ pub fn linear_packed(x: &Tensor, w: &Packed, b: Option<&Tensor>) -> Tensor {
     let ([m, k], [n, inner]) = (x.dims(), w.0.shape());
     assert_eq!(k, inner, "linear: {:?} and {:?} do not fit", x.shape(), w.0.shape());
     let mut y = pool::take(m * n);
-    w.0.multiply(m, x.data(), b.map_or(Start::Zero, |b| Start::Bias(b.data())), &mut y);
+    w.0.multiply(m, x.data(), b.map_or(Beta::Zero, |b| Beta::Bias(b.data())), &mut y);
     Tensor::new(&[m, n], y)
 }
 

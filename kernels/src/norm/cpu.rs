@@ -1,7 +1,7 @@
 //! Fast on the CPU: rows in parallel; the gradients of w and b are summed by pieces of fixed size, in order.
 use crate::cpu::math::{add_pairs, each_pair, sum_of, sum_of_pairs, update_from};
 use crate::cpu::par;
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 
 pub fn layer_norm(x: &[f32], w: &[f32], b: &[f32], eps: f32, y: &mut [f32], stats: &mut [f32]) {
     let c = w.len();
@@ -44,7 +44,7 @@ pub fn rms_norm_back(dy: &[f32], x: &[f32], w: &[f32], rstd: &[f32], dx: &mut [f
     });
 }
 
-per_level! {
+per_isa! {
     fn layer_norm_rows(x: &[f32], w: &[f32], b: &[f32], eps: f32, y: &mut [f32], stats: &mut [f32]) {
         let c = w.len();
         for ((x, y), stats) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)).zip(stats.as_chunks_mut::<2>().0) {
@@ -105,11 +105,11 @@ mod tests {
 
     #[test]
     fn layer_norm_both_ways() {
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for (n, c) in SHAPES {
                 let (x, dy, w, b) = (noise(n * c, 1), noise(n * c, 2), noise(c, 3), noise(c, 4));
                 let [x64, dy64, w64, b64] = [&x, &dy, &w, &b].map(|x| wide(x));
-                let name = |f| format!("{level:?} {f} {n}×{c}");
+                let name = |f| format!("{isa:?} {f} {n}×{c}");
                 let (mut y, mut stats) = (vec![0.0; n * c], vec![0.0; 2 * n]);
                 let (mut y64, mut stats64) = (vec![0.0; n * c], vec![0.0; 2 * n]);
                 layer_norm(&x, &w, &b, 1e-5, &mut y, &mut stats);
@@ -130,11 +130,11 @@ mod tests {
 
     #[test]
     fn rms_norm_both_ways() {
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for (n, c) in SHAPES {
                 let (x, dy, w) = (noise(n * c, 1), noise(n * c, 2), noise(c, 3));
                 let [x64, dy64, w64] = [&x, &dy, &w].map(|x| wide(x));
-                let name = |f| format!("{level:?} {f} {n}×{c}");
+                let name = |f| format!("{isa:?} {f} {n}×{c}");
                 let (mut y, mut rstd) = (vec![0.0; n * c], vec![0.0; n]);
                 let (mut y64, mut rstd64) = (vec![0.0; n * c], vec![0.0; n]);
                 rms_norm(&x, &w, 1e-5, &mut y, &mut rstd);

@@ -59,16 +59,16 @@ fn class(consts: &Consts, n: usize, c: usize) -> ShapeClass {
 pub fn layer_norm_back(g: &Arc<Gpu>, dy: &Tensor, x: &Tensor, w: &Tensor, stats: &Tensor) -> [Tensor; 3] {
     let [dx, sums] = norm_back(g, LAYER, dy, x, w, stats);
     let (c, half) = (w.len(), sums.len() / 2);
-    [dx, sums.window(0, &[c]), sums.window(half, &[c])]
+    [dx, sums.view(0, &[c]), sums.view(half, &[c])]
 }
 
 #[track_caller]
 pub fn rms_norm_back(g: &Arc<Gpu>, dy: &Tensor, x: &Tensor, w: &Tensor, rstd: &Tensor) -> [Tensor; 2] {
     let [dx, sums] = norm_back(g, RMS, dy, x, w, rstd);
-    [dx, sums.window(0, &[w.len()])]
+    [dx, sums.view(0, &[w.len()])]
 }
 
-/// dx, and side by side dw and, of layer norm, db; each starts where a window may.
+/// dx, and side by side dw and, of layer norm, db; each starts where a binding may.
 #[track_caller]
 fn norm_back(
     g: &Arc<Gpu>,

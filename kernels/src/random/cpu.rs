@@ -2,7 +2,7 @@
 use crate::Rng;
 use crate::cpu::par;
 use crate::cpu::philox;
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 
 /// Elements to a task, a multiple of the generator's block.
 const GRAIN: usize = 1 << 13;
@@ -27,7 +27,7 @@ pub fn normal(rng: Rng, std: f32, y: &mut [f32]) {
     });
 }
 
-per_level! {
+per_isa! {
     /// `y` holds uniform numbers.
     fn keep(x: &[f32], p: f32, y: &mut [f32]) {
         let scale = 1.0 / (1.0 - p);
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn the_same_bits_as_the_plain_loops() {
         let rng = Rng::new(3).stream("test");
-        crate::cpu::simd::each_level(|_| {
+        crate::cpu::simd::each_isa(|_| {
             for n in [1, 63, 30_001] {
                 let x = noise(n, 1);
                 let (mut y, mut want) = (vec![0.0; n], vec![0.0; n]);

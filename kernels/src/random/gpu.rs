@@ -1,5 +1,5 @@
 //! Through wgpu: the same bits as on the CPU.
-use crate::gpu::{Gpu, Kernel, flat_groups, read, wgsl, windows, write};
+use crate::gpu::{Gpu, Kernel, chunks, flat_groups, read, wgsl, write};
 use crate::{Rng, Tensor};
 use std::sync::Arc;
 
@@ -29,10 +29,10 @@ pub fn uniform(g: &Arc<Gpu>, rng: Rng, shape: &[usize]) -> Tensor {
 #[track_caller]
 fn fill(g: &Arc<Gpu>, kernel: &Kernel, rng: Rng, p: f32, x: &Tensor, y: &Tensor) {
     let (flat_x, flat_y) = (x.reshape(&[x.len()]), y.reshape(&[y.len()]));
-    for window in windows(y.len(), g.max_binding_words()) {
-        let (n, first) = (window.len(), window.start);
-        let x = if x.len() == y.len() { flat_x.window(first, &[n]) } else { flat_x.clone() };
-        let y = flat_y.window(first, &[n]);
+    for chunk in chunks(y.len(), g.max_binding_words()) {
+        let (n, first) = (chunk.len(), chunk.start);
+        let x = if x.len() == y.len() { flat_x.view(first, &[n]) } else { flat_x.clone() };
+        let y = flat_y.view(first, &[n]);
         let scale = 1.0 / (1.0 - p);
         let params = [n as u32, first as u32, rng.key[0], rng.key[1], p.to_bits(), scale.to_bits()];
         g.run(kernel, flat_groups(n.div_ceil(4)), &params, &[read(&x), write(&y)]);

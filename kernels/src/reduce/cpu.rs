@@ -1,7 +1,7 @@
 //! Fast on the CPU: runs of fixed size, their sums added in order and in f64, so that length costs no accuracy.
 use crate::cpu::math::{sum_of, sum_of_pairs, update_from};
 use crate::cpu::par;
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 
 /// Elements to a task.
 const GRAIN: usize = 1 << 14;
@@ -34,7 +34,7 @@ pub fn sum_rows(x: &[f32], c: usize, y: &mut [f32]) {
     par::rows_and_sum(rows, par::grain(c), [], y, |range, [], y| sum_rows_piece(&x[range.start * c..range.end * c], y));
 }
 
-per_level! {
+per_isa! {
     fn sum_piece(x: &[f32]) -> f32 {
         sum_of(x, |x| x)
     }
@@ -62,11 +62,11 @@ mod tests {
 
     #[test]
     fn sums() {
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for (n, c) in [(0, 3), (1, 1), (5, 7), (300, 65), (2000, 33)] {
                 let (x, b) = (noise(n * c, 1), noise(n * c, 2));
                 let (x64, b64) = (wide(&x), wide(&b));
-                let name = |f| format!("{level:?} {f} {n}×{c}");
+                let name = |f| format!("{isa:?} {f} {n}×{c}");
                 close(&name("sum"), &[sum(&x)], &[plain::sum(&x64)], 1e-4);
                 close(&name("dot"), &[dot(&x, &b)], &[plain::dot(&x64, &b64)], 1e-4);
                 let (mut y, mut want) = (vec![7.0; c], vec![7.0; c]);
@@ -81,9 +81,9 @@ mod tests {
     fn a_long_sum_is_as_exact_as_a_short_one() {
         let x = noise(3_000_000, 1);
         let want: f64 = x.iter().map(|&x| f64::from(x).powi(2)).sum();
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             let off = (f64::from(dot(&x, &x)) / want - 1.0).abs();
-            assert!(off < 3e-7, "{level:?}: {off:e}");
+            assert!(off < 3e-7, "{isa:?}: {off:e}");
         });
     }
 
@@ -91,6 +91,6 @@ mod tests {
     fn what_is_not_finite_is_counted() {
         let mut x = noise(50_000, 1);
         (x[3], x[20_000], x[49_999]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
-        crate::cpu::simd::each_level(|_| assert_eq!(count_non_finite(&x), 3.0));
+        crate::cpu::simd::each_isa(|_| assert_eq!(count_non_finite(&x), 3.0));
     }
 }

@@ -1,6 +1,6 @@
 //! Through wgpu: parts first, then the sum of the parts. No atomics, so always the same bits.
 use crate::Tensor;
-use crate::gpu::{Gpu, Kernel, read, wgsl, windows, write};
+use crate::gpu::{Gpu, Kernel, chunks, read, wgsl, write};
 use std::sync::Arc;
 
 const REDUCE: Kernel =
@@ -41,16 +41,16 @@ pub fn count_non_finite(g: &Arc<Gpu>, x: &Tensor) -> Tensor {
 fn reduce(g: &Arc<Gpu>, op: Op, a: &Tensor, b: &Tensor) -> Tensor {
     let (a, b) = (a.reshape(&[a.len()]), b.reshape(&[b.len()]));
     let groups_of = |n: usize| n.div_ceil(1024).clamp(1, PARTS);
-    let all: Vec<_> = windows(a.len(), g.max_binding_words()).collect();
+    let all: Vec<_> = chunks(a.len(), g.max_binding_words()).collect();
     let parts = g.array(&[all.iter().map(|w| groups_of(w.len())).sum::<usize>().max(1)]);
     if all.is_empty() {
         return crate::elementwise::gpu::full(g, &[1], 0.0);
     }
     let mut to = 0;
-    for window in all {
-        let (a, b) = (a.window(window.start, &[window.len()]), b.window(window.start, &[window.len()]));
-        let groups = groups_of(window.len());
-        let params = [window.len() as u32, op as u32, groups as u32, to as u32];
+    for chunk in all {
+        let (a, b) = (a.view(chunk.start, &[chunk.len()]), b.view(chunk.start, &[chunk.len()]));
+        let groups = groups_of(chunk.len());
+        let params = [chunk.len() as u32, op as u32, groups as u32, to as u32];
         g.run(&REDUCE, [groups as u32, 1, 1], &params, &[read(&a), read(&b), write(&parts)]);
         to += groups;
     }

@@ -1,7 +1,7 @@
 //! Fast on the CPU.
 use crate::Heads;
 use crate::cpu::par;
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 
 pub fn rope(
     qkv: &[f32],
@@ -18,7 +18,7 @@ pub fn rope(
     });
 }
 
-per_level! {
+per_isa! {
     fn rope_rows(qkv: &[f32], table: &[f32], turned: usize, positions: &[u32], heads: Heads, backwards: bool, y: &mut [f32]) {
         let (d, half, width) = (heads.dim, turned / 2, heads.qkv());
         let sign = if backwards { -1.0 } else { 1.0 };
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn both_ways() {
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for (q, kv, dim, turned) in [(1, 1, 2, 2), (4, 2, 12, 12), (3, 1, 64, 64), (3, 1, 64, 16), (2, 2, 7, 4)] {
                 let heads = Heads { q, kv, dim };
                 let frequencies: Vec<f64> = (0..turned / 2).map(|i| 0.7f64.powi(i as i32)).collect();
@@ -58,7 +58,7 @@ mod tests {
                     let (mut y, mut want) = (vec![0.0; qkv.len()], vec![0.0; qkv.len()]);
                     rope(&qkv, &table, turned, &positions, heads, backwards, &mut y);
                     plain::rope(&wide(&qkv), &wide(&table), turned, &positions, heads, backwards, &mut want);
-                    close(&format!("{level:?} {heads:?}"), &y, &want, 1e-6);
+                    close(&format!("{isa:?} {heads:?}"), &y, &want, 1e-6);
                 }
             }
         });

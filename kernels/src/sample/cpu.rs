@@ -5,7 +5,7 @@ use crate::cpu::math::{each, ln, max, update, update_from};
 use crate::cpu::par;
 use crate::cpu::philox;
 use crate::cpu::pool::{self, Pooled};
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 use crate::logprob::log_sum_exp;
 
 pub fn sample(
@@ -49,7 +49,7 @@ fn first_of(row: &[f32], x: f32) -> usize {
     row.iter().position(|&y| y == x).unwrap_or(0)
 }
 
-per_level! {
+per_isa! {
     fn scale(x: &[f32], temperature: f32, y: &mut [f32]) {
         each(x, y, |x| x / temperature);
     }
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn the_draws_of_the_plain_loop() {
         let rng = Rng::new(9).stream("sample");
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for v in [1, 7, 603] {
                 let rows = 40;
                 let logits: Vec<f32> = noise(rows * v, 1).iter().map(|x| 4.0 * x).collect();
@@ -81,8 +81,8 @@ mod tests {
                     let how = Sampling { temperature, top_k, top_p };
                     let (ids, lp) = sample(&logits, v, &how, rng, &streams, &positions);
                     let (want, want_lp) = plain::sample(&wide(&logits), v, &how, rng, &streams, &positions);
-                    assert_eq!(ids, want, "{level:?} {how:?}");
-                    close(&format!("{level:?} {how:?}"), &lp, &want_lp, 1e-5);
+                    assert_eq!(ids, want, "{isa:?} {how:?}");
+                    close(&format!("{isa:?} {how:?}"), &lp, &want_lp, 1e-5);
                 }
             }
         });

@@ -1,6 +1,6 @@
 //! Through wgpu: the tokens and their log-probabilities come back in one read.
 use super::Sampling;
-use crate::gpu::{Gpu, RowKernel, RowRung, compiled, read, read_buffer, row_groups, row_windows, write_buffer};
+use crate::gpu::{Gpu, RowKernel, RowRung, compiled, read, read_buffer, row_chunks, row_groups, write_buffer};
 use crate::{Rng, Tensor};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub fn sample(
     let t = if greedy { 1.0 } else { how.temperature };
     let [key0, key1] = rng.key;
     let (streams, positions, out) = (g.upload(streams), g.upload(positions), g.empty(2 * r));
-    for rows in row_windows(g, r, v) {
+    for rows in row_chunks(g, r, v) {
         let logits = logits.rows(rows.clone());
         let numbers = [rows.len() as u32, v as u32, key0, key1, greedy as u32, t.to_bits(), how.top_k as u32];
         let params: Vec<u32> = numbers.into_iter().chain([how.top_p.to_bits(), rows.start as u32, r as u32]).collect();

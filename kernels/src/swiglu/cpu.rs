@@ -1,7 +1,7 @@
 //! Fast on the CPU.
 use crate::cpu::math::{each_pair, update_from};
 use crate::cpu::par;
-use crate::cpu::simd::per_level;
+use crate::cpu::simd::per_isa;
 use crate::elementwise::{silu, silu_slope};
 
 pub fn swiglu(gu: &[f32], f: usize, y: &mut [f32]) {
@@ -18,7 +18,7 @@ pub fn swiglu_back(dy: &[f32], gu: &[f32], f: usize, dgu: &mut [f32]) {
     });
 }
 
-per_level! {
+per_isa! {
     fn forward(gu: &[f32], f: usize, y: &mut [f32]) {
         for (gu, y) in gu.chunks_exact(2 * f).zip(y.chunks_exact_mut(f)) {
             let (gate, up) = gu.split_at(f);
@@ -44,17 +44,17 @@ mod tests {
 
     #[test]
     fn forward_and_backward() {
-        crate::cpu::simd::each_level(|level| {
+        crate::cpu::simd::each_isa(|isa| {
             for (n, f) in [(1, 1), (3, 17), (70, 96)] {
                 let (gu, dy) = (noise(2 * n * f, 1), noise(n * f, 2));
                 let (mut y, mut want) = (vec![0.0; n * f], vec![0.0; n * f]);
                 swiglu(&gu, f, &mut y);
                 plain::swiglu(&wide(&gu), f, &mut want);
-                close(&format!("{level:?} swiglu"), &y, &want, 1e-6);
+                close(&format!("{isa:?} swiglu"), &y, &want, 1e-6);
                 let (mut y, mut want) = (vec![0.0; 2 * n * f], vec![0.0; 2 * n * f]);
                 swiglu_back(&dy, &gu, f, &mut y);
                 plain::swiglu_back(&wide(&dy), &wide(&gu), f, &mut want);
-                close(&format!("{level:?} swiglu_back"), &y, &want, 1e-6);
+                close(&format!("{isa:?} swiglu_back"), &y, &want, 1e-6);
             }
         });
     }

@@ -20,7 +20,7 @@ use crate::files::safetensors;
 use crate::files::source::{Source, read_json};
 use crate::net::config::{Config, HeadKind};
 use crate::net::transformer::Transformer;
-use autograd::{Base, Params, ParamsBuilder};
+use autograd::{BaseWeights, Params, ParamsBuilder};
 use kernels::{Device, Tensor};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -77,7 +77,7 @@ pub fn load_to_answer(path: &Path, device: &Device) -> Result<Loaded> {
         (true, _) => lora::load(path, device, &mut Bases::exact()),
         (false, Device::Cpu) => {
             let (transformer, base) = load_base(path, device, true)?;
-            Ok(Loaded { transformer, params: ParamsBuilder::upon(&Arc::new(base)).build(device) })
+            Ok(Loaded { transformer, params: ParamsBuilder::on(&Arc::new(base)).build(device) })
         }
         (false, _) => load(path, device), // a GPU unpacks what it multiplies, at every product
     }
@@ -85,7 +85,7 @@ pub fn load_to_answer(path: &Path, device: &Device) -> Result<Loaded> {
 
 /// A model that does not learn, its matrices in bf16: rounded to it, or where `exact` only those that are so in the
 /// file. No more of it than one matrix is ever held twice.
-pub(crate) fn load_base(path: &Path, device: &Device, exact: bool) -> Result<(Transformer, Base)> {
+pub(crate) fn load_base(path: &Path, device: &Device, exact: bool) -> Result<(Transformer, BaseWeights)> {
     let source = Source::open(path)?;
     let (model, builder) = source.lay_out()?;
     let (shapes, mut base) = (builder.shapes(), builder.freeze());
@@ -100,7 +100,7 @@ pub(crate) fn load_base(path: &Path, device: &Device, exact: bool) -> Result<(Tr
     if let Some(bias) = model.score_bias() {
         base.set(bias, &Tensor::new(&[1], vec![source.score_bias(path)?]).to(device));
     }
-    kernels::trim(); // the f32 of every matrix
+    kernels::release_pool(); // the f32 of every matrix
     Ok((model, base))
 }
 

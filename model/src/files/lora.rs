@@ -1,6 +1,6 @@
 //! LoRA (Hu et al. 2021): y = x Wᵀ + b + (alpha/r)·(x Aᵀ) Bᵀ with W frozen, in bf16, and A and B learning.
 //!
-//! The network is that of the frozen model, its ids too; what learns are `Params` upon its [`Base`]. On disk an adapter
+//! The network is that of the frozen model, its ids too; what learns are `Params` on its [`BaseWeights`]. On disk an adapter
 //! is what PEFT writes: `adapter_config.json` and `adapter_model.safetensors`, which names a module as the frozen
 //! model's file does. Our queries, keys and values are one matrix and theirs may be three: an adapter is of some rows.
 mod files;
@@ -16,7 +16,7 @@ use crate::files::hub;
 use crate::net::config::{Config, HeadKind};
 use crate::net::heads::Head;
 use crate::net::transformer::{Names, Transformer};
-use autograd::{Base, ParamId, Params, ParamsBuilder};
+use autograd::{BaseWeights, ParamId, Params, ParamsBuilder};
 use kernels::{Device, Rng};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashSet};
@@ -47,7 +47,7 @@ pub struct Lora {
 pub struct Foundation {
     pub dir: PathBuf,
     pub model: Transformer,
-    pub base: Arc<Base>,
+    pub base: Arc<BaseWeights>,
 }
 
 /// Frozen models by their directories: who opens the same one twice shares it.
@@ -125,7 +125,7 @@ pub fn attach(
     head: HeadKind,
     rng: Rng,
 ) -> (Transformer, Params) {
-    let mut builder = ParamsBuilder::upon(&on.base);
+    let mut builder = ParamsBuilder::on(&on.base);
     let (mut windows, wanted) = (Vec::new(), modules.iter().map(String::as_str).collect::<HashSet<_>>());
     for window in linears(&on.model).iter().filter(|w| wanted.contains(module(w))) {
         let (name, rows) = (module(window), window.rows.clone());

@@ -114,7 +114,7 @@ impl Block {
     fn forward(&self, w: &Weights, x: &Var, place: &Place, dropout: Dropout, attend: impl FnOnce(&Var) -> Var) -> Var {
         let qkv = self.qkv.forward(w, &self.norm1.forward(w, x));
         let qkv = match self.qk_norm {
-            Some([q, k]) => ops::head_norm(&qkv, &w[q], &w[k], place.heads, self.norm1.eps),
+            Some([q, k]) => ops::qk_norm(&qkv, &w[q], &w[k], place.heads, self.norm1.eps),
             None => qkv,
         };
         let qkv = match &place.table {

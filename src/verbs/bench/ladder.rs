@@ -3,7 +3,7 @@
 use super::median_seconds;
 use crate::cli::Common;
 use crate::error::{Failure, Result};
-use kernels::cpu::simd::{Level, each_level};
+use kernels::cpu::simd::{Isa, each_isa};
 use kernels::{Device, Form, Precision, Rng, Tensor, matmul_in, normal};
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -64,10 +64,10 @@ fn matmul(common: &Common) -> Result {
         climb(format!("{rung}, one thread"), &mut || product(a.data(), b.data(), black_box(&mut c)));
     }
     let multiply = |precision| black_box::<Tensor>(matmul_in(precision, Form::NN, &a, &b));
-    each_level(|level| {
-        let rung = match level {
-            Level::Portable => "packed: panels of b, a tile of sums in registers, all threads".to_string(),
-            level => format!("vectorised: the same with {}", level.name()),
+    each_isa(|isa| {
+        let rung = match isa {
+            Isa::Portable => "packed: panels of b, a tile of sums in registers, all threads".to_string(),
+            isa => format!("vectorised: the same with {}", isa.name()),
         };
         climb(rung, &mut || drop(multiply(Precision::F32)));
     });

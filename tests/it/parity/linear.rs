@@ -18,7 +18,7 @@ pub fn cases() -> Vec<Case> {
     }
     // the last is unpacked in two parts
     for (n, i, o) in [(1, 8, 5), (9, 33, 65), (70, 64, 96), (66, 800, 1501)] {
-        cases.push(linear_stored(n, i, o));
+        cases.push(linear_bf16(n, i, o));
     }
     for n in [1, 255, 1000, 100_003] {
         cases.extend(Unary::ALL.map(|op| unary(op, n)));
@@ -44,7 +44,7 @@ pub fn product(form: Form, s: Size) -> Case {
     let inputs = vec![(a.to_vec(), 1.0), (b.to_vec(), 1.0), (vec![64 + s.m * s.n], 1.0)];
     let run = move |x: &[Tensor]| {
         // a window of a larger array, as gradients are
-        let mut c = x[2].window(64, &[s.m, s.n]);
+        let mut c = x[2].view(64, &[s.m, s.n]);
         kernels::matmul_add_at(&mut c, 0, kernels::Precision::F32, form, &x[0], &x[1]);
         vec![kernels::matmul(form, &x[0], &x[1]), c]
     };
@@ -68,11 +68,11 @@ pub fn linear(n: usize, i: usize, o: usize) -> Case {
     case("linear", inputs, run, loops)
 }
 
-fn linear_stored(n: usize, i: usize, o: usize) -> Case {
+fn linear_bf16(n: usize, i: usize, o: usize) -> Case {
     let inputs = vec![(vec![n, i], 1.0), (vec![o, i], 1.0), (vec![o], 1.0), (vec![n, o], 1.0)];
     let run = |x: &[Tensor]| {
         let (w, f32) = (kernels::pack_bf16(&x[1]), kernels::Precision::F32);
-        vec![kernels::linear_stored(f32, &x[0], &w, Some(&x[2])), kernels::linear_stored_back(f32, &x[3], &w)]
+        vec![kernels::linear_bf16(f32, &x[0], &w, Some(&x[2])), kernels::linear_bf16_back(f32, &x[3], &w)]
     };
     let loops = move |x: &[Vec<f64>]| {
         let (mut y, mut dx) = (vec![0.0; n * o], vec![0.0; n * i]);
@@ -81,7 +81,7 @@ fn linear_stored(n: usize, i: usize, o: usize) -> Case {
         plain::matmul(Form::NN, Size { m: n, n: i, k: o }, &x[3], &w, None, false, &mut dx);
         vec![y, dx]
     };
-    case("linear_stored", inputs, run, loops)
+    case("linear_bf16", inputs, run, loops)
 }
 
 fn unary(op: Unary, n: usize) -> Case {

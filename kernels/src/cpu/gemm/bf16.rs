@@ -1,34 +1,34 @@
 //! The product in bf16: both operands rounded, their products summed in f32.
 //!
-//! Where the processor multiplies pairs (AVX-512 BF16), A is gathered into words of two neighbouring k, B packed into
-//! panels of such words as a strip goes along, and the tile is the one of f32. Elsewhere both are rounded and
+//! Where the processor multiplies pairs (AVX-512 BF16), A is packed into words of two neighbouring k, B into panels of
+//! such words as LOOP 2 goes along, and the tile is the one of f32. Elsewhere both are rounded and
 //! multiplied as f32: the product of two numbers of 8 bits is exact there, so only the order of the sums differs. (AMX
 //! adds up in yet another order.)
 
-use super::{Block, Matrix, Start};
+use super::{Beta, Block, Matrix};
 use crate::cpu::par;
 use crate::cpu::pool::{self, Pooled};
 #[cfg(target_arch = "x86_64")]
-use crate::cpu::simd::level;
+use crate::cpu::simd::isa;
 #[cfg(target_arch = "x86_64")]
-pub(super) use pairs::{gather, pack};
+pub(super) use pairs::{pack_a, pack_b};
 
 /// Does the processor multiply pairs, and is it to?
 pub(super) fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return level().has_avx512() && is_x86_feature_detected!("avx512bf16");
+    return isa().has_avx512() && is_x86_feature_detected!("avx512bf16");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
-pub(super) fn product(k: usize, a: Matrix, b: Matrix, start: Start, c: Block, spread: bool) {
+pub(super) fn product(k: usize, a: Matrix, b: Matrix, beta: Beta, c: Block, spread: bool) {
     #[cfg(target_arch = "x86_64")]
     if available() {
-        return pairs::product(k, a, b, start, c, spread);
+        return pairs::product(k, a, b, beta, c, spread);
     }
     let (a_data, b_data) = (rounded(a.data), rounded(b.data));
     let (a, b) = (Matrix { data: &a_data, ..a }, Matrix { data: &b_data, ..b });
-    super::product(k, a, b, start, c, spread);
+    super::product(k, a, b, beta, c, spread);
 }
 
 /// Each number as bf16 would keep it.
@@ -41,8 +41,8 @@ pub fn rounded(x: &[f32]) -> Pooled {
 #[cfg(target_arch = "x86_64")]
 mod pairs {
     use super::super::{
-        Matrix, Out, Pack, Product, Right, Start, Tile,
-        pack::{AHEAD, Room, near, prefetch},
+        B, Beta, Matrix, Out, Pack, Product, Tile,
+        pack::{AHEAD, PackBuffer, near, prefetch},
         transpose,
     };
     use super::Block;
@@ -51,7 +51,7 @@ mod pairs {
     use std::ops::Range;
 
     /// The f32 product of words: K is half as deep.
-    pub fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: bool) {
+    pub fn product(k: usize, a: Matrix, b: Matrix, beta: Beta, mut c: Block, spread: bool) {
         let [m, n] = c.size();
         a.check(m, k);
         b.check(k, n);
@@ -59,13 +59,13 @@ mod pairs {
             return;
         }
         let (c, c_row) = c.raw();
-        let (b, pack) = (Right::Lies(b), Pack::Pairs { k });
-        Product { m, n, k: k.div_ceil(2), a, b, pack, start, c: Out(c), c_row, spread }.run_pairs();
+        let (b, pack) = (B::Matrix(b), Pack::Pairs { k });
+        Product { m, n, k: k.div_ceil(2), a, b, pack, beta, c: Out(c), c_row, spread }.run_pairs();
     }
 
     /// Words of rows of A. Rows stay rows where they are dense; where its columns are, pairs of them become lines of words,
     /// which only a tile with a depth wants as rows.
-    pub fn gather<'a, T: Tile>(
+    pub fn pack_a<'a, T: Tile>(
         a: &Matrix,
         k: usize,
         rows: Range<usize>,
@@ -88,13 +88,13 @@ mod pairs {
                 along(numbers, 2 * a.row, &mut out[..ps.len()]);
             }
         } else {
-            turn(a, k, rows, ps, out, width);
+            transpose_lines(a, k, rows, ps, out, width);
         }
         Matrix::new(out, width)
     }
 
-    /// Lines of words of columns of A, turned into rows.
-    fn turn(a: &Matrix, k: usize, rows: Range<usize>, ps: Range<usize>, out: &mut [f32], width: usize) {
+    /// Lines of words of columns of A, transposed into rows.
+    fn transpose_lines(a: &Matrix, k: usize, rows: Range<usize>, ps: Range<usize>, out: &mut [f32], width: usize) {
         ROWS_OF_THREAD.with_borrow_mut(|lines| {
             for some in rows.clone().step_by(64) {
                 let these = some..rows.end.min(some + 64);
@@ -110,7 +110,7 @@ mod pairs {
         });
     }
 
-    /// So many words of each row of B are turned at a time: they stay in the first-level cache.
+    /// So many words of each row of B are transposed at a time: they stay in the first-level cache.
     const SOME: usize = 64;
 
     thread_local! {
@@ -119,7 +119,7 @@ mod pairs {
 
     /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`; rows beyond the last, up to a multiple of `depth`,
     /// are zero.
-    pub fn pack(b: &Matrix, k: usize, ps: Range<usize>, js: Range<usize>, depth: usize, mut to: Room) {
+    pub fn pack_b(b: &Matrix, k: usize, ps: Range<usize>, js: Range<usize>, depth: usize, mut to: PackBuffer) {
         to.clear(ps.len()..ps.len().next_multiple_of(depth), &js);
         if b.col == 1 {
             return to.by_rows(ps.len(), js, |p, js, row| across(b, 2 * (ps.start + p), k, js, row));

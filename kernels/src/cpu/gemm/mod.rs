@@ -1,20 +1,28 @@
 //! The matrix product: C = A B, C += A B or C = A B + bias.
 //!
-//! C is cut in strips of `NR` columns. K is walked in blocks; for each block a strip packs `KC × NR` numbers of B, which
-//! stay in the second-level cache while the rows of A pass by, `MR` at a time. A tile of `MR × NR` sums lives in
-//! registers. A is read where it lies, a number of each of the tile's rows at a time; only where its columns are dense
-//! and its rows are not (the gradient of a weight) is a block of it gathered first, for several strips, whose panels are
-//! then kept for all such blocks. So all three forms (NN, NT, TN) are the same loop.
+//! The five loops of Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), by their common
+//! names:
+//!
+//! ```text
+//! LOOP 5   over N, NC columns at a time: a few panels of NR columns          ┐ a task for each NC columns and
+//! LOOP 4     over K, KC at a time                                            │ MC rows: `Product::run` cuts them,
+//! LOOP 3       over M, MC rows at a time; pack A                             ┘ `Product::block` is one of them
+//! LOOP 2         over the panels, NR columns at a time; pack B: KC × NR      `Product::panel`
+//! LOOP 1           over the rows, MR at a time                               `Tile::run`: MR × NR sums in registers
+//! ```
+//!
+//! A packed panel of B stays in the second-level cache while the rows of A pass by. A is read where it lies, a number
+//! of each of the tile's rows at a time; only where its columns are dense and its rows are not (the gradient of a
+//! weight) is A packed, MC rows for several panels, which are then packed once, before LOOP 3, and kept. So all three
+//! forms (NN, NT, TN) are the same loop.
 //!
 //! Every element of C is one chain of multiply-adds in the order of k, whichever tile it falls in, so neither the
 //! cutting nor the number of threads can be seen in the result. What is already small stays simple: B is not packed
-//! where it would hardly pay, and a few rows times Wᵀ (decoding) are turned so that every weight is read once.
+//! where it would hardly pay, and a skinny product (a few rows times Wᵀ: decoding) reads every weight once. Every
+//! thread packs for itself: what another core has written is slow to read, slower than memory when the cores share no
+//! cache.
 //!
-//! The design follows Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the
-//! packing of A left out where it can be. Every thread gathers and packs for itself: what another core has written is
-//! slow to read, slower than memory when the cores share no cache.
-//!
-//! In bf16 both operands are rounded while they are gathered and packed, and the products summed in f32.
+//! In bf16 both operands are rounded while they are packed, and the products summed in f32.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -23,26 +31,26 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bf16;
-mod few;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pack;
 mod panels;
 mod portable;
+mod skinny;
 #[cfg(test)]
 mod tests;
 mod transpose;
 
-use super::crew;
 use super::par::{self, Block};
-use super::simd::{Level, level};
+use super::simd::{Isa, isa};
+use super::thread_pool;
 use crate::matmul::Precision;
 #[cfg(target_arch = "x86_64")]
 pub use amx::products as amx_products;
 pub use bf16::rounded;
-pub use few::{FEW, FEW_STORED, Stored, few, few_here};
-use pack::{Room, gather, pack};
+use pack::{PackBuffer, pack_a, pack_b};
 pub use panels::Panels;
+pub use skinny::{SKINNY, SKINNY_BF16, Weight, skinny, skinny_here};
 use std::cell::RefCell;
 use std::ops::Range;
 pub use transpose::transpose;
@@ -83,12 +91,12 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// What C holds before the products are added.
+/// BLAS's beta, or a bias: what the products are added to.
 #[derive(Clone, Copy)]
-pub enum Start<'a> {
+pub enum Beta<'a> {
     Zero,
-    /// What it holds now: C += A B
-    Old,
+    /// What C holds now: C += A B
+    One,
     /// The same row of N numbers everywhere
     Bias(&'a [f32]),
 }
@@ -124,40 +132,40 @@ struct TileArgs {
     a_col: usize,
     b: *const f32,
     b_row: usize,
-    /// Null for zeros.
+    /// What the products are added to; null for zeros.
     start: *const f32,
     start_row: usize,
     c: *mut f32,
     c_row: usize,
 }
 
-/// c [m, n] = start + a [m, k] · b [k, n], on all cores where it is large enough to gain.
-pub fn gemm(precision: Precision, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, start: Start, c: &mut [f32]) {
+/// c [m, n] = beta + a [m, k] · b [k, n], on all cores where it is large enough to gain.
+pub fn gemm(precision: Precision, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, beta: Beta, c: &mut [f32]) {
     assert_eq!(c.len(), m * n, "the product is {m} × {n}");
     if n > 0 {
-        gemm_block(precision, k, a, b, start, Block::new(c, n, n));
+        gemm_block(precision, k, a, b, beta, Block::new(c, n, n));
     }
 }
 
 /// The same for a block of a matrix.
-pub fn gemm_block(precision: Precision, k: usize, a: Matrix, b: Matrix, start: Start, c: Block) {
+pub fn gemm_block(precision: Precision, k: usize, a: Matrix, b: Matrix, beta: Beta, c: Block) {
     let [m, n] = c.size();
     let spread = m * n * k >= ONE_THREAD;
-    if let Start::Bias(bias) = start {
+    if let Beta::Bias(bias) = beta {
         assert_eq!(bias.len(), n, "a bias for {n} columns");
     }
     match precision {
-        Precision::F32 => product(k, a, b, start, c, spread),
-        Precision::Bf16 => bf16::product(k, a, b, start, c, spread),
+        Precision::F32 => product(k, a, b, beta, c, spread),
+        Precision::Bf16 => bf16::product(k, a, b, beta, c, spread),
     }
 }
 
-/// c = start + a [rows of c, k] · b [k, columns of c], on this thread: for use inside a task.
-pub fn gemm_here(k: usize, a: Matrix, b: Matrix, start: Start, c: Block) {
-    product(k, a, b, start, c, false);
+/// c = beta + a [rows of c, k] · b [k, columns of c], on this thread: for use inside a task.
+pub fn gemm_here(k: usize, a: Matrix, b: Matrix, beta: Beta, c: Block) {
+    product(k, a, b, beta, c, false);
 }
 
-fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: bool) {
+fn product(k: usize, a: Matrix, b: Matrix, beta: Beta, mut c: Block, spread: bool) {
     let [m, n] = c.size();
     a.check(m, k);
     b.check(k, n);
@@ -165,20 +173,20 @@ fn product(k: usize, a: Matrix, b: Matrix, start: Start, mut c: Block, spread: b
         return;
     }
     let (c, c_row) = c.raw();
-    let b = Right::Lies(b);
-    Product { m, n, k, a, b, pack: Pack::Numbers, start, c: Out(c), c_row, spread }.run_numbers();
+    let b = B::Matrix(b);
+    Product { m, n, k, a, b, pack: Pack::Numbers, beta, c: Out(c), c_row, spread }.run_numbers();
 }
 
 /// Products of fewer multiply-adds than this stay on one thread.
 const ONE_THREAD: usize = 1 << 18;
 
-/// To read a number, gathered or where it lies, takes the time of so many multiply-adds, to pack one of B so many.
+/// To read a number, packed or where it lies, takes the time of so many multiply-adds, to pack one of B so many.
 const READ: usize = 32;
 const PACK: usize = 64;
-/// A task has at most so many strips, whose panels it keeps (6 MiB).
-const WIDEST: usize = 24;
-/// At most so many numbers of A are gathered at a time (512 KiB, in the second-level cache).
-const GATHERED: usize = 1 << 17;
+/// NC: a task has at most so many panels, which it keeps (6 MiB).
+const NC_PANELS: usize = 24;
+/// MC × KC: at most so many numbers of A are packed at a time (512 KiB, in the second-level cache).
+const PACKED_A: usize = 1 << 17;
 
 /// What a thread packs into.
 struct Scratch {
@@ -196,9 +204,9 @@ struct Product<'a> {
     n: usize,
     k: usize,
     a: Matrix<'a>,
-    b: Right<'a>,
+    b: B<'a>,
     pack: Pack,
-    start: Start<'a>,
+    beta: Beta<'a>,
     c: Out,
     c_row: usize,
     /// Over all cores?
@@ -206,8 +214,8 @@ struct Product<'a> {
 }
 
 #[derive(Clone, Copy)]
-enum Right<'a> {
-    Lies(Matrix<'a>),
+enum B<'a> {
+    Matrix(Matrix<'a>),
     /// Packed before: the data of [`Panels`].
     Panels(&'a [f32]),
 }
@@ -231,95 +239,99 @@ unsafe impl Sync for Out {}
 
 impl Product<'_> {
     fn run_numbers(&self) {
-        match level() {
+        match isa() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 | Level::Amx => self.run::<avx512::Avx512>(),
+            Isa::Avx512 | Isa::Amx => self.run::<avx512::Avx512>(),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => self.run::<avx2::Avx2>(),
+            Isa::Avx2 => self.run::<avx2::Avx2>(),
             #[cfg(target_arch = "aarch64")]
-            Level::Neon => self.run::<neon::Neon>(),
+            Isa::Neon => self.run::<neon::Neon>(),
             _ => self.run::<portable::Portable>(),
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     fn run_pairs(&self) {
-        match level() {
-            Level::Amx => self.run::<amx::Amx>(),
+        match isa() {
+            Isa::Amx => self.run::<amx::Amx>(),
             _ => self.run::<avx512::Avx512Bf16>(),
         }
     }
 
-    /// Cuts C in blocks of rows and groups of strips: a task for each, none of which can be seen in the result.
+    /// LOOP 5 and LOOP 3 over all cores: a task for each NC columns and MC rows of C, none of which can be seen in the
+    /// result.
     fn run<T: Tile>(&self) {
-        let strips = self.n.div_ceil(T::NR);
-        let gathered = !matches!(self.pack, Pack::Numbers) || (self.a.col != 1 && strips > 1);
+        let panels = self.n.div_ceil(T::NR);
+        let packs_a = !matches!(self.pack, Pack::Numbers) || (self.a.col != 1 && panels > 1);
         if !self.spread {
-            return self.block::<T>(0..self.m, 0..strips, gathered);
+            return self.block::<T>(0..self.m, 0..panels, packs_a);
         }
-        let (tall, wide) = self.cut::<T>(strips);
-        let (blocks, groups) = (self.m.div_ceil(tall), strips.div_ceil(wide));
+        let (mc, nc) = self.blocking::<T>(panels);
+        let (blocks, groups) = (self.m.div_ceil(mc), panels.div_ceil(nc));
         par::tasks(blocks * groups, |task| {
-            let (top, first) = (task / groups * tall, task % groups * wide);
-            self.block::<T>(top..(top + tall).min(self.m), first..(first + wide).min(strips), gathered);
+            let (top, first) = (task / groups * mc, task % groups * nc);
+            self.block::<T>(top..(top + mc).min(self.m), first..(first + nc).min(panels), packs_a);
         });
     }
 
-    /// Rows and strips of a task. With few tasks operands are gathered and packed the fewest times, many even out what
+    /// MC in rows and NC in panels of a task. With few tasks operands are packed the fewest times, many even out what
     /// else the machine does.
-    fn cut<T: Tile>(&self, strips: usize) -> (usize, usize) {
-        let threads = crew::threads();
-        let column = if matches!(self.b, Right::Lies(_)) { PACK } else { READ / 2 };
+    fn blocking<T: Tile>(&self, panels: usize) -> (usize, usize) {
+        let threads = thread_pool::threads();
+        let column = if matches!(self.b, B::Matrix(_)) { PACK } else { READ / 2 };
         // Until the last thread is done, for which the others wait a thirty-second of a task.
-        let cost = |&(tall, wide): &(usize, usize)| {
-            let (tasks, cols) = (self.m.div_ceil(tall) * strips.div_ceil(wide), wide * T::NR);
-            (32 * tasks.div_ceil(threads) + 1) * (tall * cols + T::SPEED * (tall * READ + cols * column))
+        let cost = |&(mc, nc): &(usize, usize)| {
+            let (tasks, cols) = (self.m.div_ceil(mc) * panels.div_ceil(nc), nc * T::NR);
+            (32 * tasks.div_ceil(threads) + 1) * (mc * cols + T::SPEED * (mc * READ + cols * column))
         };
-        let (most, fewest) = (8 * threads, strips.div_ceil(WIDEST));
-        let cuts = (fewest..=strips.min(most).max(fewest)).flat_map(|groups| {
+        let (most, fewest) = (8 * threads, panels.div_ceil(NC_PANELS));
+        let all = (fewest..=panels.min(most).max(fewest)).flat_map(|groups| {
             // Numbers in between would leave threads idle.
             let step = (threads / groups).max(1);
             let blocks = (step..=(most / groups).max(step)).step_by(step);
-            blocks.map(move |blocks| (self.m.div_ceil(blocks).next_multiple_of(T::MR), strips.div_ceil(groups)))
+            blocks.map(move |blocks| (self.m.div_ceil(blocks).next_multiple_of(T::MR), panels.div_ceil(groups)))
         });
-        cuts.min_by_key(cost).expect("there is a strip")
+        all.min_by_key(cost).expect("there is a panel")
     }
 
-    /// How many k are packed at a time: K is cut in equal blocks.
-    fn depth<T: Tile>(&self) -> usize {
+    /// KC of this product: K is cut in equal blocks.
+    fn kc<T: Tile>(&self) -> usize {
         self.k.div_ceil(self.k.div_ceil(T::KC).max(1)).max(1)
     }
 
-    /// Some rows of some strips of columns. Where A is gathered in parts, all strips of B are packed first, once for all.
-    fn block<T: Tile>(&self, rows: Range<usize>, strips: Range<usize>, gathered: bool) {
-        let depth = self.depth::<T>();
-        let parts = if gathered { rows.len().div_ceil(GATHERED / depth) } else { 1 };
-        let tall = rows.len().div_ceil(parts).next_multiple_of(T::MR);
-        let panel = (depth.next_multiple_of(T::DEPTH) * T::NR).next_multiple_of(16);
-        let packed = parts > 1 && matches!(self.b, Right::Lies(_));
-        let apart = if packed { panel } else { 0 };
-        SCRATCH.with_borrow_mut(|Scratch { a: room, b: panels }| {
-            panels.resize(panels.len().max(panel + (strips.len() - 1) * apart + 15), 0.0);
-            let aligned = panels.as_ptr().align_offset(64);
-            let panels = &mut panels[aligned..];
-            // An empty product still has to write its start.
-            for top in (0..self.k.max(1)).step_by(depth) {
-                let ks = top..self.k.min(top + depth);
+    /// LOOP 4 to LOOP 2 over some rows and some panels of columns. Where A is packed in parts, all panels of B are packed
+    /// before, once for all.
+    fn block<T: Tile>(&self, rows: Range<usize>, panels: Range<usize>, packs_a: bool) {
+        let kc = self.kc::<T>();
+        let parts = if packs_a { rows.len().div_ceil(PACKED_A / kc) } else { 1 };
+        let mc = rows.len().div_ceil(parts).next_multiple_of(T::MR);
+        let size = (kc.next_multiple_of(T::DEPTH) * T::NR).next_multiple_of(16); // of a packed panel
+        let packed = parts > 1 && matches!(self.b, B::Matrix(_));
+        let apart = if packed { size } else { 0 };
+        SCRATCH.with_borrow_mut(|Scratch { a: a_buffer, b: b_buffer }| {
+            b_buffer.resize(b_buffer.len().max(size + (panels.len() - 1) * apart + 15), 0.0);
+            let aligned = b_buffer.as_ptr().align_offset(64);
+            let b_buffer = &mut b_buffer[aligned..];
+            // LOOP 4. An empty product still has to write its beta.
+            for top in (0..self.k.max(1)).step_by(kc) {
+                let ks = top..self.k.min(top + kc);
                 if packed {
-                    let js = strips.start * T::NR..self.n.min(strips.end * T::NR);
-                    self.pack::<T>(ks.clone(), js, apart, panels);
+                    let js = panels.start * T::NR..self.n.min(panels.end * T::NR);
+                    self.pack_b::<T>(ks.clone(), js, apart, b_buffer);
                 }
-                for first in rows.clone().step_by(tall) {
-                    let rows = first..rows.end.min(first + tall);
+                // LOOP 3
+                for first in rows.clone().step_by(mc) {
+                    let rows = first..rows.end.min(first + mc);
                     let a = match self.pack {
-                        Pack::Numbers if gathered => gather(&self.a, rows.clone(), ks.clone(), room),
+                        Pack::Numbers if packs_a => pack_a(&self.a, rows.clone(), ks.clone(), a_buffer),
                         Pack::Numbers => self.a.from(rows.start, top),
                         #[cfg(target_arch = "x86_64")]
-                        Pack::Pairs { k } => bf16::gather::<T>(&self.a, k, rows.clone(), ks.clone(), room),
+                        Pack::Pairs { k } => bf16::pack_a::<T>(&self.a, k, rows.clone(), ks.clone(), a_buffer),
                     };
-                    for (i, strip) in strips.clone().enumerate() {
-                        let panel = &mut panels[i * apart..][..panel];
-                        self.strip::<T>(strip, rows.clone(), ks.clone(), a, panel, packed);
+                    // LOOP 2
+                    for (i, panel) in panels.clone().enumerate() {
+                        let buffer = &mut b_buffer[i * apart..][..size];
+                        self.panel::<T>(panel, rows.clone(), ks.clone(), a, buffer, packed);
                     }
                 }
             }
@@ -327,37 +339,37 @@ impl Product<'_> {
     }
 
     /// Columns of B, some k, to panels that are `apart`.
-    fn pack<T: Tile>(&self, ks: Range<usize>, js: Range<usize>, apart: usize, panels: &mut [f32]) {
-        let Right::Lies(b) = &self.b else { return };
-        let room = Room { width: T::NR, apart, panels };
+    fn pack_b<T: Tile>(&self, ks: Range<usize>, js: Range<usize>, apart: usize, panels: &mut [f32]) {
+        let B::Matrix(b) = &self.b else { return };
+        let to = PackBuffer { width: T::NR, apart, panels };
         match self.pack {
-            Pack::Numbers => pack(b, ks, js, room),
+            Pack::Numbers => pack_b(b, ks, js, to),
             #[cfg(target_arch = "x86_64")]
-            Pack::Pairs { k } => bf16::pack(b, k, ks, js, T::DEPTH, room),
+            Pack::Pairs { k } => bf16::pack_b(b, k, ks, js, T::DEPTH, to),
         }
     }
 
-    /// One strip of columns of C, some of its rows, some k.
-    fn strip<T: Tile>(
+    /// LOOP 1: one panel of columns of C, some of its rows, some k. B is in `buffer` where it is `packed` already.
+    fn panel<T: Tile>(
         &self,
-        strip: usize,
+        panel: usize,
         rows: Range<usize>,
         ks: Range<usize>,
         a: Matrix,
-        panel: &mut [f32],
+        buffer: &mut [f32],
         packed: bool,
     ) {
-        let left = strip * T::NR;
+        let left = panel * T::NR;
         let cols = T::NR.min(self.n - left);
         let width = if T::MASKED { cols } else { T::NR };
         let (b, b_row) = match &self.b {
-            Right::Panels(data) => {
+            B::Panels(data) => {
                 let at = (left / panels::WIDTH * self.k + ks.start) * panels::WIDTH + left % panels::WIDTH;
                 (data[at.min(data.len())..].as_ptr(), panels::WIDTH)
             }
             // B's rows are read where they lie when they already are a panel, or when packing would hardly pay; and
             // when a whole tile may be read there.
-            Right::Lies(b)
+            B::Matrix(b)
                 if matches!(self.pack, Pack::Numbers)
                     && !packed
                     && b.col == 1
@@ -367,22 +379,22 @@ impl Product<'_> {
             {
                 (b.data[ks.start * b.row + left..].as_ptr(), b.row)
             }
-            Right::Lies(_) => {
+            B::Matrix(_) => {
                 if !packed {
-                    self.pack::<T>(ks.clone(), left..left + cols, 0, panel);
+                    self.pack_b::<T>(ks.clone(), left..left + cols, 0, buffer);
                 }
-                (panel.as_ptr(), T::NR)
+                (buffer.as_ptr(), T::NR)
             }
         };
         for i in rows.clone().step_by(T::MR) {
             // SAFETY: `gemm` checked that the operands are as large as m, n and k say; tasks own distinct parts of C.
             unsafe {
                 let c = self.c.0.add(i * self.c_row + left);
-                let (start, start_row) = match self.start {
+                let (start, start_row) = match self.beta {
                     _ if ks.start > 0 => (c as *const f32, self.c_row),
-                    Start::Old => (c as *const f32, self.c_row),
-                    Start::Zero => (std::ptr::null(), 0),
-                    Start::Bias(bias) => (bias.as_ptr().add(left), 0),
+                    Beta::One => (c as *const f32, self.c_row),
+                    Beta::Zero => (std::ptr::null(), 0),
+                    Beta::Bias(bias) => (bias.as_ptr().add(left), 0),
                 };
                 T::run(TileArgs {
                     rows: T::MR.min(rows.end - i),

@@ -1,4 +1,4 @@
-//! Bringing operands together: rows of A where only its columns are dense, panels of B.
+//! Packing: rows of A where only its columns are dense, panels of B.
 
 use super::{Matrix, transpose};
 use std::ops::Range;
@@ -11,9 +11,9 @@ pub(super) fn near(count: usize, len: usize, out: &mut Vec<f32>) -> (usize, &mut
     (width, &mut out[..count * width])
 }
 
-/// Brings rows of A together whose columns are dense. Where they lie, every k is far from the next: in a page, or at a
+/// Packs rows of A whose columns are dense. Where they lie, every k is far from the next: in a page, or at a
 /// place in the cache, of its own.
-pub(super) fn gather<'a>(a: &Matrix, rows: Range<usize>, ks: Range<usize>, out: &'a mut Vec<f32>) -> Matrix<'a> {
+pub(super) fn pack_a<'a>(a: &Matrix, rows: Range<usize>, ks: Range<usize>, out: &'a mut Vec<f32>) -> Matrix<'a> {
     assert_eq!(a.row, 1, "an operand has one dense axis");
     let line = |k: usize| &a.data[k * a.col + rows.start..k * a.col + rows.end];
     let (width, out) = near(ks.len(), rows.len(), out);
@@ -40,17 +40,17 @@ pub(super) fn prefetch(x: *const f32, len: usize) {
     let _ = (x, len);
 }
 
-/// Where columns of B go: to panels of `width` of them, the next one `apart` from the last.
-pub(super) struct Room<'a> {
+/// The packing buffer of B: columns go to panels of `width` of them, the next one `apart` from the last.
+pub(super) struct PackBuffer<'a> {
     pub width: usize,
     pub apart: usize,
     pub panels: &'a mut [f32],
 }
 
-impl Room<'_> {
+impl PackBuffer<'_> {
     /// Rows of every panel are zero.
     pub fn clear(&mut self, rows: Range<usize>, js: &Range<usize>) {
-        for (i, _) in strips(js, self.width) {
+        for (i, _) in panels(js, self.width) {
             self.panels[i * self.apart..][rows.start * self.width..rows.end * self.width].fill(0.0);
         }
     }
@@ -59,7 +59,7 @@ impl Room<'_> {
     /// Columns beyond the last are zero.
     pub fn by_rows(self, rows: usize, js: Range<usize>, mut write: impl FnMut(usize, Range<usize>, &mut [f32])) {
         for k in 0..rows {
-            for (i, js) in strips(&js, self.width) {
+            for (i, js) in panels(&js, self.width) {
                 let (row, pad) = self.panels[i * self.apart + k * self.width..][..self.width].split_at_mut(js.len());
                 write(k, js, row);
                 pad.fill(0.0);
@@ -69,7 +69,7 @@ impl Room<'_> {
 
     /// `write(columns, their panel)`. Columns beyond the last are zero.
     pub fn by_panels(self, rows: usize, js: Range<usize>, mut write: impl FnMut(Range<usize>, &mut [f32])) {
-        for (i, js) in strips(&js, self.width) {
+        for (i, js) in panels(&js, self.width) {
             let panel = &mut self.panels[i * self.apart..][..rows * self.width];
             if js.len() < self.width {
                 panel.fill(0.0);
@@ -79,13 +79,13 @@ impl Room<'_> {
     }
 }
 
-fn strips(js: &Range<usize>, width: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+fn panels(js: &Range<usize>, width: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
     let end = js.end;
     js.clone().step_by(width).map(move |j| j..end.min(j + width)).enumerate()
 }
 
 /// Copies B(k, j) to `panel[k * width + j]`.
-pub(super) fn pack(b: &Matrix, ks: Range<usize>, js: Range<usize>, to: Room) {
+pub(super) fn pack_b(b: &Matrix, ks: Range<usize>, js: Range<usize>, to: PackBuffer) {
     if b.col == 1 {
         return to.by_rows(ks.len(), js, |k, js, row| {
             let from = &b.data[(ks.start + k) * b.row + js.start..][..js.len()];

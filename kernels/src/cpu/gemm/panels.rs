@@ -1,7 +1,7 @@
 //! A right operand that is packed once and multiplied many times: the weights of a model that is decoding.
 
-use super::pack::{Room, pack};
-use super::{Block, Matrix, ONE_THREAD, Out, Pack, Product, Right, Start, bf16};
+use super::pack::{PackBuffer, pack_b};
+use super::{B, Beta, Block, Matrix, ONE_THREAD, Out, Pack, Product, bf16};
 use crate::cpu::par;
 use crate::cpu::pool::{self, Pooled};
 use crate::matmul::Precision;
@@ -31,13 +31,13 @@ impl Panels {
         let len = n.div_ceil(WIDTH) * deep * WIDTH;
         let mut data = pool::take(len + BEYOND * WIDTH);
         data[len..].fill(0.0);
-        par::rows(n.div_ceil(WIDTH), 1, [(&mut data[..len], deep * WIDTH)], |strips, [panel]| {
-            let js = strips.start * WIDTH..n.min(strips.end * WIDTH);
-            let room = Room { width: WIDTH, apart: 0, panels: panel };
+        par::rows(n.div_ceil(WIDTH), 1, [(&mut data[..len], deep * WIDTH)], |these, [panels]| {
+            let js = these.start * WIDTH..n.min(these.end * WIDTH);
+            let to = PackBuffer { width: WIDTH, apart: 0, panels };
             match pairs {
                 #[cfg(target_arch = "x86_64")]
-                true => bf16::pack(&b, k, 0..deep, js, 1, room),
-                _ => pack(&b, 0..deep, js, room),
+                true => bf16::pack_b(&b, k, 0..deep, js, 1, to),
+                _ => pack_b(&b, 0..deep, js, to),
             }
         });
         Panels { data: data.into(), n, k, precision, pairs }
@@ -47,8 +47,8 @@ impl Panels {
         [self.n, self.k]
     }
 
-    /// c [m, n] = start + x [m, k] · wᵀ
-    pub fn multiply(&self, m: usize, x: &[f32], start: Start, c: &mut [f32]) {
+    /// c [m, n] = beta + x [m, k] · wᵀ
+    pub fn multiply(&self, m: usize, x: &[f32], beta: Beta, c: &mut [f32]) {
         let Panels { n, k, pairs, .. } = *self;
         assert!(x.len() == m * k && c.len() == m * n, "{m} rows of {k} in, of {n} out");
         if m == 0 || n == 0 {
@@ -59,7 +59,7 @@ impl Panels {
         let (mut c, spread) = (Block::new(c, n, n), m * n * k >= ONE_THREAD);
         let (c, c_row) = c.raw();
         let product =
-            Product { m, n, k, a, b: Right::Panels(&self.data), pack: Pack::Numbers, start, c: Out(c), c_row, spread };
+            Product { m, n, k, a, b: B::Panels(&self.data), pack: Pack::Numbers, beta, c: Out(c), c_row, spread };
         #[cfg(target_arch = "x86_64")]
         if pairs {
             return Product { k: k.div_ceil(2), pack: Pack::Pairs { k }, ..product }.run_pairs();
@@ -71,12 +71,12 @@ impl Panels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::simd::each_level;
+    use crate::cpu::simd::each_isa;
     use crate::cpu::test::noise;
 
-    /// Packed at one level and multiplied at each, in both precisions, against plain loops in f64.
+    /// Packed for one instruction set and multiplied at each, in both precisions, against plain loops in f64.
     #[test]
-    fn every_level_and_precision() {
+    fn every_isa_and_precision() {
         let shapes = [
             [1, 1, 1],
             [1, 200, 96],
@@ -92,19 +92,16 @@ mod tests {
             for precision in [Precision::F32, Precision::Bf16] {
                 let [x64, w64] = [&x, &w].map(|x| x.iter().map(|&x| precision.round(x) as f64).collect::<Vec<_>>());
                 let mut packed = Vec::new();
-                each_level(|level| packed.push((level, Panels::new(precision, [n, k], &w))));
-                each_level(|level| {
+                each_isa(|isa| packed.push((isa, Panels::new(precision, [n, k], &w))));
+                each_isa(|isa| {
                     for (packed_at, panels) in &packed {
                         let mut c = vec![f32::NAN; m * n];
-                        panels.multiply(m, &x, Start::Bias(&bias), &mut c);
+                        panels.multiply(m, &x, Beta::Bias(&bias), &mut c);
                         for (at, &got) in c.iter().enumerate() {
                             let (x, w) = (&x64[at / n * k..][..k], &w64[at % n * k..][..k]);
                             let want = bias[at % n] as f64 + x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
                             let close = (got as f64 - want).abs() <= 4e-6 * (k as f64).sqrt().max(1.0);
-                            assert!(
-                                close,
-                                "{packed_at:?} {level:?} {precision:?} {m}×{n}×{k} at {at}: {got} for {want}"
-                            );
+                            assert!(close, "{packed_at:?} {isa:?} {precision:?} {m}×{n}×{k} at {at}: {got} for {want}");
                         }
                     }
                 });

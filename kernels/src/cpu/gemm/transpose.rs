@@ -1,7 +1,7 @@
 //! Transposition, in squares that fit in registers.
 
 #[cfg(target_arch = "x86_64")]
-use crate::cpu::simd::level;
+use crate::cpu::simd::isa;
 
 /// out[k * width + j] = from[j * stride + k] for j < `rows`, k < `depth`
 pub fn transpose(from: &[f32], stride: usize, rows: usize, depth: usize, out: &mut [f32], width: usize) {
@@ -10,7 +10,7 @@ pub fn transpose(from: &[f32], stride: usize, rows: usize, depth: usize, out: &m
     }
     assert!(rows <= width && (rows - 1) * stride + depth <= from.len() && (depth - 1) * width + rows <= out.len());
     #[cfg(target_arch = "x86_64")]
-    if level().has_avx512() {
+    if isa().has_avx512() {
         for k in (0..depth).step_by(16) {
             for j in (0..rows).step_by(16) {
                 let (rows, depth) = (16.min(rows - j), 16.min(depth - k));
@@ -97,11 +97,11 @@ unsafe fn square_avx512<const FULL: bool>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::simd::each_level;
+    use crate::cpu::simd::each_isa;
 
     #[test]
     fn squares_and_edges() {
-        each_level(|level| {
+        each_isa(|isa| {
             for (rows, depth) in [(1, 1), (16, 16), (5, 40), (37, 19), (64, 3)] {
                 let (stride, width) = (depth + 2, rows + 3);
                 let from: Vec<f32> = (0..rows * stride).map(|i| i as f32).collect();
@@ -110,7 +110,7 @@ mod tests {
                 for k in 0..depth {
                     for j in 0..width {
                         let want = if j < rows { from[j * stride + k] } else { -1.0 };
-                        assert_eq!(out[k * width + j], want, "{level:?} {rows}×{depth} at ({j}, {k})");
+                        assert_eq!(out[k * width + j], want, "{isa:?} {rows}×{depth} at ({j}, {k})");
                     }
                 }
             }

@@ -1,9 +1,9 @@
-//! The threads. One job at a time: the caller publishes it, works on it itself, and helpers join in.
+//! The thread pool. One job at a time: the caller publishes it, works on it itself, and workers join in.
 //!
 //! A training step of a small model is hundreds of kernels of 20 to 500 µs. Handing a job to a general thread pool
-//! from outside costs about 15 µs here (the caller sleeps, somebody wakes); a helper that still looks for work when
-//! the next kernel comes costs one. So helpers look for a moment before they sleep, and the caller never waits for
-//! one that has not begun.
+//! from outside costs about 15 µs here (the caller sleeps, somebody wakes); a worker that still spins when the next
+//! kernel comes costs one. So workers spin for a moment before they sleep, and the caller never waits for one that has
+//! not begun.
 
 use super::wishes::wish;
 use std::any::Any;
@@ -12,20 +12,20 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 
-/// How often a helper looks for a job before it sleeps: some 20 µs.
-const LOOKS: usize = 1000;
+/// How often a worker looks for a job before it sleeps: some 20 µs.
+const SPINS: usize = 1000;
 
-struct Crew {
+struct ThreadPool {
     /// Held by the caller whose job it is.
-    turn: Mutex<()>,
-    /// The `Work` of the caller, which stays there until the gate is shut and everybody has left.
+    job: Mutex<()>,
+    /// The `Work` of the caller, which stays there until the job is no longer open and every worker has left it.
     work: AtomicPtr<Work<'static>>,
-    /// Helpers that are inside, and `OPEN` while one may go in. Who finds it shut leaves again. No lock: a dozen
-    /// threads that come at the same time would put each other to sleep.
-    gate: Line<AtomicUsize>,
-    /// Counts jobs, so that helpers see a new one.
+    /// How many workers are in the job, and `OPEN` while one may join. Who finds it closed leaves again. No lock: a
+    /// dozen threads that come at the same time would put each other to sleep.
+    active: Line<AtomicUsize>,
+    /// Counts jobs, so that workers see a new one.
     epoch: Line<AtomicUsize>,
-    helpers: OnceLock<Vec<Helper>>,
+    workers: OnceLock<Vec<Worker>>,
 }
 
 /// On cache lines of its own.
@@ -34,7 +34,7 @@ struct Line<T>(T);
 
 const OPEN: usize = 1 << (usize::BITS - 1);
 
-struct Helper {
+struct Worker {
     thread: Thread,
     asleep: &'static AtomicBool,
 }
@@ -76,12 +76,12 @@ impl Work<'_> {
     }
 }
 
-static CREW: Crew = Crew {
-    turn: Mutex::new(()),
+static POOL: ThreadPool = ThreadPool {
+    job: Mutex::new(()),
     work: AtomicPtr::new(std::ptr::null_mut()),
-    gate: Line(AtomicUsize::new(0)),
+    active: Line(AtomicUsize::new(0)),
     epoch: Line(AtomicUsize::new(0)),
-    helpers: OnceLock::new(),
+    workers: OnceLock::new(),
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,7 +113,7 @@ pub fn run(count: usize, task: &(dyn Fn(usize) + Sync)) {
         return alone();
     }
     // Another thread's job is being done, or this is a task of one: there is nobody to help.
-    let Ok(_turn) = CREW.turn.try_lock() else { return alone() };
+    let Ok(_job) = POOL.job.try_lock() else { return alone() };
     let parts = threads().min(count);
     let share = |i: usize| Line(Share { next: AtomicUsize::new(i * count / parts), end: (i + 1) * count / parts });
     let shares = (0..parts).map(share).collect();
@@ -127,18 +127,18 @@ pub fn run(count: usize, task: &(dyn Fn(usize) + Sync)) {
     }
 }
 
-/// While it lives, helpers may join; when it dies, also by a panic of the caller, all of them have left.
+/// While it lives, workers may join; when it dies, also by a panic of the caller, all of them have left.
 struct Open<'a>(&'a Work<'a>);
 
 impl<'a> Open<'a> {
     fn new(work: &'a Work<'a>) -> Open<'a> {
-        let helpers = CREW.helpers.get_or_init(|| (1..threads()).map(hire).collect());
-        CREW.work.store((work as *const Work<'a>).cast_mut().cast(), Ordering::Relaxed);
-        CREW.gate.0.fetch_or(OPEN, Ordering::Release);
-        CREW.epoch.0.fetch_add(1, Ordering::SeqCst);
-        for helper in helpers.iter().take(work.shares.len() - 1) {
-            if helper.asleep.swap(false, Ordering::SeqCst) {
-                helper.thread.unpark();
+        let workers = POOL.workers.get_or_init(|| (1..threads()).map(spawn).collect());
+        POOL.work.store((work as *const Work<'a>).cast_mut().cast(), Ordering::Relaxed);
+        POOL.active.0.fetch_or(OPEN, Ordering::Release);
+        POOL.epoch.0.fetch_add(1, Ordering::SeqCst);
+        for worker in workers.iter().take(work.shares.len() - 1) {
+            if worker.asleep.swap(false, Ordering::SeqCst) {
+                worker.thread.unpark();
             }
         }
         Open(work)
@@ -148,49 +148,49 @@ impl<'a> Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.0.close(); // after a panic
-        CREW.gate.0.fetch_and(!OPEN, Ordering::Relaxed);
-        let mut looks = 0;
-        while CREW.gate.0.load(Ordering::Acquire) > 0 {
-            looks += 1;
-            if looks < LOOKS { std::hint::spin_loop() } else { std::thread::yield_now() }
+        POOL.active.0.fetch_and(!OPEN, Ordering::Relaxed);
+        let mut spins = 0;
+        while POOL.active.0.load(Ordering::Acquire) > 0 {
+            spins += 1;
+            if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
     }
 }
 
-fn hire(thread: usize) -> Helper {
+fn spawn(thread: usize) -> Worker {
     let asleep: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
-    let helper = std::thread::Builder::new().name("kernels".into()).spawn(move || help(thread, asleep));
-    Helper { thread: helper.expect("the system has threads to give").thread().clone(), asleep }
+    let worker = std::thread::Builder::new().name("kernels".into()).spawn(move || serve(thread, asleep));
+    Worker { thread: worker.expect("the system has threads to give").thread().clone(), asleep }
 }
 
-fn help(thread: usize, asleep: &AtomicBool) {
+fn serve(thread: usize, asleep: &AtomicBool) {
     let mut seen = 0;
     loop {
         seen = wait(seen, asleep);
-        if CREW.gate.0.fetch_add(1, Ordering::Acquire) & OPEN != 0 {
-            // SAFETY: the gate was open, so the caller has not left `Open::drop`, and will not while this is inside.
-            let work = unsafe { &*CREW.work.load(Ordering::Relaxed) };
+        if POOL.active.0.fetch_add(1, Ordering::Acquire) & OPEN != 0 {
+            // SAFETY: the job was open, so the caller has not left `Open::drop`, and will not while this is inside.
+            let work = unsafe { &*POOL.work.load(Ordering::Relaxed) };
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.run(thread))) {
                 work.close();
                 lock(&work.panic).get_or_insert(panic);
             }
         }
-        CREW.gate.0.fetch_sub(1, Ordering::Release);
+        POOL.active.0.fetch_sub(1, Ordering::Release);
     }
 }
 
 /// Until the epoch is not `seen`. Returns the new one.
 fn wait(seen: usize, asleep: &AtomicBool) -> usize {
     loop {
-        for _ in 0..LOOKS {
-            let epoch = CREW.epoch.0.load(Ordering::Acquire);
+        for _ in 0..SPINS {
+            let epoch = POOL.epoch.0.load(Ordering::Acquire);
             if epoch != seen {
                 return epoch;
             }
             std::hint::spin_loop();
         }
         asleep.store(true, Ordering::SeqCst);
-        if CREW.epoch.0.load(Ordering::SeqCst) == seen {
+        if POOL.epoch.0.load(Ordering::SeqCst) == seen {
             std::thread::park();
         }
         asleep.store(false, Ordering::SeqCst);
@@ -232,6 +232,6 @@ mod tests {
             let message = *outcome.unwrap_err().downcast::<&str>().unwrap();
             assert_eq!(message, "task fifty");
         }
-        run(10, &|_| ()); // and the crew still works
+        run(10, &|_| ()); // and the pool still works
     }
 }

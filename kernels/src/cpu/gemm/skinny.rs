@@ -1,53 +1,54 @@
-//! A few rows times Wᵀ: decoding. Bound by memory, so every weight is read once, where it lies, for all rows.
+//! Skinny products, a few rows times Wᵀ (a gemv where it is one row): decoding. Bound by memory, so every weight is
+//! read once, where it lies, for all rows.
 //!
 //! A tile is some rows of x times some rows of W: sixteen sums, each in lanes along K, joined at the end all together.
-//! Weights stored in bf16 are words of two numbers; the rows of x are then split into their even and their odd numbers.
+//! Weights in bf16 are words of two numbers; the rows of x are then split into their even and their odd numbers.
 
-use super::{Matrix, ONE_THREAD, Start};
+use super::{Beta, Matrix, ONE_THREAD};
 use crate::cpu::math::{LANES, add_lanes, sum_of_pairs};
 use crate::cpu::par::{self, Block};
 use crate::cpu::pool::{self, Pooled};
-use crate::cpu::simd::{Level, level, per_level};
+use crate::cpu::simd::{Isa, isa, per_isa};
 use std::ops::Range;
 
 /// What this is for: with more rows, packing pays.
-pub const FEW: usize = 16;
+pub const SKINNY: usize = 16;
 /// The same for weights in bf16, which would have to be unpacked too.
-pub const FEW_STORED: usize = 64;
+pub const SKINNY_BF16: usize = 64;
 /// Columns of C to a task.
 const GRAIN: usize = 32;
 
-/// W [n, k] as it is stored.
+/// W [n, k], in f32 or in bf16.
 #[derive(Clone, Copy)]
-pub enum Stored<'a> {
+pub enum Weight<'a> {
     F32(&'a [f32]),
     /// Two numbers to a word, k even.
     Bf16(&'a [u32]),
 }
 
-/// c [m, n] = start + x [m, k] · wᵀ
-pub fn few([m, n, k]: [usize; 3], x: &[f32], w: Stored, start: Start, c: &mut [f32]) {
+/// c [m, n] = beta + x [m, k] · wᵀ
+pub fn skinny([m, n, k]: [usize; 3], x: &[f32], w: Weight, beta: Beta, c: &mut [f32]) {
     let split;
     let (x, w, words) = match w {
-        Stored::F32(w) => (x, w, k),
-        Stored::Bf16(w) => {
+        Weight::F32(w) => (x, w, k),
+        Weight::Bf16(w) => {
             split = even_then_odd(x, k);
             (&split[..], bytemuck::cast_slice(w), k / 2)
         }
     };
     assert!(x.len() == m * k && w.len() == n * words && (words == k || k % 2 == 0), "{m} × {n} × {k}");
-    let few = Few { k, x: Matrix::new(x, k), w: Matrix::new(w, words), words, start };
+    let product = Skinny { k, x: Matrix::new(x, k), w: Matrix::new(w, words), words, beta };
     let grain = if m * n * k < ONE_THREAD { n.max(1) } else { GRAIN };
     let parts: Vec<_> = (0..n).step_by(grain).map(|j| [(0, j..n.min(j + grain))]).collect();
-    par::grid(&[0, m as u32], [(c, n)], &parts, |_, part, [c]| few.columns(parts[part][0].1.clone(), c));
+    par::grid(&[0, m as u32], [(c, n)], &parts, |_, part, [c]| product.columns(parts[part][0].1.clone(), c));
 }
 
 /// c = x [rows of c, k] · wᵀ, w [columns of c, k], on this thread: for use inside a task.
-pub fn few_here(k: usize, x: Matrix, w: Matrix, c: Block) {
+pub fn skinny_here(k: usize, x: Matrix, w: Matrix, c: Block) {
     let [m, n] = c.size();
     x.check(m, k);
     w.check(n, k);
-    Few { k, x, w, words: k, start: Start::Zero }.columns(0..n, c);
+    Skinny { k, x, w, words: k, beta: Beta::Zero }.columns(0..n, c);
 }
 
 /// Of each row of x [m, k] the even numbers, then the odd ones.
@@ -62,16 +63,16 @@ fn even_then_odd(x: &[f32], k: usize) -> Pooled {
     out.into()
 }
 
-struct Few<'a> {
+struct Skinny<'a> {
     k: usize,
     x: Matrix<'a>,
     w: Matrix<'a>,
     /// To a row of W: `k` numbers, or half as many pairs.
     words: usize,
-    start: Start<'a>,
+    beta: Beta<'a>,
 }
 
-impl Few<'_> {
+impl Skinny<'_> {
     /// Some columns of C. Rows of W, once fetched, serve all rows of x from the cache.
     fn columns(&self, columns: Range<usize>, mut c: Block) {
         let rows = c.size()[0];
@@ -95,10 +96,10 @@ impl Few<'_> {
                     let c = &mut c.row(i)[j - columns.start..];
                     for (b, (c, sum)) in c.iter_mut().zip(sums).enumerate() {
                         *c = sum
-                            + match self.start {
-                                Start::Zero => 0.0,
-                                Start::Old => *c,
-                                Start::Bias(bias) => bias[j + b],
+                            + match self.beta {
+                                Beta::Zero => 0.0,
+                                Beta::One => *c,
+                                Beta::Bias(bias) => bias[j + b],
                             };
                     }
                 }
@@ -108,18 +109,18 @@ impl Few<'_> {
 
     fn tile<const X: usize, const S: usize>(&self, x: [&[f32]; X], w: [&[f32]; S]) -> [[f32; S]; X] {
         let halves = self.words < self.k;
-        match level() {
-            // SAFETY: `level` only returns what was found on this machine.
+        match isa() {
+            // SAFETY: `isa` only returns what was found on this machine.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 | Level::Amx if halves => unsafe { avx512::<X, S, true>(x, w, S * self.w.row) },
+            Isa::Avx512 | Isa::Amx if halves => unsafe { avx512::<X, S, true>(x, w, S * self.w.row) },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 | Level::Amx => unsafe { avx512::<X, S, false>(x, w, S * self.w.row) },
+            Isa::Avx512 | Isa::Amx => unsafe { avx512::<X, S, false>(x, w, S * self.w.row) },
             _ => x.map(|x| w.map(|w| if halves { dot_of_pairs(x, w) } else { dot(x, w) })),
         }
     }
 }
 
-per_level! {
+per_isa! {
     fn dot(x: &[f32], w: &[f32]) -> f32 {
         sum_of_pairs(x, w, |x, w| x * w)
     }
@@ -229,13 +230,13 @@ fn join(x: [std::arch::x86_64::__m512; LANES]) -> std::arch::x86_64::__m512 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::simd::each_level;
+    use crate::cpu::simd::each_isa;
     use crate::cpu::test::noise;
 
-    /// Both ways of storing W, every start, against plain loops in f64.
+    /// Both kinds of W, every beta, against plain loops in f64.
     #[test]
-    fn every_level_and_storage() {
-        each_level(|level| {
+    fn every_isa_and_storage() {
+        each_isa(|isa| {
             for [m, n, k] in [[1, 1, 2], [1, 70, 64], [2, 33, 96], [3, 5, 34], [5, 130, 300], [32, 66, 130], [7, 9, 0]]
             {
                 let (x, w, bias) = (noise(m * k, 1), noise(n * k, 2), noise(n, 3));
@@ -243,18 +244,18 @@ mod tests {
                 crate::bf16::plain::pack(&w, &mut words);
                 let mut unpacked = vec![0.0; n * k];
                 crate::bf16::plain::unpack(&words, &mut unpacked);
-                for (stored, w) in [(Stored::F32(&w), &w), (Stored::Bf16(&words), &unpacked)] {
-                    for (name, start, from) in
-                        [("zero", Start::Zero, 0.0), ("old", Start::Old, 1.0), ("bias", Start::Bias(&bias), 0.0)]
+                for (weight, w) in [(Weight::F32(&w), &w), (Weight::Bf16(&words), &unpacked)] {
+                    for (name, beta, from) in
+                        [("zero", Beta::Zero, 0.0), ("old", Beta::One, 1.0), ("bias", Beta::Bias(&bias), 0.0)]
                     {
                         let mut c = vec![from as f32; m * n];
-                        few([m, n, k], &x, stored, start, &mut c);
+                        skinny([m, n, k], &x, weight, beta, &mut c);
                         for (at, &got) in c.iter().enumerate() {
                             let (i, j) = (at / n, at % n);
                             let from = if name == "bias" { bias[j] as f64 } else { from };
                             let want = from + (0..k).map(|l| x[i * k + l] as f64 * w[j * k + l] as f64).sum::<f64>();
                             let error = (got as f64 - want).abs();
-                            assert!(error < 1e-5, "{level:?} {name} {m}×{n}×{k} at ({i}, {j}): {got} for {want}");
+                            assert!(error < 1e-5, "{isa:?} {name} {m}×{n}×{k} at ({i}, {j}): {got} for {want}");
                         }
                     }
                 }
