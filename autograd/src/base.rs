@@ -1,10 +1,10 @@
-//! What does not learn: matrices in bf16 (or in f32), vectors in f32, shared by all [`Params`](crate::Params) that stand on it; and
-//! the adapters that are added to its matrices (LoRA: Hu et al. 2021).
+//! Frozen base weights: matrices in bf16 (or in f32), vectors in f32, shared by all [`Params`](crate::Params) that stand
+//! on them; and the adapters that are added to its matrices (LoRA: Hu et al. 2021).
 use crate::params::ParamId;
 use kernels::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
 use std::ops::Range;
 
-/// Arrays by the ids that they had as parameters. Nothing of them is in gradients or optimizers.
+/// Frozen base weights, by the ids that they had as parameters. Nothing of them is in gradients or optimizers.
 #[derive(Default)]
 pub struct BaseWeights {
     pub(crate) arrays: Vec<Frozen>,
@@ -25,7 +25,10 @@ pub(crate) enum Numbers {
 }
 
 impl BaseWeights {
-    /// Matrices are rounded to bf16; nothing else of `numbers` is kept.
+    /// The numbers of one array. Matrices are rounded to bf16; nothing else of `numbers` is kept.
+    ///
+    /// # Panics
+    /// If the shape is another.
     #[track_caller]
     pub fn set(&mut self, id: ParamId, numbers: &Tensor) {
         let at = &mut self.arrays[id.0];
@@ -36,7 +39,10 @@ impl BaseWeights {
         };
     }
 
-    /// As they are, matrices too.
+    /// The numbers of one array as they are, a matrix's too.
+    ///
+    /// # Panics
+    /// If the shape is another.
     #[track_caller]
     pub fn keep(&mut self, id: ParamId, numbers: &Tensor) {
         let at = &mut self.arrays[id.0];
@@ -44,7 +50,10 @@ impl BaseWeights {
         at.numbers = Numbers::Whole(numbers.clone());
     }
 
-    /// In f32.
+    /// One array, in f32.
+    ///
+    /// # Panics
+    /// If it was never set.
     #[track_caller]
     pub fn get(&self, id: ParamId) -> Tensor {
         match &self.arrays[id.0].numbers {
@@ -54,6 +63,7 @@ impl BaseWeights {
         }
     }
 
+    /// The array of that name.
     pub fn by_name(&self, name: &str) -> Option<ParamId> {
         self.arrays.iter().position(|a| a.name == name).map(ParamId)
     }
@@ -80,14 +90,17 @@ impl BaseWeights {
     }
 }
 
-/// Rows `rows` of a frozen matrix W are used as W + scale·B·A.
+/// A low-rank adapter (LoRA): rows `rows` of a frozen matrix W are used as W + scale·B·A.
 #[derive(Clone, Debug)]
 pub struct Adapter {
+    /// The matrix W.
     pub weight: ParamId,
+    /// Which of its rows.
     pub rows: Range<usize>,
-    /// [r, I]
+    /// A [r, I]
     pub a: ParamId,
-    /// [rows, r]
+    /// B [rows, r]
     pub b: ParamId,
+    /// α/r: what B·A is multiplied by.
     pub scale: f32,
 }

@@ -24,7 +24,9 @@ const H_ALONG: f32 = H / 4.0;
 pub struct Worst {
     /// |difference| / (1 + |how large such a derivative is|)
     pub error: f64,
+    /// The derivative by the tape.
     pub by_tape: f64,
+    /// The derivative by finite differences.
     pub by_differences: f64,
     /// Which input and which of its elements; for [`along`] the number of the direction, and 0.
     pub at: (usize, usize),

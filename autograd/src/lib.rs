@@ -1,9 +1,8 @@
 //! Remembers the way back: values that know their gradients, parameters, optimizers.
 //!
 //! Read in this order: [`tape`] (what a `Var` is, how an op gets onto the tape and off again),
-//! [`params`] (one flat buffer of named slots, and gradients of the same layout; [`base`] for what does not learn;
-//! [`weights`] for both as a forward pass sees them), [`ops`] (forward and
-//! backward of each op in one function), [`optim`] (AdamW over the flat buffer), [`check`] (finite
+//! [`params`] (one flat buffer of named slots; [`grads`] of the same layout; [`base`] for what does not learn;
+//! [`weights`] for both as a forward pass sees them), [`ops`] (forward and backward of each op in one function), [`optim`] (AdamW over the flat buffer), [`check`] (finite
 //! differences against the tape).
 //!
 //! The whole crate in a few lines:
@@ -33,8 +32,11 @@
 //! assert!(last < 1e-3);
 //! ```
 
+#![warn(missing_docs)]
+
 pub mod base;
 pub mod check;
+pub mod grads;
 pub mod ops;
 pub mod optim;
 pub mod params;
@@ -43,8 +45,9 @@ pub mod tape;
 pub mod weights;
 
 pub use base::{Adapter, BaseWeights};
+pub use grads::Grads;
 pub use optim::{AdamW, AdamWConfig, NonFinite};
-pub use params::{Grads, Init, ParamId, Params, ParamsBuilder};
+pub use params::{Init, ParamId, Params, ParamsBuilder};
 pub use schedule::Schedule;
 pub use tape::{Var, checkpoint, record};
 pub use weights::Weights;

@@ -1,12 +1,17 @@
 //! AdamW (Loshchilov and Hutter 2019) as torch.optim.AdamW computes it: decay is p -= lr·λ·p, not part of
 //! the gradient; the step is m̂ / (√v̂ + ε). (TF's Adam, used by OpenAI's published code, puts ε elsewhere.)
-use crate::params::{Grads, Params};
+use crate::grads::Grads;
+use crate::params::Params;
 use kernels::{AdamWStep, Tensor};
 
+/// The constants of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWConfig {
+    /// How much of the mean of gradients a step keeps.
     pub beta1: f32,
+    /// How much of the mean of their squares a step keeps.
     pub beta2: f32,
+    /// ε, added to √v̂.
     pub eps: f32,
     /// Pulls on the parameters that were added with `decay`, and on no others.
     pub weight_decay: f32,
@@ -22,26 +27,37 @@ impl Default for AdamWConfig {
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("the gradient is not finite: {elements} of its elements are NaN or infinite, its norm is {norm}")]
 pub struct NonFinite {
+    /// How many of its elements are NaN or infinite.
     pub elements: u64,
+    /// Its norm, which may have overflowed.
     pub norm: f32,
 }
 
-/// Moments laid out as the parameters, and how many steps were taken: all there is to save and restore.
+/// The optimizer: moments laid out as the parameters, and how many steps were taken, which is all there is to save and
+/// restore.
 #[derive(Clone)]
 pub struct AdamW {
+    /// The constants.
     pub config: AdamWConfig,
+    /// The mean of gradients, laid out as the parameters.
     pub m: Tensor,
+    /// The mean of their squares.
     pub v: Tensor,
+    /// Steps taken.
     pub step: u64,
 }
 
 impl AdamW {
+    /// Zero moments for these parameters.
     pub fn new(config: AdamWConfig, params: &Params) -> AdamW {
         let zeros = || Tensor::zeros(&params.device(), params.flat().shape());
         AdamW { config, m: zeros(), v: zeros(), step: 0 }
     }
 
     /// Go on from saved moments. They are moved to the device of `params`.
+    ///
+    /// # Panics
+    /// If they are of another model.
     #[track_caller]
     pub fn restore(config: AdamWConfig, params: &Params, m: &Tensor, v: &Tensor, step: u64) -> AdamW {
         assert_eq!(m.shape(), params.flat().shape(), "restore: m (left) is of another model");
@@ -52,6 +68,9 @@ impl AdamW {
 
     /// One step against the gradient, shortened to norm `clip` first if it is longer.
     /// Returns the norm before clipping. Waits for the device once.
+    ///
+    /// # Errors
+    /// If the gradient is not finite: nothing was changed.
     #[track_caller]
     pub fn step(&mut self, params: &mut Params, grads: &Grads, lr: f32, clip: Option<f32>) -> Result<f32, NonFinite> {
         self.step_and_read(params, grads, lr, clip, &[]).0

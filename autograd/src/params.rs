@@ -9,7 +9,8 @@
 //!
 //! Parameters may stand on a frozen [`BaseWeights`]: its arrays keep their ids, the slots of what learns come after them.
 use crate::base::{Adapter, BaseWeights, Frozen, Numbers};
-use crate::tape::{Product, Tape, Var};
+use crate::grads::Grads;
+use crate::tape::{Tape, Var};
 use crate::weights::Weights;
 use kernels::{Device, Form, Precision, Rng, Tensor};
 use std::cell::OnceCell;
@@ -28,17 +29,20 @@ pub struct ParamId(pub(crate) usize);
 /// What a parameter is before training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
+    /// All 0.
     Zeros,
+    /// All 1.
     Ones,
     /// Normal with mean 0 and this standard deviation.
     Normal(f32),
 }
 
+/// Where a parameter lies in the flat buffer.
 #[derive(Debug)]
-struct Slot {
+pub(crate) struct Slot {
     name: String,
     shape: Vec<usize>,
-    offset: usize,
+    pub offset: usize,
 }
 
 impl Slot {
@@ -48,24 +52,32 @@ impl Slot {
 }
 
 #[derive(Debug)]
-struct Layout {
+pub(crate) struct Layout {
     /// Id of the first slot: those before it are of the base.
     first: usize,
     slots: Vec<Slot>,
     adapters: Vec<Adapter>,
     /// The first so many elements of the buffer decay.
     decayed: usize,
-    total: usize,
+    pub total: usize,
 }
 
 impl Layout {
     #[track_caller]
-    fn slot(&self, id: ParamId) -> &Slot {
+    pub fn slot(&self, id: ParamId) -> &Slot {
         assert!(id.0 >= self.first, "a parameter of the frozen base is asked for as one that learns");
         &self.slots[id.0 - self.first]
     }
+
+    /// The slot of `id` in a buffer of this layout.
+    #[track_caller]
+    pub(crate) fn view(&self, flat: &Tensor, id: ParamId) -> Tensor {
+        let at = self.slot(id);
+        flat.view(at.offset, &at.shape)
+    }
 }
 
+/// The declaration of parameters, one after the other, before there are numbers.
 #[derive(Default)]
 pub struct ParamsBuilder {
     wanted: Vec<(Slot, Init, bool, Rng)>,
@@ -101,6 +113,7 @@ impl ParamsBuilder {
         adapter
     }
 
+    /// The shape of every parameter declared so far.
     pub fn shapes(&self) -> HashMap<ParamId, Vec<usize>> {
         let first = self.base.arrays.len();
         self.wanted.iter().enumerate().map(|(i, (w, ..))| (ParamId(first + i), w.shape.clone())).collect()
@@ -123,6 +136,7 @@ impl ParamsBuilder {
         ParamId(self.base.arrays.len() + self.wanted.len() - 1)
     }
 
+    /// The shape of a parameter declared before.
     pub fn shape(&self, id: ParamId) -> &[usize] {
         &self.wanted[id.0].0.shape
     }
@@ -188,8 +202,9 @@ impl Params {
         self.flat = flat.to(&self.device());
     }
 
+    /// The numbers of a parameter, or of an array of the base, in f32: a view.
     pub fn get(&self, id: ParamId) -> Tensor {
-        if id.0 < self.layout.first { self.base.get(id) } else { slot(&self.flat, &self.layout, id) }
+        if id.0 < self.layout.first { self.base.get(id) } else { self.layout.view(&self.flat, id) }
     }
 
     /// As `get`, with its adapters added: W + scale·B·A.
@@ -230,14 +245,17 @@ impl Params {
         &mut self.flat.data_mut()[at.offset..][..at.len()]
     }
 
+    /// The parameter of that name, if it is one that learns.
     pub fn by_name(&self, name: &str) -> Option<ParamId> {
         self.layout.slots.iter().position(|w| w.name == name).map(|i| ParamId(self.layout.first + i))
     }
 
+    /// Its name.
     pub fn name(&self, id: ParamId) -> &str {
         &self.layout.slot(id).name
     }
 
+    /// Its shape.
     pub fn shape(&self, id: ParamId) -> &[usize] {
         &self.layout.slot(id).shape
     }
@@ -258,10 +276,12 @@ impl Params {
         self.layout.decayed
     }
 
+    /// Where the numbers are.
     pub fn device(&self) -> Device {
         self.flat.device()
     }
 
+    /// The same on another device; what they stand on is moved too.
     pub fn to(&self, device: &Device) -> Params {
         if self.device() == *device {
             return self.clone();
@@ -275,6 +295,7 @@ impl Params {
         Params { precision, ..self }
     }
 
+    /// How linear layers multiply.
     pub fn precision(&self) -> Precision {
         self.precision
     }
@@ -354,57 +375,6 @@ impl Params {
     fn check(&self, grads: &Grads) {
         assert!(Arc::ptr_eq(&self.layout, &grads.layout), "backprop: these gradients are of another model");
     }
-}
-
-/// Gradients, laid out as their parameters. They accumulate until `zero`.
-#[derive(Clone)]
-pub struct Grads {
-    flat: Tensor,
-    layout: Arc<Layout>,
-}
-
-impl Grads {
-    pub fn flat(&self) -> &Tensor {
-        &self.flat
-    }
-
-    pub fn flat_mut(&mut self) -> &mut Tensor {
-        &mut self.flat
-    }
-
-    pub fn get(&self, id: ParamId) -> Tensor {
-        slot(&self.flat, &self.layout, id)
-    }
-
-    pub(crate) fn add(&mut self, id: ParamId, gradient: &Tensor) {
-        kernels::add_at(&mut self.flat, self.layout.slot(id).offset, 1.0, gradient);
-    }
-
-    pub(crate) fn add_product(&mut self, id: ParamId, product: &Product) {
-        let Product { precision, form, a, b } = product;
-        let offset = self.layout.slot(id).offset;
-        kernels::matmul_add_at(&mut self.flat, offset, *precision, *form, a, b);
-    }
-
-    pub fn zero(&mut self) {
-        let (device, total) = (self.flat.device(), self.layout.total);
-        self.flat = Tensor::scalar(0.0); // gives the memory back, to be taken again at once
-        self.flat = Tensor::zeros(&device, &[total]); // 0 · NaN would stay NaN
-    }
-
-    pub fn scale(&mut self, s: f32) {
-        kernels::scale_in_place(&mut self.flat, s);
-    }
-
-    /// Euclidean norm of all gradients together. Waits for the device.
-    pub fn norm(&self) -> f32 {
-        kernels::sum_squares(&self.flat).item().sqrt()
-    }
-}
-
-fn slot(flat: &Tensor, layout: &Layout, id: ParamId) -> Tensor {
-    let at = layout.slot(id);
-    flat.view(at.offset, &at.shape)
 }
 
 #[cfg(test)]

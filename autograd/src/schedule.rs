@@ -1,12 +1,21 @@
 //! How the learning rate moves over a run.
 
+/// The learning rate over a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Schedule {
     /// Straight up for `warmup` steps, then level. InstructGPT's PPO: warmup 10, so from 1/10 of the peak.
-    Constant { warmup: usize },
+    Constant {
+        /// Steps.
+        warmup: usize,
+    },
     /// Straight up for `warmup` steps, then half a cosine down to `floor` · peak at the last step.
     /// InstructGPT's SFT and reward model: warmup 0, floor 0.1.
-    Cosine { warmup: usize, floor: f32 },
+    Cosine {
+        /// Steps.
+        warmup: usize,
+        /// Where it ends, as a share of the peak.
+        floor: f32,
+    },
 }
 
 impl Schedule {

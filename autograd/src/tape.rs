@@ -6,7 +6,8 @@
 //!
 //! What it is not: there is no second derivative, and no mode. What is tracked follows from the weights
 //! that a forward pass was given (see [`crate::params::Params::backprop`] and `frozen`).
-use crate::params::{Grads, ParamId, Params};
+use crate::grads::Grads;
+use crate::params::{ParamId, Params};
 use crate::weights::Weights;
 use kernels::{Binary, Form, Precision, Shape, Tensor, matmul_in, zip};
 use std::cell::{Cell, RefCell};
@@ -174,10 +175,12 @@ impl From<Tensor> for Var {
 }
 
 impl Var {
+    /// The numbers.
     pub fn value(&self) -> &Tensor {
         &self.value
     }
 
+    /// Sizes of its axes.
     pub fn shape(&self) -> &[usize] {
         self.value.shape()
     }

@@ -57,6 +57,7 @@ impl Weights {
         }
     }
 
+    /// Where the numbers are.
     pub fn device(&self) -> Device {
         self.params.device()
     }

@@ -3,14 +3,19 @@ use crate::gpu::Gpu;
 use std::fmt;
 use std::sync::Arc;
 
+/// The device of arrays: the processor, or a GPU. Cloning is free; two are equal if they are the same one.
 #[derive(Clone)]
 pub enum Device {
+    /// The processor: all of its threads.
     Cpu,
+    /// A GPU through wgpu, or software that plays one.
     Gpu(Arc<Gpu>),
 }
 
+/// Why there is no such device, with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
+    /// No adapter, none that was allowed, or one that cannot be opened.
     #[error("{0}")]
     None(String),
 }
@@ -23,35 +28,71 @@ const SMALLER: &str = "Use a smaller batch (fewer tokens a step), a smaller mode
 pub enum DeviceFault {
     /// The driver has no room for another buffer.
     #[error("{gpu}: out of GPU memory: {mib} MiB more than the {used_mib} MiB in use. {}", SMALLER)]
-    NoRoom { gpu: String, mib: u64, used_mib: u64 },
+    NoRoom {
+        /// The adapter's name.
+        gpu: String,
+        /// What was asked for.
+        mib: u64,
+        /// What is in use.
+        used_mib: u64,
+    },
     /// The driver ran out of memory while it did something else.
     #[error("{gpu}: out of GPU memory. {}", SMALLER)]
-    OutOfMemory { gpu: String },
+    OutOfMemory {
+        /// The adapter's name.
+        gpu: String,
+    },
     /// The driver gave up, or the GPU is gone.
     #[error("{gpu}: the GPU was lost ({reason}). Training can go on from the last checkpoint: --resume")]
-    Lost { gpu: String, reason: String },
+    Lost {
+        /// The adapter's name.
+        gpu: String,
+        /// The driver's words.
+        reason: String,
+    },
     /// An array is larger than a buffer may be.
     #[error("an array of {mib} MiB: {gpu} allows at most {most_mib} MiB in one buffer. {}", SMALLER)]
-    ArrayTooLarge { gpu: String, mib: u64, most_mib: u64 },
+    ArrayTooLarge {
+        /// The adapter's name.
+        gpu: String,
+        /// The array.
+        mib: u64,
+        /// The largest buffer.
+        most_mib: u64,
+    },
     /// An array is larger than what a kernel may see, and this kernel does not go by parts.
     #[error(
         "kernel {kernel}: an array of {mib} MiB, but {gpu} lets a kernel see at most {most_mib} MiB at once. {}",
         SMALLER
     )]
-    BindingTooLarge { gpu: String, kernel: String, mib: u64, most_mib: u64 },
+    BindingTooLarge {
+        /// The adapter's name.
+        gpu: String,
+        /// The kernel and its constants.
+        kernel: String,
+        /// The array.
+        mib: u64,
+        /// The largest binding.
+        most_mib: u64,
+    },
 }
 
 impl Device {
-    /// The GPU number `index` of `gpu::adapters()`, or the best real one. A software adapter
+    /// The GPU number `index` of [`gpu::adapters`](crate::gpu::adapters), or the best real one. A software adapter
     /// (Mesa's lavapipe, SwiftShader) counts only where `allow_software` says so.
+    ///
+    /// # Errors
+    /// If there is none such, or it cannot be opened.
     pub fn gpu(index: Option<usize>, allow_software: bool) -> Result<Device, DeviceError> {
         Gpu::open(index, allow_software).map(Device::Gpu)
     }
 
+    /// Is it not the processor?
     pub fn is_gpu(&self) -> bool {
         matches!(self, Device::Gpu(_))
     }
 
+    /// `cpu`, or the adapter and its backend.
     pub fn name(&self) -> String {
         match self {
             Device::Cpu => "cpu".into(),

@@ -2,6 +2,7 @@
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
+/// f32 or f64.
 pub trait Float:
     Copy
     + PartialOrd
@@ -17,16 +18,24 @@ pub trait Float:
     + SubAssign
     + MulAssign
 {
+    /// The nearest number.
     fn of(x: f64) -> Self;
+    /// The same number in f64.
     fn to_f64(self) -> f64;
+    /// eˣ
     fn exp(self) -> Self;
+    /// The natural logarithm.
     fn ln(self) -> Self;
+    /// √x
     fn sqrt(self) -> Self;
+    /// The hyperbolic tangent.
     fn tanh(self) -> Self;
 
+    /// The larger; of a NaN and a number, `other`.
     fn max(self, other: Self) -> Self {
         if self > other { self } else { other }
     }
+    /// The smaller; of a NaN and a number, `other`.
     fn min(self, other: Self) -> Self {
         if self < other { self } else { other }
     }

@@ -11,18 +11,22 @@ pub struct Ids {
 }
 
 impl Ids {
+    /// These numbers; a GPU gets them at their first use there.
     pub fn new(ids: Vec<u32>) -> Ids {
         Ids { host: Arc::new(ids), uploaded: Arc::new(Mutex::new(None)) }
     }
 
+    /// The numbers on the host.
     pub fn host(&self) -> &[u32] {
         &self.host
     }
 
+    /// How many.
     pub fn len(&self) -> usize {
         self.host.len()
     }
 
+    /// Are there none?
     pub fn is_empty(&self) -> bool {
         self.host.is_empty()
     }
@@ -56,8 +60,11 @@ impl From<Vec<u32>> for Ids {
 /// How the heads of attention divide the channels: H query heads share G key/value heads of size D.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
+    /// H, query heads.
     pub q: usize,
+    /// G, key/value heads; H is a multiple of it.
     pub kv: usize,
+    /// D, numbers of a head.
     pub dim: usize,
 }
 
@@ -73,7 +80,8 @@ impl Heads {
     }
 }
 
-/// The sequences of a ragged batch, laid end to end: no padding, no mask.
+/// Packed sequences, by their cumulative lengths (the `cu_seqlens` of FlashAttention): those of a ragged batch, laid end
+/// to end, with no padding and no mask.
 #[derive(Clone)]
 pub struct Segments {
     starts: Ids,
@@ -83,6 +91,7 @@ pub struct Segments {
 }
 
 impl Segments {
+    /// Sequences of these lengths, one after the other.
     pub fn from_lengths(lengths: &[usize]) -> Segments {
         let (mut starts, mut positions, mut first) = (vec![0u32], Vec::new(), Vec::new());
         for &length in lengths {
@@ -96,6 +105,9 @@ impl Segments {
 
     /// The same sequences, where each token sees only itself and the `sliding_window` - 1 tokens before it (Beltagy et
     /// al. 2020, section 3.1). None: all before it.
+    ///
+    /// # Panics
+    /// Of a window of 0.
     #[track_caller]
     pub fn within(&self, sliding_window: Option<usize>) -> Segments {
         assert_ne!(sliding_window, Some(0), "a sliding window holds at least the token itself");
@@ -120,10 +132,12 @@ impl Segments {
         self.starts.host()[b] as usize..self.starts.host()[b + 1] as usize
     }
 
+    /// Tokens of each sequence.
     pub fn lengths(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.count()).map(|b| self.range(b).len())
     }
 
+    /// Tokens of the longest sequence; 0 where there is none.
     pub fn longest(&self) -> usize {
         self.lengths().max().unwrap_or(0)
     }

@@ -8,6 +8,8 @@
 //! H query heads, G key/value heads, D head size, F hidden size of the MLP, V vocabulary, L layers,
 //! R picked rows. `dx` is the gradient of `x`; the backward kernel of `x` is `x_back`.
 
+#![warn(missing_docs)]
+
 pub mod cpu;
 pub mod gpu;
 

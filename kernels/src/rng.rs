@@ -1,12 +1,15 @@
 //! Philox4x32-10 (Salmon et al. 2011): random numbers as a function of (key, counter), with no state,
 //! the same integers on the CPU and in WGSL.
 
+/// The key of a counter-based generator (Philox4x32-10): numbers are a function of it and of their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rng {
+    /// Mixed from the seed, the streams and the folds.
     pub key: [u32; 2],
 }
 
 impl Rng {
+    /// The generator of a seed.
     pub fn new(seed: u64) -> Rng {
         Rng { key: [seed as u32, (seed >> 32) as u32] }
     }
@@ -94,6 +97,7 @@ pub struct Draws {
 }
 
 impl Draws {
+    /// Any 32 bits.
     pub fn next_u32(&mut self) -> u32 {
         self.next += 1;
         self.rng.u32_at(self.next - 1)
@@ -116,6 +120,10 @@ impl Draws {
         self.unit() < p
     }
 
+    /// One of them, each as likely.
+    ///
+    /// # Panics
+    /// Where there is none.
     #[track_caller]
     pub fn choose<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len())]
@@ -136,10 +144,12 @@ impl Draws {
         weights.iter().rposition(|&w| w > 0.0).expect("a positive weight")
     }
 
+    /// Standard normal.
     pub fn normal(&mut self) -> f32 {
         normal(self.next_u32(), self.next_u32())
     }
 
+    /// Standard Gumbel noise.
     pub fn gumbel(&mut self) -> f32 {
         gumbel(self.next_u32())
     }

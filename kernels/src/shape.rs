@@ -2,6 +2,7 @@
 use std::fmt;
 use std::ops::Deref;
 
+/// The sizes of one to four axes, as a slice.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     dims: [usize; 4],
@@ -9,6 +10,10 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// These sizes.
+    ///
+    /// # Panics
+    /// Of no axis, or of more than four.
     #[track_caller]
     pub fn new(dims: &[usize]) -> Shape {
         assert!(!dims.is_empty() && dims.len() <= 4, "a shape has one to four axes, got {dims:?}");

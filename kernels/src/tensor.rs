@@ -4,6 +4,7 @@ use crate::{Device, Shape, gpu};
 use std::fmt;
 use std::sync::Arc;
 
+/// An array of f32 with one to four axes, on a device. Cloning shares the memory; the first write copies it.
 #[derive(Clone)]
 pub struct Tensor {
     storage: Storage,
@@ -18,7 +19,10 @@ pub(crate) enum Storage {
 }
 
 impl Tensor {
-    /// An array on the CPU.
+    /// An array on the CPU, of numbers that are there.
+    ///
+    /// # Panics
+    /// If the shape does not have that many elements.
     #[track_caller]
     pub fn new(shape: &[usize], data: Vec<f32>) -> Tensor {
         let shape = Shape::new(shape);
@@ -26,6 +30,10 @@ impl Tensor {
         Tensor { storage: Storage::Cpu(Arc::new(Pooled::from(data))), offset: 0, shape }
     }
 
+    /// An array on `device`, copied from the host.
+    ///
+    /// # Panics
+    /// If the shape does not have that many elements.
     #[track_caller]
     pub fn from_slice(device: &Device, shape: &[usize], data: &[f32]) -> Tensor {
         match device {
@@ -38,10 +46,12 @@ impl Tensor {
         }
     }
 
+    /// An array of zeros.
     pub fn zeros(device: &Device, shape: &[usize]) -> Tensor {
         Tensor::full(device, shape, 0.0)
     }
 
+    /// An array of one value everywhere.
     pub fn full(device: &Device, shape: &[usize], value: f32) -> Tensor {
         match device {
             Device::Cpu => Tensor::new(shape, pool::full(shape.iter().product(), value)),
@@ -59,19 +69,25 @@ impl Tensor {
         Tensor { storage: Storage::Gpu(Arc::new(buffer)), offset: 0, shape: Shape::new(shape) }
     }
 
+    /// Sizes of its axes.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
+    /// Number of elements.
     pub fn len(&self) -> usize {
         self.shape.elements()
     }
 
+    /// Has it no element?
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The sizes of exactly `N` axes: `let [n, c] = x.dims();`
+    ///
+    /// # Panics
+    /// If it has another number of axes.
     #[track_caller]
     pub fn dims<const N: usize>(&self) -> [usize; N] {
         match <[usize; N]>::try_from(self.shape()) {
@@ -86,6 +102,7 @@ impl Tensor {
         (self.len().checked_div(cols).unwrap_or(0), cols)
     }
 
+    /// Where it is.
     pub fn device(&self) -> Device {
         match &self.storage {
             Storage::Cpu(_) => Device::Cpu,
@@ -94,6 +111,9 @@ impl Tensor {
     }
 
     /// The same numbers under other axes. Free.
+    ///
+    /// # Panics
+    /// If the number of elements is another.
     #[track_caller]
     pub fn reshape(&self, shape: &[usize]) -> Tensor {
         let shape = Shape::new(shape);
@@ -101,8 +121,11 @@ impl Tensor {
         Tensor { shape, ..self.clone() }
     }
 
-    /// `shape` worth of elements from element `offset` on; shares memory.
-    /// On a GPU a view must start at a multiple of 64 elements (256 bytes) of its buffer.
+    /// A view: `shape` worth of elements from element `offset` on; shares memory. What a GPU kernel writes must start at
+    /// a multiple of 64 elements (256 bytes) of its buffer; what it reads elsewhere is copied first.
+    ///
+    /// # Panics
+    /// If it leaves the array.
     #[track_caller]
     pub fn view(&self, offset: usize, shape: &[usize]) -> Tensor {
         let shape = Shape::new(shape);
@@ -115,6 +138,9 @@ impl Tensor {
     }
 
     /// Rows `range` of the first axis; shares memory.
+    ///
+    /// # Panics
+    /// If there are not that many.
     #[track_caller]
     pub fn rows(&self, range: std::ops::Range<usize>) -> Tensor {
         assert!(range.end <= self.shape[0], "rows {range:?} of shape {:?}", self.shape);
@@ -124,6 +150,7 @@ impl Tensor {
         self.view(range.start * row, &shape)
     }
 
+    /// The same numbers on `device`: itself where it is there already.
     #[track_caller]
     pub fn to(&self, device: &Device) -> Tensor {
         if self.device() == *device {
@@ -141,12 +168,19 @@ impl Tensor {
     }
 
     /// The only element. Waits for the device.
+    ///
+    /// # Panics
+    /// If there are more, or none.
     #[track_caller]
     pub fn item(&self) -> f32 {
         assert_eq!(self.len(), 1, "item() of shape {:?}", self.shape);
         self.to_vec()[0]
     }
 
+    /// The numbers of an array on the CPU.
+    ///
+    /// # Panics
+    /// If it is on a GPU: `to_vec` reads it back.
     #[track_caller]
     pub fn data(&self) -> &[f32] {
         match &self.storage {
@@ -156,6 +190,9 @@ impl Tensor {
     }
 
     /// To write in place; copies first when somebody else looks at the same memory.
+    ///
+    /// # Panics
+    /// If it is on a GPU.
     #[track_caller]
     pub fn data_mut(&mut self) -> &mut [f32] {
         let (offset, len) = (self.offset, self.len());

@@ -41,12 +41,14 @@ pub fn sigmoid(x: &Var) -> Var {
     })
 }
 
+/// eˣ
 pub fn exp(x: &Var) -> Var {
     let y = map(Unary::Exp, x.value(), NONE);
     let yv = y.clone();
     record("exp", [x], y, move |dy, _| [Some(times(&dy, &yv))])
 }
 
+/// x²
 pub fn square(x: &Var) -> Var {
     activation("square", Unary::Square, Binary::SquareBack, x)
 }

@@ -5,12 +5,14 @@ use std::ops::{Add, Mul, Neg, Sub};
 
 const NONE: [f32; 2] = [0.0; 2];
 
+/// a + b, of one shape.
 #[track_caller]
 pub fn add(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Add, a.value(), b.value(), NONE);
     record("add", [a, b], y, |dy, needs| [needs[0].then(|| dy.clone()), needs[1].then_some(dy)])
 }
 
+/// a − b, of one shape.
 #[track_caller]
 pub fn sub(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Sub, a.value(), b.value(), NONE);
@@ -20,6 +22,7 @@ pub fn sub(a: &Var, b: &Var) -> Var {
     })
 }
 
+/// a·b, of one shape.
 #[track_caller]
 pub fn mul(a: &Var, b: &Var) -> Var {
     let (av, bv) = (a.value().clone(), b.value().clone());
@@ -29,6 +32,7 @@ pub fn mul(a: &Var, b: &Var) -> Var {
     })
 }
 
+/// −x
 pub fn neg(x: &Var) -> Var {
     record("neg", [x], map(Unary::Neg, x.value(), NONE), |dy, _| [Some(map(Unary::Neg, &dy, NONE))])
 }

@@ -9,15 +9,21 @@ use crate::{Device, Tensor};
 /// The numbers of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamWStep {
+    /// The learning rate.
     pub lr: f32,
+    /// How much of the mean of gradients stays.
     pub beta1: f32,
+    /// How much of the mean of squares stays.
     pub beta2: f32,
+    /// Added to √v̂.
     pub eps: f32,
+    /// The decay λ: p −= lr·λ·p.
     pub weight_decay: f32,
     /// Elements before this one decay, the others (biases, norms) do not.
     pub decayed: usize,
-    /// 1 − beta1^t and 1 − beta2^t
+    /// 1 − beta1^t
     pub correction1: f32,
+    /// 1 − beta2^t
     pub correction2: f32,
     /// What the gradient is multiplied by first (clipping).
     pub grad_scale: f32,

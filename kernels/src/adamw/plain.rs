@@ -2,6 +2,7 @@
 use super::AdamWStep;
 use crate::Float;
 
+/// The step, element by element.
 pub fn adamw<F: Float>(p: &mut [F], g: &[F], m: &mut [F], v: &mut [F], s: &AdamWStep) {
     let of = |x: f32| F::of(x as f64);
     let (b1, b2, one) = (of(s.beta1), of(s.beta2), F::of(1.0));

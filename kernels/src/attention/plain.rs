@@ -34,6 +34,7 @@ fn softmax<F: Float>(scores: &mut [F]) -> F {
     top + sum.ln()
 }
 
+/// y and lse of every token; tokens of a sequence see themselves and what was before, within the window.
 pub fn attention<F: Float>(qkv: &[F], starts: &[u32], window: usize, heads: Heads, y: &mut [F], lse: &mut [F]) {
     let (d, w) = (heads.dim, heads.qkv());
     y.fill(F::of(0.0));
@@ -95,6 +96,7 @@ pub fn attention_back<F: Float>(
     }
 }
 
+/// Each row's keys and values to its slot and position.
 pub fn kv_append<F: Float>(
     k: &mut [F],
     v: &mut [F],
@@ -113,6 +115,7 @@ pub fn kv_append<F: Float>(
     }
 }
 
+/// y of every token over the cache of its slot.
 pub fn attention_cached<F: Float>(
     qkv: &[F],
     k: &[F],

@@ -24,6 +24,7 @@ enum Words {
 }
 
 impl Bf16 {
+    /// Sizes of its axes.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
@@ -58,6 +59,7 @@ pub fn pack_bf16(x: &Tensor) -> Bf16 {
     Bf16 { words, shape: Shape::new(x.shape()) }
 }
 
+/// The numbers in f32, exactly: every bf16 is one.
 pub fn unpack_bf16(x: &Bf16) -> Tensor {
     match &x.words {
         Words::Cpu(words) => {

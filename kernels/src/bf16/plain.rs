@@ -9,6 +9,7 @@ pub fn round(x: f32) -> u16 {
     ((bits as u64 + 0x7fff + ((bits >> 16) & 1) as u64) >> 16) as u16
 }
 
+/// Two numbers to a word, each rounded.
 pub fn pack(x: &[f32], words: &mut [u32]) {
     for (word, pair) in words.iter_mut().zip(x.chunks(2)) {
         let high = pair.get(1).map_or(0, |&x| round(x));
@@ -16,6 +17,7 @@ pub fn pack(x: &[f32], words: &mut [u32]) {
     }
 }
 
+/// The numbers of such words.
 pub fn unpack(words: &[u32], y: &mut [f32]) {
     for (i, y) in y.iter_mut().enumerate() {
         *y = f32::from_bits((words[i / 2] >> (16 * (i % 2))) << 16);

@@ -12,14 +12,14 @@
 //!
 //! All `unsafe` of the CPU side is in this folder.
 
-pub mod gemm;
-pub mod math;
-pub mod par;
-pub mod philox;
-pub mod pool;
+pub(crate) mod gemm;
+pub(crate) mod math;
+pub(crate) mod par;
+pub(crate) mod philox;
+pub(crate) mod pool;
 pub mod roof;
 pub mod simd;
 #[cfg(test)]
-pub mod test;
+pub(crate) mod test;
 pub mod thread_pool;
 mod wishes;

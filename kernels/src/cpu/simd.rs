@@ -9,9 +9,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Isa {
+    /// What the target always has.
     Portable = 1,
+    /// NEON, on aarch64.
     Neon,
+    /// AVX2 with fused multiply-add.
     Avx2,
+    /// AVX-512 F, BW, DQ and VL.
     Avx512,
     /// AVX-512 with AMX, whose tiles multiply bf16 (Intel, from Sapphire Rapids on). Everything else is AVX-512.
     Amx,
@@ -20,6 +24,7 @@ pub enum Isa {
 impl Isa {
     const ALL: [Isa; 5] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Amx];
 
+    /// As `RLHF_SIMD` names it.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
@@ -52,6 +57,7 @@ impl Isa {
         }
     }
 
+    /// Whether vectors have 512 bits.
     pub fn has_avx512(self) -> bool {
         matches!(self, Isa::Avx512 | Isa::Amx)
     }

@@ -128,14 +128,14 @@ pub fn silu(x: f32) -> f32 {
 }
 
 #[inline(always)]
-pub fn silu_slope(x: f32) -> f32 {
+pub fn silu_derivative(x: f32) -> f32 {
     let s = sigmoid(x);
     s * (1.0 + x * (1.0 - s))
 }
 
 #[inline(always)]
 fn silu_back(dy: f32, x: f32) -> f32 {
-    dy * silu_slope(x)
+    dy * silu_derivative(x)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ fn gelu(x: f32) -> f32 {
     return 0.5 * x * (1.0 + gelu_tanh(x));
 }
 
-fn gelu_slope(x: f32) -> f32 {
+fn gelu_derivative(x: f32) -> f32 {
     let t = gelu_tanh(x);
     return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * 0.7978845608 * (1.0 + 0.134145 * x * x);
 }
@@ -30,11 +30,11 @@ fn normal_cdf(x: f32) -> f32 {
     return select(1.0 - tail, tail, x < 0.0);
 }
 
-fn gelu_erf_slope(x: f32) -> f32 {
+fn gelu_erf_derivative(x: f32) -> f32 {
     return normal_cdf(x) + x * 0.3989422804 * exp(-0.5 * x * x);
 }
 
-fn silu_slope(x: f32) -> f32 {
+fn silu_derivative(x: f32) -> f32 {
     let s = 1.0 / (1.0 + exp(-x));
     return s * (1.0 + x * (1.0 - s));
 }

@@ -20,8 +20,8 @@ fn zip_parts(op: Binary) -> [&'static str; 6] {
 }
 
 pub fn sources() -> Vec<(String, String)> {
-    let maps = Unary::ALL.map(|op| (op.row().name.to_string(), map_parts(op).concat()));
-    let zips = Binary::ALL.map(|op| (op.row().name.to_string(), zip_parts(op).concat()));
+    let maps = Unary::ALL.map(|op| (op.name().to_string(), map_parts(op).concat()));
+    let zips = Binary::ALL.map(|op| (op.name().to_string(), zip_parts(op).concat()));
     let updates = crate::gpu::source_of(&[UPDATE, SCALE]);
     maps.into_iter().chain(zips).chain(updates).collect()
 }
@@ -29,7 +29,7 @@ pub fn sources() -> Vec<(String, String)> {
 #[track_caller]
 pub fn map(g: &Arc<Gpu>, op: Unary, x: &Tensor, p: [f32; 2]) -> Tensor {
     let y = g.array(x.shape());
-    let kernel = Kernel { name: op.row().name, parts: &map_parts(op), consts: &[] };
+    let kernel = Kernel { name: op.name(), parts: &map_parts(op), consts: &[] };
     g.run_flat(&kernel, x.len(), &p.map(f32::to_bits), &[read(x), write(&y)]);
     y
 }
@@ -37,7 +37,7 @@ pub fn map(g: &Arc<Gpu>, op: Unary, x: &Tensor, p: [f32; 2]) -> Tensor {
 #[track_caller]
 pub fn zip(g: &Arc<Gpu>, op: Binary, a: &Tensor, b: &Tensor, p: [f32; 2]) -> Tensor {
     let y = g.array(a.shape());
-    let kernel = Kernel { name: op.row().name, parts: &zip_parts(op), consts: &[] };
+    let kernel = Kernel { name: op.name(), parts: &zip_parts(op), consts: &[] };
     g.run_flat(&kernel, a.len(), &p.map(f32::to_bits), &[read(a), read(b), write(&y)]);
     y
 }

@@ -2,10 +2,10 @@
 mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
-pub mod table;
+pub(crate) mod table;
 
-pub(crate) use cpu::{silu, silu_slope};
-pub use table::{Binary, Row1, Row2, Unary};
+pub(crate) use cpu::{silu, silu_derivative};
+pub use table::{Binary, Unary};
 
 use crate::tensor::same_device;
 use crate::{Device, Tensor, cpu::pool};

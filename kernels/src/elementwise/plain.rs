@@ -2,6 +2,7 @@
 use super::{Binary, Unary};
 use crate::Float;
 
+/// y[i] = op(x[i])
 pub fn map(op: Unary, x: &[f64], p: [f64; 2], y: &mut [f64]) {
     let f = op.row().f64;
     for (y, &x) in y.iter_mut().zip(x) {
@@ -9,6 +10,7 @@ pub fn map(op: Unary, x: &[f64], p: [f64; 2], y: &mut [f64]) {
     }
 }
 
+/// y[i] = op(a[i], b[i])
 pub fn zip(op: Binary, a: &[f64], b: &[f64], p: [f64; 2], y: &mut [f64]) {
     let f = op.row().f64;
     for (i, y) in y.iter_mut().enumerate() {
@@ -16,18 +18,21 @@ pub fn zip(op: Binary, a: &[f64], b: &[f64], p: [f64; 2], y: &mut [f64]) {
     }
 }
 
+/// y += s·x
 pub fn axpy<F: Float>(y: &mut [F], s: F, x: &[F]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y += s * x;
     }
 }
 
+/// y += t·(x − y)
 pub fn lerp<F: Float>(y: &mut [F], t: F, x: &[F]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y += t * (x - *y);
     }
 }
 
+/// y *= s
 pub fn scale<F: Float>(y: &mut [F], s: F) {
     for y in y {
         *y *= s;

@@ -4,9 +4,13 @@ use crate::Float;
 /// Functions of one number. `p0`, `p1` are parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unary {
+    /// −x
     Neg,
+    /// eˣ
     Exp,
+    /// x²
     Square,
+    /// σ(x) = 1 / (1 + e⁻ˣ)
     Sigmoid,
     /// ln σ(x), without overflow
     LogSigmoid,
@@ -27,14 +31,23 @@ pub enum Unary {
 /// Functions of two numbers. The backs take (dy, x).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binary {
+    /// a + b
     Add,
+    /// a − b
     Sub,
+    /// a·b
     Mul,
+    /// The smaller.
     Min,
+    /// The larger.
     Max,
+    /// dy·σ(−x)
     LogSigmoidBack,
+    /// dy times the derivative of `Gelu` at x
     GeluBack,
+    /// dy times the derivative of `GeluErf` at x
     GeluErfBack,
+    /// dy times the derivative of `Silu` at x
     SiluBack,
     /// dy where p0 <= x <= p1
     ClampBack,
@@ -44,7 +57,8 @@ pub enum Binary {
     SquareBack,
 }
 
-pub struct Row1 {
+/// A function of one number, in Rust and in WGSL.
+pub(crate) struct Row1 {
     pub name: &'static str,
     pub f32: fn(f32, [f32; 2]) -> f32,
     pub f64: fn(f64, [f64; 2]) -> f64,
@@ -52,7 +66,8 @@ pub struct Row1 {
     pub wgsl: &'static str,
 }
 
-pub struct Row2 {
+/// A function of two numbers.
+pub(crate) struct Row2 {
     pub name: &'static str,
     pub f32: fn(f32, f32, [f32; 2]) -> f32,
     pub f64: fn(f64, f64, [f64; 2]) -> f64,
@@ -82,7 +97,7 @@ pub fn gelu<F: Float>(x: F) -> F {
     F::of(0.5) * x * (one::<F>() + t)
 }
 
-pub fn gelu_slope<F: Float>(x: F) -> F {
+pub fn gelu_derivative<F: Float>(x: F) -> F {
     let t = (F::of(GELU_A) * (x + F::of(GELU_B) * x * x * x)).tanh();
     let inner = F::of(GELU_A) * (one::<F>() + F::of(3.0 * GELU_B) * x * x);
     F::of(0.5) * (one::<F>() + t) + F::of(0.5) * x * (one::<F>() - t * t) * inner
@@ -111,7 +126,7 @@ pub fn gelu_erf<F: Float>(x: F) -> F {
     x * normal_cdf(x)
 }
 
-pub fn gelu_erf_slope<F: Float>(x: F) -> F {
+pub fn gelu_erf_derivative<F: Float>(x: F) -> F {
     normal_cdf(x) + x * normal_density(x)
 }
 
@@ -119,7 +134,7 @@ pub fn silu<F: Float>(x: F) -> F {
     x * sigmoid(x)
 }
 
-pub fn silu_slope<F: Float>(x: F) -> F {
+pub fn silu_derivative<F: Float>(x: F) -> F {
     let s = sigmoid(x);
     s * (one::<F>() + x * (one::<F>() - s))
 }
@@ -144,6 +159,7 @@ macro_rules! row2 {
 }
 
 impl Unary {
+    /// All of them.
     pub const ALL: [Unary; 11] = [
         Unary::Neg,
         Unary::Exp,
@@ -158,7 +174,12 @@ impl Unary {
         Unary::Clamp,
     ];
 
-    pub fn row(self) -> Row1 {
+    /// What shaders and benches call it.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    pub(crate) fn row(self) -> Row1 {
         match self {
             Unary::Neg => row1!("neg", |x, _| -x, "-x"),
             Unary::Exp => row1!("exp", |x, _| x.exp(), "exp(x)"),
@@ -178,6 +199,7 @@ impl Unary {
 }
 
 impl Binary {
+    /// All of them.
     pub const ALL: [Binary; 12] = [
         Binary::Add,
         Binary::Sub,
@@ -193,7 +215,12 @@ impl Binary {
         Binary::SquareBack,
     ];
 
-    pub fn row(self) -> Row2 {
+    /// What shaders and benches call it.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    pub(crate) fn row(self) -> Row2 {
         match self {
             Binary::Add => row2!("add", |a, b, _| a + b, "a + b"),
             Binary::Sub => row2!("sub", |a, b, _| a - b, "a - b"),
@@ -203,11 +230,11 @@ impl Binary {
             Binary::LogSigmoidBack => {
                 row2!("log_sigmoid_back", |dy, x, _| dy * sigmoid(-x), "a / (1.0 + exp(b))")
             }
-            Binary::GeluBack => row2!("gelu_back", |dy, x, _| dy * gelu_slope(x), "a * gelu_slope(b)"),
+            Binary::GeluBack => row2!("gelu_back", |dy, x, _| dy * gelu_derivative(x), "a * gelu_derivative(b)"),
             Binary::GeluErfBack => {
-                row2!("gelu_erf_back", |dy, x, _| dy * gelu_erf_slope(x), "a * gelu_erf_slope(b)")
+                row2!("gelu_erf_back", |dy, x, _| dy * gelu_erf_derivative(x), "a * gelu_erf_derivative(b)")
             }
-            Binary::SiluBack => row2!("silu_back", |dy, x, _| dy * silu_slope(x), "a * silu_slope(b)"),
+            Binary::SiluBack => row2!("silu_back", |dy, x, _| dy * silu_derivative(x), "a * silu_derivative(b)"),
             Binary::ClampBack => row2!("clamp_back", clamp_back, "select(0.0, a, p0 <= b && b <= p1)"),
             Binary::LessEqual => row2!("less_equal", |a, b, _| less_equal(a, b), "select(0.0, 1.0, a <= b)"),
             Binary::SquareBack => row2!("square_back", |dy, x, _| (dy + dy) * x, "2.0 * a * b"),

@@ -6,17 +6,21 @@ use std::sync::{Arc, Mutex};
 /// One GPU, as `rlhf devices` lists it.
 #[derive(Clone, Debug)]
 pub struct AdapterSummary {
+    /// Its number: best first.
     pub index: usize,
+    /// As the driver calls it.
     pub name: String,
     /// discrete, integrated, virtual, software or other
     pub kind: &'static str,
     /// Vulkan, Metal, Dx12
     pub backend: String,
+    /// Name and version.
     pub driver: String,
     /// The processor plays the GPU: right, and slow.
     pub software: bool,
-    /// Bytes in one buffer, and in one binding, which is what a kernel can see.
+    /// Bytes in one buffer.
     pub max_buffer: u64,
+    /// The same for one binding, which is what a kernel can see.
     pub max_binding: u64,
     /// Half precision, subgroups, timestamps: what faster kernels could use.
     pub features: Vec<&'static str>,
@@ -29,11 +33,17 @@ pub fn adapters() -> Vec<AdapterSummary> {
 
 impl Gpu {
     /// Opens adapter `index` of [`adapters`], or the first that is not software (unless allowed).
+    ///
+    /// # Errors
+    /// If there is none such, or it cannot be opened.
     pub fn open(index: Option<usize>, allow_software: bool) -> Result<Arc<Gpu>, DeviceError> {
         Gpu::open_within(index, allow_software, u64::MAX)
     }
 
     /// As `open`, with at most so many bytes in what a kernel may bind: a test of how kernels split their work.
+    ///
+    /// # Errors
+    /// As `open`.
     pub fn open_within(index: Option<usize>, allow_software: bool, binding: u64) -> Result<Arc<Gpu>, DeviceError> {
         let found = enumerate();
         let at =

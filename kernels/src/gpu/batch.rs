@@ -119,7 +119,7 @@ impl Gpu {
 
     /// A buffer with these words.
     #[track_caller]
-    pub fn upload(self: &Arc<Gpu>, words: &[u32]) -> Buffer {
+    pub(crate) fn upload(self: &Arc<Gpu>, words: &[u32]) -> Buffer {
         let (buffer, busy) = self.take(words.len());
         if busy {
             // an upload runs before what is recorded but not submitted, and that may still read this memory
@@ -134,7 +134,7 @@ impl Gpu {
 
     /// A new buffer with `words` words of `from`, starting at word `offset`.
     #[track_caller]
-    pub fn copy(self: &Arc<Gpu>, from: &Buffer, offset: usize, words: usize) -> Buffer {
+    pub(crate) fn copy(self: &Arc<Gpu>, from: &Buffer, offset: usize, words: usize) -> Buffer {
         let to = self.empty(words);
         if words > 0 {
             let mut batch = self.batch.lock().expect("batch");
@@ -146,7 +146,7 @@ impl Gpu {
 
     /// The only way back to the host, and the only wait: parts of several buffers at once.
     #[track_caller]
-    pub fn read(&self, parts: &[(&Buffer, Range<usize>)]) -> Vec<Vec<u32>> {
+    pub(crate) fn read(&self, parts: &[(&Buffer, Range<usize>)]) -> Vec<Vec<u32>> {
         let mut words: Vec<Vec<u32>> = parts.iter().map(|(_, range)| Vec::with_capacity(range.len())).collect();
         let mut group: Vec<(usize, Range<usize>)> = Vec::new();
         let mut room = PIECE / 4;

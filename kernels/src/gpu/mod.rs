@@ -28,15 +28,16 @@ mod tune;
 
 pub use adapter::{AdapterSummary, adapters};
 pub use ladders::{ladders, sources};
-pub use pipeline::{Compiled, Kernel, MAX_STORAGE_BUFFERS, MAX_THREADS, MAX_WORKGROUP_BYTES, compiled};
-pub use pool::Buffer;
+pub(crate) use pipeline::{Compiled, Kernel, compiled};
+pub(crate) use pool::Buffer;
 pub use profile::Timing;
-pub use rows::{ROW_RUNGS, RowKernel, RowRung};
-pub use run::{
+pub(crate) use rows::{ROW_RUNGS, RowKernel, RowRung};
+pub(crate) use run::{
     ALIGN, Access, Arg, chunks, flat_groups, read, read_buffer, row_chunks, row_groups, source_of, write, write_buffer,
 };
 
-pub use tune::{Choice, Rung, Rungs, Shader, ShapeClass, Tuning, TuningEvent, log2};
+pub use tune::{Choice, ShapeClass, Tuning, TuningEvent};
+pub(crate) use tune::{Rungs, log2};
 
 use crate::DeviceFault;
 use std::fmt;
@@ -74,16 +75,19 @@ enum Failure {
 /// What an adapter has beyond WebGPU's base.
 #[derive(Clone, Copy, Debug)]
 pub struct Features {
-    /// `enable f16`
+    /// Half precision in shaders: `enable f16`.
     pub half: bool,
+    /// `subgroupAdd` and the like.
     pub subgroups: bool,
     /// The largest, where drivers may choose.
     pub subgroup_size: u32,
     /// The only one that there is, where drivers may not.
     pub subgroup_fixed: Option<u32>,
+    /// Dispatches can be timed by the GPU itself.
     pub timestamps: bool,
     /// Side of the square matrices that its matrix units multiply in f16, adding up in f32.
     pub matrix: Option<u32>,
+    /// Bytes of memory that a workgroup may have.
     pub workgroup_bytes: u32,
 }
 
@@ -99,22 +103,30 @@ struct Counters {
 /// What a GPU has been asked so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Kernels run.
     pub dispatches: u64,
+    /// Batches of dispatches handed over.
     pub submissions: u64,
     /// Times that the host stood still for the GPU.
     pub waits: u64,
+    /// Bytes from the host.
     pub uploaded_bytes: u64,
+    /// Bytes to the host.
     pub read_bytes: u64,
+    /// Kernels compiled.
     pub pipelines: u64,
-    /// Bytes in buffers that live now, and that wait in the pool.
+    /// Bytes in buffers that live now.
     pub used_bytes: u64,
+    /// Bytes in buffers that wait in the pool.
     pub pooled_bytes: u64,
-    /// The most that both ever were together, and how many buffers were asked of the driver.
+    /// The most that both ever were together.
     pub peak_bytes: u64,
+    /// How many buffers were asked of the driver.
     pub allocations: u64,
 }
 
 impl Gpu {
+    /// The adapter and its backend.
     pub fn name(&self) -> String {
         adapter::name(&self.info)
     }
@@ -140,10 +152,12 @@ impl Gpu {
         self.max_buffer
     }
 
+    /// What it has beyond the base.
     pub fn features(&self) -> Features {
         self.features
     }
 
+    /// What it has been asked so far.
     pub fn counts(&self) -> Counts {
         let pool = self.pool.lock().expect("pool");
         Counts {
@@ -185,7 +199,7 @@ impl fmt::Debug for Gpu {
 }
 
 /// WGSL that several kernels start with.
-pub mod wgsl {
+pub(crate) mod wgsl {
     /// `group_of`: the number of a workgroup in a folded grid.
     pub const GRID: &str = include_str!("grid.wgsl");
     /// `total` and `largest` over a workgroup of `THREADS`.

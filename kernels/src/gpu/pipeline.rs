@@ -6,7 +6,6 @@ use std::sync::Arc;
 /// What any WebGPU offers. wgpu does not check workgroup memory itself.
 pub const MAX_STORAGE_BUFFERS: usize = 8;
 pub const MAX_WORKGROUP_BYTES: u32 = 16 * 1024;
-pub const MAX_THREADS: u32 = 256;
 
 /// A WGSL program with one entry point, `main`. Its source is the constants as real WGSL
 /// (`const D = 64u;`), then the parts one after the other, so that a part may use names that the

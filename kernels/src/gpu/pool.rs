@@ -101,7 +101,7 @@ pub fn size_class(bytes: u64) -> u64 {
 impl Gpu {
     /// A buffer for `words` words with unspecified contents.
     #[track_caller]
-    pub fn empty(self: &Arc<Gpu>, words: usize) -> Buffer {
+    pub(crate) fn empty(self: &Arc<Gpu>, words: usize) -> Buffer {
         self.take(words).0
     }
 

@@ -6,7 +6,9 @@ use std::time::Instant;
 /// One dispatch: the kernel with its constants, and how long it took.
 #[derive(Clone, Debug)]
 pub struct Timing {
+    /// The kernel and its constants.
     pub kernel: String,
+    /// How long it ran.
     pub seconds: f64,
 }
 

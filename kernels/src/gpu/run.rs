@@ -96,13 +96,13 @@ impl Gpu {
 
     /// Records one dispatch. Parameters are at binding 0, `args` at 1, 2, …
     #[track_caller]
-    pub fn run(&self, kernel: &Kernel, groups: [u32; 3], params: &[u32], args: &[Arg]) {
+    pub(crate) fn run(&self, kernel: &Kernel, groups: [u32; 3], params: &[u32], args: &[Arg]) {
         compiled(self.try_run(kernel, groups, params, args));
     }
 
     /// As `run`, for a rung that this adapter may be unable to compile.
     #[track_caller]
-    pub fn try_run(&self, kernel: &Kernel, groups: [u32; 3], params: &[u32], args: &[Arg]) -> Compiled<()> {
+    pub(crate) fn try_run(&self, kernel: &Kernel, groups: [u32; 3], params: &[u32], args: &[Arg]) -> Compiled<()> {
         if groups.contains(&0) {
             return Ok(());
         }
@@ -135,7 +135,7 @@ impl Gpu {
     /// Records dispatches that do the same to each of `n` elements: the arrays are taken in chunks that
     /// one binding can cover. The first parameter is the number of elements of the chunk.
     #[track_caller]
-    pub fn run_flat(&self, kernel: &Kernel, n: usize, params: &[u32], args: &[Arg]) {
+    pub(crate) fn run_flat(&self, kernel: &Kernel, n: usize, params: &[u32], args: &[Arg]) {
         for chunk in chunks(n, self.max_binding) {
             let params: Vec<u32> = std::iter::once(chunk.len() as u32).chain(params.iter().copied()).collect();
             let args: Vec<Arg> = args

@@ -1,5 +1,5 @@
-//! Tuned kernel variants: a kernel is a ladder of rungs, and which one an adapter runs best is measured at the first
-//! use of the kernel with a class of shapes.
+//! Tuned kernel variants: a kernel's variants are the rungs of a ladder, and which one an adapter runs best is measured
+//! at the first use of the kernel with a class of shapes.
 //!
 //! The first rung of every kernel is its base: the simplest, and right on any WebGPU. Each other rung is run beside it
 //! once; one whose numbers differ is reported and never used. What was measured stays in memory: whoever opened the GPU
@@ -19,6 +19,7 @@ impl<R: Copy + PartialEq + Display> Rung for R {}
 
 /// The rungs of one kernel for one call.
 pub struct Rungs<'a, R> {
+    /// The name of the ladder.
     pub kernel: &'static str,
     pub class: ShapeClass,
     /// The first is the base.
@@ -64,15 +65,31 @@ pub enum Tuning {
 #[derive(Clone, Debug, PartialEq)]
 pub enum TuningEvent {
     /// The fastest rung for a class of shapes: `key` and `rung` are for [`Gpu::remember`].
-    Measured { key: String, rung: String, seconds: f64 },
+    Measured {
+        /// Kernel, class and a hash of the shaders.
+        key: String,
+        /// The name of the rung.
+        rung: String,
+        /// How long the measured call took on it.
+        seconds: f64,
+    },
     /// A rung that is never used on this adapter, and why.
-    Rejected { kernel: &'static str, rung: String, why: String },
+    Rejected {
+        /// The kernel's ladder.
+        kernel: &'static str,
+        /// The name of the rung.
+        rung: String,
+        /// In words.
+        why: String,
+    },
 }
 
 /// A choice that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
+    /// The kernel's ladder.
     pub kernel: &'static str,
+    /// The shapes that it is for.
     pub class: ShapeClass,
     /// The name of the rung.
     pub rung: String,

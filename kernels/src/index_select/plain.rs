@@ -1,6 +1,7 @@
 //! The readable loops.
 use crate::Float;
 
+/// y[r] = w[ids[r]], rows of c numbers
 pub fn index_select<F: Float>(w: &[F], c: usize, ids: &[u32], y: &mut [F]) {
     for (y, &id) in y.chunks_mut(c).zip(ids) {
         y.copy_from_slice(&w[id as usize * c..][..c]);
@@ -17,6 +18,7 @@ pub fn index_select_bf16(words: &[u32], c: usize, ids: &[u32], y: &mut [f32]) {
     }
 }
 
+/// dw[ids[r]] += dy[r], from zero
 pub fn index_select_back<F: Float>(dy: &[F], c: usize, ids: &[u32], dw: &mut [F]) {
     dw.fill(F::of(0.0));
     for (dy, &id) in dy.chunks(c).zip(ids) {

@@ -1,6 +1,7 @@
 //! The readable loops.
 use crate::Float;
 
+/// lp[n] = logits[n, ids[n]] − lse[n], lse[n] = ln Σ exp(logits[n])
 pub fn logprob<F: Float>(logits: &[F], v: usize, ids: &[u32], lp: &mut [F], lse: &mut [F]) {
     for (n, row) in logits.chunks(v).enumerate() {
         let top = row.iter().copied().fold(row[0], F::max);

@@ -11,6 +11,7 @@ use crate::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
 /// How a product multiplies. Arrays are f32 either way, and sums are kept in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
+    /// As the numbers are.
     #[default]
     F32,
     /// Both operands are rounded to bf16 on the way: mixed precision, without a second kind of array.
@@ -18,6 +19,7 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// As flags and logs call it: `f32` or `bf16`.
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
@@ -48,8 +50,11 @@ pub enum Form {
 /// M, N and K of one product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
+    /// Rows of a, and of the product.
     pub m: usize,
+    /// Columns of b, and of the product.
     pub n: usize,
+    /// What is summed over.
     pub k: usize,
 }
 

@@ -1,6 +1,7 @@
 //! The readable loops.
 use crate::Float;
 
+/// y = (x − mean)·rstd·w + b; stats: mean and rstd of each row
 pub fn layer_norm<F: Float>(x: &[F], w: &[F], b: &[F], eps: F, y: &mut [F], stats: &mut [F]) {
     let c = w.len();
     let size = F::of(c as f64);
@@ -40,6 +41,7 @@ pub fn layer_norm_back<F: Float>(dy: &[F], x: &[F], w: &[F], stats: &[F], dx: &m
     }
 }
 
+/// y = x·rstd·w; rstd of each row
 pub fn rms_norm<F: Float>(x: &[F], w: &[F], eps: F, y: &mut [F], rstd: &mut [F]) {
     let c = w.len();
     for ((x, y), rstd) in x.chunks(c).zip(y.chunks_mut(c)).zip(rstd) {

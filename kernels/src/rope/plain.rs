@@ -1,6 +1,7 @@
 //! The readable loop.
 use crate::{Float, Heads};
 
+/// Pairs (i, i + R/2) of every query and key head rotated by the angles of their row's position.
 pub fn rope<F: Float>(
     qkv: &[F],
     table: &[F],

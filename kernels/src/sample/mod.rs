@@ -8,6 +8,7 @@ pub mod plain;
 
 use crate::{Device, Rng, Tensor};
 
+/// How the next token is drawn from the logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
     /// 0 takes the likeliest token.
@@ -19,8 +20,10 @@ pub struct Sampling {
 }
 
 impl Sampling {
+    /// The likeliest token, always.
     pub const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 };
 
+    /// From softmax(logits / temperature), whole.
     pub fn temperature(temperature: f32) -> Sampling {
         Sampling { temperature, top_k: 0, top_p: 1.0 }
     }

@@ -3,6 +3,7 @@ use super::Sampling;
 use crate::rng::gumbel;
 use crate::{Float, Rng};
 
+/// A token for each row, and its log-probability.
 pub fn sample<F: Float>(
     logits: &[F],
     v: usize,

@@ -2,7 +2,7 @@
 use crate::cpu::math::{each_pair, update_from};
 use crate::cpu::par;
 use crate::cpu::simd::per_isa;
-use crate::elementwise::{silu, silu_slope};
+use crate::elementwise::{silu, silu_derivative};
 
 pub fn swiglu(gu: &[f32], f: usize, y: &mut [f32]) {
     let rows = y.len() / f.max(1);
@@ -29,7 +29,7 @@ per_isa! {
     fn backward(dy: &[f32], gu: &[f32], f: usize, dgu: &mut [f32]) {
         for ((dy, gu), dgu) in dy.chunks_exact(f).zip(gu.chunks_exact(2 * f)).zip(dgu.chunks_exact_mut(2 * f)) {
             let ((gate, up), (d_gate, d_up)) = (gu.split_at(f), dgu.split_at_mut(f));
-            each_pair(gate, up, d_gate, |gate, up| silu_slope(gate) * up);
+            each_pair(gate, up, d_gate, |gate, up| silu_derivative(gate) * up);
             update_from(d_gate, dy, |d, dy| d * dy);
             each_pair(dy, gate, d_up, |dy, gate| dy * silu(gate));
         }

@@ -93,7 +93,7 @@ fn unary(op: Unary, n: usize) -> Case {
     };
     // a wide range, so that the ends of exp and tanh are met
     let run = move |x: &[Tensor]| vec![kernels::map(op, &x[0], p.map(|p| p as f32))];
-    case(op.row().name, vec![(vec![n], if op == Unary::Exp { 2.0 } else { 8.0 })], run, loops)
+    case(op.name(), vec![(vec![n], if op == Unary::Exp { 2.0 } else { 8.0 })], run, loops)
 }
 
 fn binary(op: Binary, n: usize) -> Case {
@@ -104,7 +104,7 @@ fn binary(op: Binary, n: usize) -> Case {
         vec![y]
     };
     let run = move |x: &[Tensor]| vec![kernels::zip(op, &x[0], &x[1], p.map(|p| p as f32))];
-    case(op.row().name, vec![(vec![n], 1.0), (vec![n], 4.0)], run, loops)
+    case(op.name(), vec![(vec![n], 1.0), (vec![n], 4.0)], run, loops)
 }
 
 /// The updates in place.

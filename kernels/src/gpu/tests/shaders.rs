@@ -1,6 +1,10 @@
 //! What can be checked of the shaders without a GPU.
+use super::super::pipeline::{MAX_STORAGE_BUFFERS, MAX_WORKGROUP_BYTES};
 use super::super::*;
 use naga::{AddressSpace, StorageAccess, back, valid};
+
+/// Invocations of a workgroup on any WebGPU.
+const MAX_THREADS: u32 = 256;
 
 /// naga accepts every shader with every header and writes it for Vulkan, Metal and Direct3D 12; each keeps to what
 /// any WebGPU offers, or says what more it wants. `DUMP_WGSL=folder` writes them out, for other compilers to judge.
