@@ -4,7 +4,7 @@
 use autograd::AdamWConfig;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kernels::{Device, Rng, Sampling};
-use model::{Config, GenerateConfig, HeadKind, Transformer, generate};
+use model::{Config, GenerateConfig, HeadKind, Model, generate};
 use rlhf_core::{data::Example, lm, train::Learner};
 
 const VOCAB: usize = 512;
@@ -29,7 +29,7 @@ fn step(c: &mut Criterion) {
     let tokens = examples.iter().map(|e| e.tokens.len()).sum::<usize>();
     group.throughput(Throughput::Elements(tokens as u64));
     for (name, config) in models() {
-        let (model, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(2), &Device::Cpu);
+        let Model { net: model, params } = Model::new(&config, HeadKind::Lm, Rng::new(2), &Device::Cpu);
         let mut learner = Learner::new(params, AdamWConfig::default(), 1.0);
         for (kind, dropout) in [("", None), (" dropout", Some((0.2, Rng::new(3))))] {
             group.bench_function(format!("{name}{kind}, {tokens} tokens"), |b| {
@@ -54,7 +54,7 @@ fn sampling(c: &mut Criterion) {
     let prompts: Vec<Vec<u32>> = sequences(64).into_iter().map(|s| s.into_iter().cycle().take(16).collect()).collect();
     group.throughput(Throughput::Elements(64 * 32));
     for (name, config) in models() {
-        let (model, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(2), &Device::Cpu);
+        let Model { net: model, params } = Model::new(&config, HeadKind::Lm, Rng::new(2), &Device::Cpu);
         let how =
             GenerateConfig { max_new_tokens: 32, sampling: Sampling::temperature(1.0), eos_ids: Vec::new(), batch: 64 };
         group.bench_function(format!("{name}, 64 x 32 tokens"), |b| {

@@ -4,6 +4,9 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
+/// Values by their keys.
+pub type Object = Map<String, Value>;
+
 /// The error says what is wrong and where.
 pub fn parse(text: &str) -> Result<Value, serde_json::Error> {
     serde_json::from_str::<Once>(text).map(|once| once.0)

@@ -17,20 +17,31 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-pub use arch::tensors::{Window, hf_windows};
+pub use arch::tensors::{TensorMap, tensor_maps};
+pub use arch::{ARCHS, Arch};
 pub use checkpoint::Checkpoint;
 pub use error::{ModelError, Result};
+pub use files::base::{BaseModel, BaseModels};
 pub use files::convert::convert;
+pub use files::describe::{Description, describe, read_config, stated_config};
 pub use files::dtype::Dtype;
 pub use files::gguf::named_gguf;
-pub use files::hf::{Loaded, load, load_sharing, load_to_answer, save};
-pub use files::lora::Bases;
-pub use files::source::{ChatTemplate, Description, chat_template, describe, read_config, stated_config};
-pub use files::{hf, hub, lora, source};
+pub use files::hf::{load, load_sharing, load_to_answer, save};
+pub use files::hub;
+pub use files::source::{self, ChatTemplate, chat_template};
+pub use net::block::Dropout;
 pub use net::cache::Cache;
-pub use net::config::{Activation, Arch, Biases, Config, HeadKind, NormKind};
+pub use net::config::{Activation, Biases, Config, HeadKind, NormKind};
 pub use net::generate::{GenerateConfig, Generated, generate};
+pub use net::model::Model;
 pub use net::rope::{Rope, Scaling};
 pub use net::score;
-pub use net::transformer::{Dropout, Transformer};
+pub use net::transformer::Transformer;
 pub use tokenizer::{Tokenizer, TokenizerError};
+
+/// Adapters: what they compute ([`net::adapter`]) and their files ([`files::peft`]).
+pub mod lora {
+    pub use crate::files::peft::{attach, base_of, check_name, count, is_adapter, modules};
+    pub use crate::net::adapter::merge;
+    pub use crate::net::config::Lora;
+}

@@ -13,7 +13,7 @@ use crate::training::loading;
 use crate::training::memory::{self, Plan};
 use crate::training::tokenizer as text;
 use crate::training::{Model, Setup, config_of, configs};
-use model::{Bases, Tokenizer};
+use model::{BaseModels, Tokenizer};
 use rlhf_core::data::{Codec, Example};
 use rlhf_core::methods::ppo::{self, Ppo};
 use rlhf_core::methods::{pretrain, rm, sft};
@@ -127,7 +127,7 @@ fn tune(p: &mut Pipeline, codec: &Codec, materials: &Materials, size: &str, kind
     p.stage(&name, |p, dir| {
         let rng = stage_rng(p.recipe, &name);
         let from = p.stage_dir(&format!("{size}.base"));
-        let base = Setup::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
+        let base = Setup::from(section).load(&from, rng, &p.device, &mut BaseModels::default())?;
         let demonstrations = demonstrations(codec, materials)?;
         tell_cuts(p, codec, "demonstrations");
         let windows = if section.pretrain_mix > 0.0 { training_windows(p, codec, materials)? } else { Vec::new() };
@@ -144,7 +144,7 @@ pub fn reward_model(pipeline: &mut Pipeline, codec: &Codec, materials: &Material
         let section = &p.recipe.rm;
         let rng = stage_rng(p.recipe, "rm");
         let from = p.stage_dir(&format!("{}.{}", p.recipe.rm_size(), section.from));
-        let start = Setup::from(section).load(&from, rng, &p.device, &mut Bases::default())?;
+        let start = Setup::from(section).load(&from, rng, &p.device, &mut BaseModels::default())?;
         let start = start.as_score(rng.stream("head"), codec);
         let need = Plan::of_model(&start, &Setup::from(section)).ranking(&rankings.train, section);
         memory::check(&need, &p.device)?;
@@ -174,7 +174,7 @@ fn optimise(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials, size:
     pipeline.stage(&name, |p, dir| {
         let section = &p.recipe.ppo;
         let config = configs::ppo(section, size, if ptx { section.ptx_coef } else { 0.0 });
-        let (tuning, mut bases) = (Setup::from(section), Bases::default());
+        let (tuning, mut bases) = (Setup::from(section), BaseModels::default());
         let mut load = |from: &str| tuning.load(&p.stage_dir(from), stage_rng(p.recipe, &name), &p.device, &mut bases);
         let (start, judge) = (load(&format!("{size}.{}", p.recipe.ppo_start()))?, load("rm")?);
         let prompts: Vec<Vec<u32>> = materials

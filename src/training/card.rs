@@ -1,7 +1,7 @@
 //! README.md of an adapter: how PEFT reads it to compute what was trained.
 
 use crate::error::{Failure, Result};
-use model::lora::{self, Lora};
+use model::lora::Lora;
 use model::{HeadKind, Transformer};
 use rlhf_core::data::Codec;
 use std::fmt::Write;
@@ -17,8 +17,8 @@ pub fn write(dir: &Path, net: &Transformer, lora: &Lora, codec: &Codec) -> Resul
 pub fn hints(net: &Transformer, codec: &Codec) -> Vec<String> {
     let Some(lora) = &net.lora else { return vec![] };
     let mut hints = vec![];
-    let base = lora.base.display();
-    if lora.base.is_file() {
+    let base = &lora.base;
+    if Path::new(base).is_file() {
         hints.push(format!(
             "PEFT cannot open {base}, a GGUF file: write the adapter into it with rlhf merge, or rlhf convert it to a \
              directory and name that as base_model_name_or_path in adapter_config.json"
@@ -41,7 +41,7 @@ fn padding(pad: Option<u32>) -> String {
 }
 
 fn text(net: &Transformer, lora: &Lora, codec: &Codec) -> String {
-    let base = lora::base_name(lora);
+    let base = &lora.base;
     let mut out = format!("---\nlibrary_name: peft\nbase_model: {base:?}\n---\n\n");
     let what = if net.head_kind() == HeadKind::Lm { "A LoRA adapter" } else { "A reward model: a LoRA adapter" };
     let _ = writeln!(out, "{what} of rank {} upon `{base}`.\n", lora.rank);

@@ -6,14 +6,14 @@ use crate::error::{Failure, Result};
 use crate::hub;
 use crate::training::memory::{self, Reader};
 use kernels::{Device, Precision};
-use model::{Config, HeadKind, Loaded, Tokenizer, lora};
+use model::{Config, HeadKind, Model, Tokenizer, lora};
 use rlhf_core::data::{Codec, Template};
 use std::path::{Path, PathBuf};
 
 pub struct Opened {
     /// Where it lies.
     pub path: PathBuf,
-    pub loaded: Loaded,
+    pub loaded: Model,
     pub tokenizer: Option<Tokenizer>,
 }
 
@@ -41,7 +41,7 @@ fn open_with(
 }
 
 /// The same of a model that has been loaded from `path`.
-pub fn read(path: PathBuf, file: Option<&Path>, head: HeadKind, loaded: Loaded) -> Result<Opened> {
+pub fn read(path: PathBuf, file: Option<&Path>, head: HeadKind, loaded: Model) -> Result<Opened> {
     let dir = &path;
     if loaded.head() != head {
         let (is, wanted) = match head {

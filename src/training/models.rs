@@ -21,13 +21,13 @@ impl Model {
     pub fn new(shape: &Shape, codec: &Codec, rng: Rng, device: &Device) -> Model {
         let (bos, eos_ids) = (Some(codec.eos), vec![codec.eos]);
         let config = Config { bos, eos_ids, ..config(shape, codec.tokenizer.vocab_size()) };
-        let (net, params) = Transformer::new(&config, HeadKind::Lm, rng, device);
+        let model::Model { net, params } = model::Model::new(&config, HeadKind::Lm, rng, device);
         Model { net, params }
     }
 
     pub fn load(dir: &Path, device: &Device) -> Result<Model> {
         let loaded = model::load(dir, device).map_err(library_failure)?;
-        Ok(Model { net: loaded.transformer, params: loaded.params })
+        Ok(Model { net: loaded.net, params: loaded.params })
     }
 
     /// A Hugging Face model directory. Every token that ends an answer is among those that it says; a reward model of
@@ -54,14 +54,16 @@ impl Model {
             }
         }
         .map_err(library_failure)?;
-        model::save(dir, &net, &self.params, None).map_err(library_failure)?;
-        net.lora.as_ref().map_or(Ok(()), |lora| card::write(dir, &net, lora, codec))
+        let model = model::Model { net, params: self.params.clone() };
+        model::save(dir, &model, None).map_err(library_failure)?;
+        model.net.lora.as_ref().map_or(Ok(()), |lora| card::write(dir, &model.net, lora, codec))
     }
 
     /// The same body with a fresh head of one number: a reward model before its training, to be read at the end token.
     /// One that is a reward model already stays as it is.
     pub fn as_score(&self, rng: Rng, codec: &Codec) -> Model {
-        let (mut net, params) = self.net.as_score(&self.params, rng);
+        let model = model::Model { net: self.net.clone(), params: self.params.clone() };
+        let model::Model { mut net, params } = model.as_score(rng);
         if self.net.head_kind() == HeadKind::Lm {
             net.config.pad = net.config.pad.filter(|pad| !codec.scored_at().contains(pad)); // no score is read at it
         }

@@ -6,7 +6,7 @@ use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use autograd::Params;
 use kernels::{Device, Precision, Rng};
-use model::{Bases, Transformer, lora};
+use model::{BaseModels, Transformer, lora};
 use std::path::Path;
 
 #[derive(Clone, Debug)]
@@ -45,22 +45,22 @@ tuned!(Sft, Rm, Ppo);
 
 impl Setup {
     /// The model of a directory, about to be trained. An adapter that is there already goes on.
-    pub fn load(&self, dir: &Path, rng: Rng, device: &Device, bases: &mut Bases) -> Result<Model> {
+    pub fn load(&self, dir: &Path, rng: Rng, device: &Device, bases: &mut BaseModels) -> Result<Model> {
         if self.rank == 0 || lora::is_adapter(dir) {
             let loaded = model::load_sharing(dir, device, bases).map_err(library_failure)?;
-            let there = loaded.transformer.lora.as_ref().map_or(0, |lora| lora.rank);
+            let there = loaded.net.lora.as_ref().map_or(0, |lora| lora.rank);
             if self.rank > 0 && self.rank != there {
                 let hint = "leave lora_rank at 0 to go on with it, or merge it first with rlhf merge";
                 return Err(Failure::usage(format!("{} is an adapter of rank {there}; {hint}", dir.display())));
             }
-            return Ok(self.apply(loaded.transformer, loaded.params));
+            return Ok(self.apply(loaded.net, loaded.params));
         }
         let on = bases.open(dir, device).map_err(library_failure)?;
         lora::check_name(&on).map_err(|e| Failure::usage(e.to_string()))?;
-        let modules = lora::modules(&on.model, &self.targets)
+        let modules = lora::modules(&on.net, &self.targets)
             .map_err(|e| Failure::usage(format!("lora_targets = {:?}: {e}", self.targets)))?;
-        let (net, params) =
-            lora::attach(&on, self.rank, self.alpha, &modules, on.model.head_kind(), rng.stream("lora"));
+        let model::Model { net, params } =
+            lora::attach(&on, self.rank, self.alpha, &modules, on.net.head_kind(), rng.stream("lora"));
         Ok(self.apply(net, params.to(device)))
     }
 

@@ -76,7 +76,7 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
         let mut stream = codec.tokenizer.stream(true);
         let mut answer = String::new();
         let eos = config.eos_ids.clone();
-        generate(&opened.loaded.transformer, &weights, &[prompt], &config, rng.fold(turn), None, |_, id| {
+        generate(&opened.loaded.net, &weights, &[prompt], &config, rng.fold(turn), None, |_, id| {
             if !eos.contains(&id) {
                 let piece = stream.push(id);
                 print!("{}", to_stdout(&piece));

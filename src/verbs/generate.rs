@@ -75,8 +75,8 @@ pub fn run(args: &GenerateArgs, common: &Common) -> Result {
     let config = GenerateConfig { max_new_tokens: args.max_new, sampling, eos_ids: eos, batch: slots };
     let rng = Rng::new(common.seed()).stream("generate");
     let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
-    let made = generate(&opened.loaded.transformer, &weights, &repeated, &config, rng, None, |_, _| ())
-        .map_err(library_failure)?;
+    let made =
+        generate(&opened.loaded.net, &weights, &repeated, &config, rng, None, |_, _| ()).map_err(library_failure)?;
     if common.json {
         let rows: Vec<Value> = repeated.iter().zip(&made).map(|(prompt, g)| row(&opened, prompt, g)).collect();
         println!("{}", json_to_stdout(&json!({ "generations": rows })));

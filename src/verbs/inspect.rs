@@ -81,7 +81,7 @@ fn model_files(dir: &Path, common: &Common) -> Result {
     let Description { config, head, learning, frozen, adapter, answering, dtypes } =
         model::describe(dir).map_err(library_failure)?;
     let parameters = learning + frozen;
-    let arch = config.arch.name();
+    let arch = config.arch;
     let head = if head == HeadKind::Lm { "language model" } else { "reward model (one score a token)" };
     let vocabulary = loading::tokenizer(dir)?.map(|t| t.vocab_size());
     let (weights, training) = (answering, 2 * frozen + 16 * learning);

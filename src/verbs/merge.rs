@@ -36,13 +36,13 @@ pub fn run(args: &MergeArgs, common: &Common) -> Result {
     }
     memory::check(&Reader::of(&adapter, &Device::Cpu)?.merging(), &Device::Cpu)?;
     let loaded = model::load_to_answer(&adapter, &Device::Cpu).map_err(library_failure)?;
-    let (net, params) = lora::merge(&loaded.transformer, &loaded.params);
+    let merged = lora::merge(&loaded);
     let head = loaded.head();
     let opened = loading::read(adapter, None, head, loaded)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Failure::write(&args.out, e))?;
     match opened.tokenizer {
-        Some(_) => Model { net, params }.save(&args.out, &opened.codec()?)?,
-        None => model::save(&args.out, &net, &params, None).map_err(library_failure)?,
+        Some(_) => Model { net: merged.net, params: merged.params }.save(&args.out, &opened.codec()?)?,
+        None => model::save(&args.out, &merged, None).map_err(library_failure)?,
     }
     common.progress().say(&format!("merged into {}", args.out.display()));
     Ok(())

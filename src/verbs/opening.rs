@@ -18,7 +18,7 @@ use crate::training::memory::{self, Need, Plan};
 use crate::training::{Model, Setup, card, drop_checkpoints};
 use clap::{ArgMatches, Args};
 use kernels::{Device, Rng};
-use model::{Bases, HeadKind, Loaded, lora};
+use model::{BaseModels, HeadKind, lora};
 use rlhf_core::data::{Codec, Example};
 use rlhf_core::train::{Run, TrainError};
 use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ impl Stage {
         files: &Files,
         head: Option<HeadKind>,
         how: &Setup,
-        bases: &mut Bases,
+        bases: &mut BaseModels,
     ) -> Result<Option<(Model, Codec)>> {
         let Some(dir) = self.options.path("model", files.model.as_ref()) else { return Ok(None) };
         let tokenizer = self.options.path("tokenizer", files.tokenizer.as_ref());
@@ -186,7 +186,7 @@ impl Stage {
         files: &Files,
         head: Option<HeadKind>,
         how: &Setup,
-        bases: &mut Bases,
+        bases: &mut BaseModels,
     ) -> Result<(Model, Codec)> {
         let found = self.model(files, head, how, bases)?;
         let (model, mut codec) = found.ok_or_else(|| needs(self.name, "--model DIR, the model to start from"))?;
@@ -205,7 +205,7 @@ impl Stage {
         tokenizer: Option<&Path>,
         head: Option<HeadKind>,
         how: &Setup,
-        bases: &mut Bases,
+        bases: &mut BaseModels,
     ) -> Result<(Model, Opened)> {
         let path = hub::find(dir)?;
         memory::check_files(&path)?;
@@ -214,7 +214,7 @@ impl Stage {
         let plan = if lora::is_adapter(&path) { plan.adapter() } else { plan };
         memory::check(&plan.weights_only(), &self.device)?;
         let Model { net, params } = how.load(&path, self.rng, &self.device, bases)?;
-        let loaded = Loaded { transformer: net.clone(), params: params.clone() };
+        let loaded = model::Model { net: net.clone(), params: params.clone() };
         let head = head.unwrap_or(loaded.head());
         Ok((Model { net, params }, loading::read(path, tokenizer, head, loaded)?))
     }

@@ -42,7 +42,7 @@ pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let mut codec = opened.codec()?;
     codec.chat = args.chat;
     let params = &opened.loaded.params.clone().multiply_in(args.precision);
-    let net = &opened.loaded.transformer;
+    let net = &opened.loaded.net;
     let rows = rows::scorable(&args.data)?;
     let read = codec.rankings(&rows).map_err(crate::error::data_failure)?;
     if let Some(report) = codec.cut_report() {

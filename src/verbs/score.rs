@@ -66,7 +66,7 @@ pub fn run(args: &ScoreArgs, common: &Common) -> Result {
     let tokens = sequences.iter().map(Vec::len).sum::<usize>().min(BUDGET).max(longest);
     memory::check(&Reader::of(&opened.path, &device)?.reading(tokens, HeadKind::Lm), &device)?;
     let params = opened.loaded.params.clone().multiply_in(args.precision);
-    let logp = logprobs(&opened.loaded.transformer, &params.frozen(), &sequences, stride)?;
+    let logp = logprobs(&opened.loaded.net, &params.frozen(), &sequences, stride)?;
     let lines: Vec<Value> = sequences.iter().zip(&logp).map(|(s, logp)| line(s, logp)).collect();
     if common.json && args.ids_file.is_none() {
         println!("{}", json!({ "rows": lines, "perplexity": perplexity(&logp) }));

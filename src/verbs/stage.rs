@@ -12,7 +12,7 @@ use crate::training::loading;
 use crate::training::memory::{self, Plan};
 use crate::training::{Model, Setup, config_of, configs, tokenizer as text};
 use clap::{ArgMatches, Args};
-use model::{Bases, HeadKind};
+use model::{BaseModels, HeadKind};
 use rlhf_core::data::{Example, Template};
 use rlhf_core::methods::{ppo as ppo_loop, pretrain as pretrain_loop, rm as rm_loop, sft as sft_loop};
 use rlhf_core::rollout::Episode;
@@ -120,7 +120,7 @@ pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Res
     let section: Pretrain = stage.options.section()?;
     let how = Setup::from(&section);
     let texts = rows::texts(&stage.data)?;
-    let (start, codec) = match stage.model(&args.files, Some(HeadKind::Lm), &how, &mut Bases::default())? {
+    let (start, codec) = match stage.model(&args.files, Some(HeadKind::Lm), &how, &mut BaseModels::default())? {
         Some(found) => found,
         None => {
             let (shape, tokenizer): (Shape, Tokenizer) = (stage.options.section()?, stage.options.section()?);
@@ -152,7 +152,7 @@ pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
     let Some(mut stage) = Stage::open("sft", &args.files, flags, common, &known)? else { return Ok(()) };
     let section: Sft = stage.options.section()?;
     let how = Setup::from(&section);
-    let (start, codec) = stage.required_model(&args.files, Some(HeadKind::Lm), &how, &mut Bases::default())?;
+    let (start, codec) = stage.required_model(&args.files, Some(HeadKind::Lm), &how, &mut BaseModels::default())?;
     let demonstrations = rows::demonstrations(&stage.data, &codec)?;
     let text = stage.options.paths("text", &args.text);
     let windows = if section.pretrain_mix > 0.0 { stage.windows(&codec, &text, "pretrain-mix")? } else { Vec::new() };
@@ -173,7 +173,7 @@ pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
     let Some(mut stage) = Stage::open("rm", &args.files, flags, common, &known)? else { return Ok(()) };
     let section: Rm = stage.options.section()?;
     let how = Setup::from(&section);
-    let (start, codec) = stage.required_model(&args.files, None, &how, &mut Bases::default())?;
+    let (start, codec) = stage.required_model(&args.files, None, &how, &mut BaseModels::default())?;
     let Split { holdout } = stage.options.section()?;
     let (train, heldout) = rows::split(&stage.data, holdout, stage.rng.stream("holdout"))?;
     let train = codec.comparisons(&train).map_err(data_failure)?;
@@ -220,7 +220,7 @@ pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let Some(mut stage) = Stage::open("ppo", &args.files, flags, common, &known)? else { return Ok(()) };
     let section: Ppo = stage.options.section()?;
-    let (how, mut bases) = (Setup::from(&section), Bases::default());
+    let (how, mut bases) = (Setup::from(&section), BaseModels::default());
     let (start, mut codec) = stage.required_model(&args.files, Some(HeadKind::Lm), &how, &mut bases)?;
     let reward = stage.options.path("reward", args.reward.as_ref());
     let reward = reward.ok_or_else(|| needs("ppo", "--reward DIR, a reward model made by rlhf rm"))?;

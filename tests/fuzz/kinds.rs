@@ -1,7 +1,7 @@
 //! The kinds of files that are mutated, where they lie, and what reads them.
 
 use kernels::{Device, Rng};
-use model::{Config, Dtype, HeadKind, Tokenizer, Transformer, convert, describe, load, lora, save};
+use model::{BaseModels, Config, Dtype, HeadKind, Model, Tokenizer, convert, describe, load, lora, save};
 use rlhf_core::data::{Codec, Inspection, Message, Role, Template, load_file};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,18 +69,18 @@ impl Place {
                 _ => Config::llama(300, 32, 1, 16, 2, 1),
             };
             let config = Config { eos_ids: vec![tokenizer.eos()], ..config };
-            let (model, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
+            let model = Model::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
             let at = dir.path().join(name);
             tokenizer.save(&at).or_else(|_| fs::create_dir_all(&at).map(drop)).expect("a folder to write");
-            save(&at, &model, &params, Some(&tokenizer.to_json())).expect("a model that can be written");
+            save(&at, &model, Some(&tokenizer.to_json())).expect("a model that can be written");
             tokenizer.save(&at).expect("a tokenizer that can be written");
         }
         let llama = dir.path().join("llama");
         convert(&llama, &dir.path().join("x.gguf"), Dtype::Q8_0).expect("it can be converted");
-        let on = lora::Bases::default().open(&llama, &Device::Cpu).expect("a good model");
-        let modules = lora::modules(&on.model, "q_proj,down_proj").expect("it has these");
-        let (model, params) = lora::attach(&on, 2, 4.0, &modules, HeadKind::Lm, Rng::new(2));
-        save(&dir.path().join("adapter"), &model, &params, None).expect("an adapter that can be written");
+        let on = BaseModels::default().open(&llama, &Device::Cpu).expect("a good model");
+        let modules = lora::modules(&on.net, "q_proj,down_proj").expect("it has these");
+        let model = lora::attach(&on, 2, 4.0, &modules, HeadKind::Lm, Rng::new(2));
+        save(&dir.path().join("adapter"), &model, None).expect("an adapter that can be written");
         let codec = Codec::new(tokenizer, 32, Template::dialogue(), &[]).expect("a good template");
         Place { dir, codec }
     }

@@ -3,7 +3,7 @@
 use crate::gpu;
 use autograd::{AdamW, AdamWConfig, Grads, Params, Var, Weights, ops};
 use kernels::{Device, Ids, Rng, Sampling, Segments};
-use model::{Arch, Config, GenerateConfig, HeadKind, Transformer, generate};
+use model::{Arch, Config, GenerateConfig, HeadKind, Model, Transformer, arch, generate};
 
 /// Relative difference that the order of f32 sums may make.
 const ROUNDING: f32 = 1e-5;
@@ -13,16 +13,16 @@ const GPU: f32 = 1e-4;
 /// One of each kind: learned positions and biases; rotary positions and shared key/value heads; a window; norms of
 /// heads; attention and MLP side by side, with heads of which a part turns.
 fn models() -> Vec<(Transformer, Params)> {
-    let of = |arch, kv| Config::new(arch, 61, 40, 2, 32, 4, kv);
+    let of = |arch: &Arch, kv| Config::new(arch, 61, 40, 2, 32, 4, kv);
     let configs = [
         Config::gpt2(61, 40, 2, 24, 3),
-        of(Arch::Llama, 2),
-        Config { sliding_window: Some(3), ..of(Arch::Mistral, 2) },
-        of(Arch::Qwen3, 1),
-        of(Arch::GptNeox, 4),
+        of(&arch::llama::ARCH, 2),
+        Config { sliding_window: Some(3), ..of(&arch::mistral::ARCH, 2) },
+        of(&arch::qwen3::ARCH, 1),
+        of(&arch::gpt_neox::ARCH, 4),
     ];
     let make = |config: &Config| {
-        let (model, mut params) = Transformer::new(config, HeadKind::Lm, Rng::new(11), &Device::Cpu);
+        let Model { net: model, mut params } = Model::new(config, HeadKind::Lm, Rng::new(11), &Device::Cpu);
         // larger than a fresh model's, so that what it says differs from place to place
         kernels::scale_in_place(params.flat_mut(), 4.0);
         // but not the gains of queries and keys: attention of scores times 16 is no longer the same on two devices

@@ -6,7 +6,7 @@
 use crate::support::{Golden, golden, read_json, shared};
 use autograd::{AdamW, AdamWConfig, Grads, Params, Schedule, Var, Weights, ops};
 use kernels::{Device, Ids, Rng, Sampling, Segments, Tensor};
-use model::{GenerateConfig, Loaded, Transformer, generate, hf_windows, load};
+use model::{GenerateConfig, Model, Transformer, generate, load, tensor_maps};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -94,7 +94,7 @@ fn sequences(json: &Value) -> Vec<Vec<u32>> {
 }
 
 /// The likeliest continuation of each prompt, all at a time, over the KV cache.
-fn greedy(loaded: &Loaded, prompts: &[Vec<u32>], max_new: usize) -> Vec<Vec<u32>> {
+fn greedy(loaded: &Model, prompts: &[Vec<u32>], max_new: usize) -> Vec<Vec<u32>> {
     let config = GenerateConfig {
         max_new_tokens: max_new,
         sampling: Sampling::GREEDY,
@@ -102,7 +102,7 @@ fn greedy(loaded: &Loaded, prompts: &[Vec<u32>], max_new: usize) -> Vec<Vec<u32>
         batch: prompts.len(),
     };
     let weights = loaded.params.frozen();
-    let answers = generate(&loaded.transformer, &weights, prompts, &config, Rng::new(0), None, |_, _| ());
+    let answers = generate(&loaded.net, &weights, prompts, &config, Rng::new(0), None, |_, _| ());
     answers.unwrap().into_iter().map(|answer| answer.tokens).collect()
 }
 
@@ -127,8 +127,8 @@ fn check_model(dir: &Path, device: &Device) {
     println!("    {losses:.1e} in ten steps' losses, {norms:.1e} in their gradient norms; greedy text is the same");
 }
 
-fn check_logits(loaded: &Loaded, expected: &Golden, batch: &Batch) -> f64 {
-    let ours = batch.logits(&loaded.transformer, &loaded.params);
+fn check_logits(loaded: &Model, expected: &Golden, batch: &Batch) -> f64 {
+    let ours = batch.logits(&loaded.net, &loaded.params);
     let (shape, theirs) = (expected.shape("logits"), expected.array("logits"));
     let (length, vocab) = (shape[1], shape[2]);
     let real = |b| theirs[b * length * vocab..][..batch.segments.range(b).len() * vocab].to_vec();
@@ -137,18 +137,18 @@ fn check_logits(loaded: &Loaded, expected: &Golden, batch: &Batch) -> f64 {
 }
 
 /// Relative errors of the loss and of the worst gradient. No tensor of theirs may be left over.
-fn check_gradients(loaded: &Loaded, expected: &Golden, batch: &Batch) -> (f64, f64) {
-    let (model, params) = (&loaded.transformer, &loaded.params);
+fn check_gradients(loaded: &Model, expected: &Golden, batch: &Batch) -> (f64, f64) {
+    let (model, params) = (&loaded.net, &loaded.params);
     let mut grads = params.grads();
     let (loss, ()) = params.backprop(&mut grads, |w| (batch.loss(model, w), ()));
     let loss = within("loss", relative(&[loss], &expected.array("loss")), 1e-5);
 
     let (mut left, mut worst) = (expected.names(), 0.0f64);
     left.retain(|name| name.starts_with("grad."));
-    for window in hf_windows(model) {
+    for map in tensor_maps(model) {
         // transformers 5 writes this one under its old name, but calls it otherwise
-        let name = format!("grad.{}", window.hf_name).replace("embed_out", "lm_head");
-        let (shape, ours) = window.to_hf(&grads.get(window.param));
+        let name = format!("grad.{}", map.name).replace("embed_out", "lm_head");
+        let (shape, ours) = map.to_hf(&grads.get(map.param));
         assert_eq!(shape, expected.shape(&name), "{name}");
         worst = worst.max(within(&name, relative(&ours, &expected.array(&name)), 1e-4));
         left.retain(|other| *other != name);
@@ -158,7 +158,7 @@ fn check_gradients(loaded: &Loaded, expected: &Golden, batch: &Batch) -> (f64, f
 }
 
 /// Ten steps on the one batch: losses and gradient norms before clipping.
-fn check_adamw(loaded: &Loaded, batch: &Batch, json: &Value) -> (f64, f64) {
+fn check_adamw(loaded: &Model, batch: &Batch, json: &Value) -> (f64, f64) {
     let config = AdamWConfig {
         beta1: json["betas"][0].as_f64().unwrap() as f32,
         beta2: json["betas"][1].as_f64().unwrap() as f32,
@@ -176,7 +176,7 @@ fn check_adamw(loaded: &Loaded, batch: &Batch, json: &Value) -> (f64, f64) {
         let lr = schedule.lr_at(1e-3, step, lrs.len());
         assert!((lr - their_lr).abs() < 1e-9, "lr {lr} is not {their_lr}");
         grads.zero();
-        losses.push(params.backprop(&mut grads, |w| (batch.loss(&loaded.transformer, w), ())).0);
+        losses.push(params.backprop(&mut grads, |w| (batch.loss(&loaded.net, w), ())).0);
         norms.push(adamw.step(&mut params, &grads, lr, Some(clip)).unwrap());
     }
     let worst = |ours: &[f32], theirs: &[f32]| {
@@ -211,7 +211,7 @@ fn as_in_pytorch_on_a_gpu() {
 fn a_small_gpt2_as_in_pytorch() {
     let Some(dir) = shared("data/weights/hf-gpt2-fixtures/tiny-2x32") else { return };
     let loaded = load(&dir, &Device::Cpu).unwrap();
-    let (model, params) = (&loaded.transformer, &loaded.params);
+    let (model, params) = (&loaded.net, &loaded.params);
     let golden = read_json(&dir.join("golden.json"));
     let ids = sequences(&golden["ids"]);
     let batch = Batch::whole(&ids);
@@ -252,8 +252,8 @@ fn a_small_gpt2_as_in_pytorch() {
 }
 
 fn hf_norm(model: &Transformer, grads: &Grads, name: &str) -> f32 {
-    let window = hf_windows(model).into_iter().find(|w| w.hf_name == name).unwrap();
-    let (_, numbers) = window.to_hf(&grads.get(window.param));
+    let map = tensor_maps(model).into_iter().find(|map| map.name == name).unwrap();
+    let (_, numbers) = map.to_hf(&grads.get(map.param));
     numbers.iter().map(|x| x * x).sum::<f32>().sqrt()
 }
 
@@ -283,10 +283,10 @@ fn check_rewards(dir: &Path) {
     let batch = Batch::whole(&sequences(&golden["ids"]).into_iter().map(unpadded).collect::<Vec<_>>());
 
     let weights = loaded.params.frozen();
-    let hidden = loaded.transformer.hidden(&weights, &batch.tokens, &batch.segments, None);
+    let hidden = loaded.net.hidden(&weights, &batch.tokens, &batch.segments, None);
     let last = |b| (batch.segments.range(b).end - 1) as u32;
     let last = Ids::new((0..batch.segments.count()).map(last).collect());
-    let scores = loaded.transformer.score(&weights, &ops::index_select(&hidden, &last));
+    let scores = loaded.net.score(&weights, &ops::index_select(&hidden, &last));
     let error = within("scores", relative(&scores.value().to_vec(), &numbers(&golden["scores"])), 1e-5);
 
     // the first is the best, the last the worst: all C(5, 2) pairs
@@ -305,7 +305,7 @@ fn check_rewards(dir: &Path) {
 fn stories_as_in_pytorch_and_llama2_c() {
     let Some(dir) = shared("data/weights/stories260K") else { return };
     let loaded = load(&dir.join("hf"), &Device::Cpu).unwrap();
-    let (model, params) = (&loaded.transformer, &loaded.params);
+    let (model, params) = (&loaded.net, &loaded.params);
     let golden = read_json(&dir.join("golden.json"));
 
     let prompt = tokens(&golden["ids"]);

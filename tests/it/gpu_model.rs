@@ -1,25 +1,25 @@
 //! Whole models on a GPU: losses, gradients, optimizer steps and answers as on the CPU; and what they ask of it.
 use autograd::{AdamW, AdamWConfig, Params, Var, ops};
 use kernels::{Device, Ids, Rng, Sampling, Segments, Tensor};
-use model::{Arch, Config, GenerateConfig, HeadKind, Transformer, generate};
+use model::{Arch, Config, GenerateConfig, HeadKind, Model, Transformer, arch, generate};
 use rlhf_core::data::Example;
 use rlhf_core::lm;
 use rlhf_core::train::Learner;
 
 /// Small, with sizes that fit no tile; grouped heads in the Llama.
 fn configs() -> [Config; 5] {
-    let of = |arch, kv| Config::new(arch, 101, 128, 2, 48, 4, kv);
+    let of = |arch: &Arch, kv| Config::new(arch, 101, 128, 2, 48, 4, kv);
     [
         Config::gpt2(97, 128, 2, 36, 3),
-        of(Arch::Llama, 2),
-        Config { sliding_window: Some(9), ..of(Arch::Mistral, 2) },
-        of(Arch::Qwen3, 1),
-        Config::new(Arch::GptNeox, 101, 128, 2, 48, 3, 3),
+        of(&arch::llama::ARCH, 2),
+        Config { sliding_window: Some(9), ..of(&arch::mistral::ARCH, 2) },
+        of(&arch::qwen3::ARCH, 1),
+        Config::new(&arch::gpt_neox::ARCH, 101, 128, 2, 48, 3, 3),
     ]
 }
 
 fn on(device: &Device, config: &Config) -> (Transformer, Params) {
-    let (model, params) = Transformer::new(config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
+    let Model { net: model, params } = Model::new(config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
     (model, params.to(device))
 }
 
@@ -70,7 +70,7 @@ fn close(what: &str, a: &[f32], b: &[f32], within: f32) {
 fn training_on_a_gpu_is_training() {
     let Some(gpu) = crate::gpu::device() else { return };
     for config in configs() {
-        let name = format!("{:?}", config.arch);
+        let name = config.arch.to_string();
         let (losses, grads, params) = train(&Device::Cpu, &config);
         let (gpu_losses, gpu_grads, gpu_params) = train(&gpu, &config);
         close(&format!("{name} losses"), &losses, &gpu_losses, 1e-5);
@@ -94,7 +94,7 @@ fn a_gpu_writes_the_same_answers() {
                 generate(&model, &params.frozen(), &prompts, &how, Rng::new(5), None, |_, _| ()).expect("an answer")
             });
             for (prompt, (a, b)) in cpu.iter().zip(&gpu).enumerate() {
-                assert_eq!(a.tokens, b.tokens, "{:?} {sampling:?} prompt {prompt}", config.arch);
+                assert_eq!(a.tokens, b.tokens, "{} {sampling:?} prompt {prompt}", config.arch);
                 close("log-probabilities", &a.logprobs, &b.logprobs, 1e-4);
             }
         }

@@ -8,7 +8,7 @@ use crate::rlhf::{
 use crate::support::tiny;
 use autograd::Params;
 use kernels::{Device, Rng};
-use model::{Bases, HeadKind, Transformer, lora};
+use model::{BaseModels, HeadKind, Model, Transformer, lora};
 use rlhf_core::methods::ppo::{self, Ppo, PpoOutcome};
 use rlhf_core::methods::{rm, sft};
 use rlhf_core::train::{Run, TrainError};
@@ -24,16 +24,18 @@ struct Adapted {
 fn adapted(seed: u64) -> Adapted {
     let dir = tempfile::tempdir().unwrap();
     let (model, params) = tiny(VOCAB, HeadKind::Lm, seed);
-    model::save(dir.path(), &model, &params, None).unwrap();
-    let on = Bases::default().open(dir.path(), &Device::Cpu).unwrap();
-    let modules = lora::modules(&on.model, "all-linear").unwrap();
-    let [policy, value] =
-        [HeadKind::Lm, HeadKind::Score].map(|head| lora::attach(&on, 4, 8.0, &modules, head, Rng::new(seed)));
+    model::save(dir.path(), &Model { net: model, params }, None).unwrap();
+    let on = BaseModels::default().open(dir.path(), &Device::Cpu).unwrap();
+    let modules = lora::modules(&on.net, "all-linear").unwrap();
+    let [policy, value] = [HeadKind::Lm, HeadKind::Score].map(|head| {
+        let Model { net, params } = lora::attach(&on, 4, 8.0, &modules, head, Rng::new(seed));
+        (net, params)
+    });
     Adapted { policy, value }
 }
 
 fn everything(params: &Params, model: &Transformer) -> Vec<f32> {
-    model::hf_windows(model).iter().map(|w| w.param).flat_map(|id| params.base().get(id).to_vec()).collect()
+    model::tensor_maps(model).iter().map(|map| map.param).flat_map(|id| params.base().get(id).to_vec()).collect()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::support::{close, read_json, shared, smollm2};
 use kernels::{Device, Ids, Rng, Sampling, Segments};
-use model::{Dtype, GenerateConfig, Loaded, Tokenizer, convert, generate, load, score};
+use model::{Dtype, GenerateConfig, Model, Tokenizer, convert, generate, load, score};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -46,8 +46,8 @@ fn a_gpt2_of_transformers_is_the_same_as_a_gguf_file() {
     assert_eq!((again.config(), again.params.flat().to_vec()), (model.config(), model.params.flat().to_vec()));
 }
 
-fn mean_nll(model: &Loaded, tokens: Vec<u32>) -> f64 {
-    let all = score::logprobs(&model.transformer, &model.params.frozen(), &[tokens], 1.0, 1024).unwrap();
+fn mean_nll(model: &Model, tokens: Vec<u32>) -> f64 {
+    let all = score::logprobs(&model.net, &model.params.frozen(), &[tokens], 1.0, 1024).unwrap();
     -all[0].iter().map(|&l| f64::from(l)).sum::<f64>() / all[0].len() as f64
 }
 
@@ -99,19 +99,16 @@ fn the_numbers_are_those_of_transformers() {
     println!("SmolLM2: {nll:.5} nats a token, transformers {expected:.5}");
 }
 
-fn last_logits(model: &Loaded, prompt: &[u32]) -> Vec<f32> {
+fn last_logits(model: &Model, prompt: &[u32]) -> Vec<f32> {
     let (weights, segments) = (model.params.frozen(), Segments::from_lengths(&[prompt.len()]));
-    let hidden = model.transformer.hidden(&weights, &Ids::new(prompt.to_vec()), &segments, None);
+    let hidden = model.net.hidden(&weights, &Ids::new(prompt.to_vec()), &segments, None);
     let last = Ids::new(vec![prompt.len() as u32 - 1]);
-    model.transformer.logits(&weights, &autograd::ops::index_select(&hidden, &last)).value().to_vec()
+    model.net.logits(&weights, &autograd::ops::index_select(&hidden, &last)).value().to_vec()
 }
 
-fn greedy(model: &Loaded, prompt: &[u32]) -> Vec<u32> {
+fn greedy(model: &Model, prompt: &[u32]) -> Vec<u32> {
     let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 };
     let config = GenerateConfig { max_new_tokens: 40, sampling, eos_ids: model.config().eos_ids.clone(), batch: 1 };
     let weights = model.params.frozen();
-    generate(&model.transformer, &weights, &[prompt.to_vec()], &config, Rng::new(1), None, |_, _| ())
-        .unwrap()
-        .remove(0)
-        .tokens
+    generate(&model.net, &weights, &[prompt.to_vec()], &config, Rng::new(1), None, |_, _| ()).unwrap().remove(0).tokens
 }

@@ -1,7 +1,7 @@
 //! The binary on data files, folders, tokenizers and chat templates: good and bad.
 
 use kernels::{Device, Rng};
-use model::{Config, HeadKind, Tokenizer, Transformer};
+use model::{Config, HeadKind, Model, Tokenizer};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -41,9 +41,9 @@ fn scratch(template: &str) -> tempfile::TempDir {
     fs::create_dir(&model).unwrap();
     let tokenizer = Tokenizer::train(["no merges"], 259, &["<|endoftext|>", "<|im_start|>", "<|im_end|>"]);
     let config = Config { eos_ids: vec![tokenizer.eos()], ..Config::gpt2(259, 128, 1, 16, 2) };
-    let (net, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
+    let fresh = Model::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
     tokenizer.save(&model).unwrap();
-    model::save(&model, &net, &params, Some(&tokenizer.to_json())).unwrap();
+    model::save(&model, &fresh, Some(&tokenizer.to_json())).unwrap();
     fs::write(model.join("chat_template.jinja"), template).unwrap();
     dir
 }

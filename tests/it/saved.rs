@@ -4,7 +4,7 @@
 use crate::cli::{refuses, rlhf, stderr, stdout};
 use crate::support::{read_json, shared};
 use kernels::{Device, Rng};
-use model::{Config, HeadKind, Tokenizer, Transformer};
+use model::{Config, HeadKind, Model, Tokenizer};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ fn base(dir: &Path, tokens: Value, generation: Value) -> PathBuf {
     let tokenizer = Tokenizer::train(["no merges"], 260, &CONTROLS);
     let pad = tokens["pad_token"].as_str().and_then(|name| tokenizer.added_token(name));
     let config = Config { eos_ids: vec![END_OF_TEXT], pad, ..Config::llama(260, 128, 1, 16, 2, 1) };
-    let (net, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
-    model::save(&model, &net, &params, Some(&tokenizer.to_json())).unwrap();
+    let fresh = Model::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
+    model::save(&model, &fresh, Some(&tokenizer.to_json())).unwrap();
     fs::write(model.join("chat_template.jinja"), CHATML).unwrap();
     fs::write(model.join("tokenizer_config.json"), tokens.to_string()).unwrap();
     fs::write(model.join("generation_config.json"), generation.to_string()).unwrap();

@@ -2,7 +2,7 @@
 
 use autograd::{ParamId, Params};
 use kernels::{Device, Rng};
-use model::{Config, HeadKind, Transformer};
+use model::{Config, HeadKind, Model, Transformer};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::path::Path;
@@ -67,7 +67,7 @@ pub fn close_all(a: &[f32], b: &[f32], tolerance: f32) {
 /// One layer, 16 channels, room for 32 tokens; weights large enough that its answers differ from one another.
 pub fn tiny(vocab: usize, head: HeadKind, seed: u64) -> (Transformer, Params) {
     let config = Config::gpt2(vocab, 32, 1, 16, 2);
-    let (model, mut params) = Transformer::new(&config, head, Rng::new(seed), &Device::Cpu);
+    let Model { net: model, mut params } = Model::new(&config, head, Rng::new(seed), &Device::Cpu);
     let matrices: Vec<ParamId> = params.iter().filter(|(_, _, shape)| shape.len() == 2).map(|(id, ..)| id).collect();
     for id in matrices {
         let larger: Vec<f32> = params.get(id).data().iter().map(|x| 8.0 * x).collect();

@@ -3,6 +3,9 @@ use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+/// What is added to every score: `transformers` keeps the key and ignores it, its classes have no such bias.
+pub const SCORE_BIAS: &str = "rlhf_reward_bias";
+
 /// Keys that do not change what a model computes when it is given tokens: bookkeeping, dropout (ours is the
 /// recipe's), how fresh weights are drawn, how text is generated, what other programs remember. All other keys that
 /// nobody reads are refused.
@@ -13,7 +16,7 @@ pub const IGNORED: &[&str] = &[
     "_flash_attn_2_enabled",
     "_name_or_path",
     "_num_labels",
-    "architectures", // read by hf.rs
+    "architectures", // read with the tensors
     "attn_implementation",
     "auto_map",
     "bad_words_ids",
@@ -68,7 +71,7 @@ pub const IGNORED: &[&str] = &[
     "repetition_penalty",
     "return_dict",
     "return_dict_in_generate",
-    crate::files::hf::BIAS,
+    SCORE_BIAS,
     "sep_token_id",
     "summary_activation",
     "summary_proj_to_labels",

@@ -1,24 +1,67 @@
 //! Which tensor of a Hugging Face file is which part of which of our parameters: all there is to loading, to saving,
 //! and to comparing gradients with PyTorch's.
-use crate::net::config::{Arch, Config};
-use crate::net::heads::Head;
-use crate::net::transformer::{Linear, Norm, Positions, Transformer};
+use super::of;
+use crate::net::config::Config;
+use crate::net::layers::{Head, Linear, Norm};
+use crate::net::transformer::{PositionEmbedding, Transformer};
 use autograd::ParamId;
 use kernels::Tensor;
 use std::ops::Range;
 
-/// One tensor of theirs: rows `rows` of our `param`.
+/// Part of a network that files name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The tokens' vectors.
+    Embedding,
+    /// The positions' vectors.
+    Positions,
+    /// Before attention.
+    Norm1,
+    /// Queries, keys and values in one.
+    Qkv,
+    /// Queries.
+    Q,
+    /// Keys.
+    K,
+    /// Values.
+    V,
+    /// Of each query head.
+    QNorm,
+    /// Of each key head.
+    KNorm,
+    /// Out of attention.
+    Out,
+    /// Before the MLP.
+    Norm2,
+    /// The first half of the MLP that goes through the activation, where there are two.
+    Gate,
+    /// The first half of the MLP.
+    Up,
+    /// The second half of the MLP.
+    Down,
+    /// After the last block.
+    Norm,
+    /// The language-model head, where it is not the embedding.
+    Head,
+}
+
+/// Mapping of one tensor of a Hugging Face file: it is rows `rows` of our `param`.
 #[derive(Clone, Debug)]
-pub struct Window {
-    pub hf_name: String,
+pub struct TensorMap {
+    /// What the file calls it.
+    pub name: String,
+    /// Our parameter.
     pub param: ParamId,
+    /// Its rows that the tensor has.
     pub rows: Range<usize>,
+    /// How they lie in the file.
     pub layout: Layout,
 }
 
-/// How they store what we have as [O, I].
+/// Layout of what we have as [O, I].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
+    /// As ours.
     Same,
     /// [I, O]: GPT-2's Conv1D.
     Transposed,
@@ -26,7 +69,7 @@ pub enum Layout {
     ByHead(usize),
 }
 
-impl Window {
+impl TensorMap {
     /// Shape and numbers as theirs, cut from `ours`: the parameter or its gradient.
     pub fn to_hf(&self, ours: &Tensor) -> (Vec<usize>, Vec<f32>) {
         let mut numbers = ours.rows(self.rows.clone()).to_vec();
@@ -68,131 +111,85 @@ fn swap(numbers: &mut [f32], a: usize, b: usize) {
     }
 }
 
-/// The language-model head, where it is not the embedding.
-pub(crate) fn lm_head(arch: Arch) -> &'static str {
-    if arch == Arch::GptNeox { "embed_out.weight" } else { "lm_head.weight" }
+/// What Hugging Face calls the only tensor of a part.
+pub(crate) fn tensor_name(config: &Config, part: Part) -> String {
+    let (_, name, _) = of(config).tensors.iter().find(|row| row.0 == part).expect("every architecture has it");
+    format!("{name}.weight")
 }
 
-/// The table of embeddings.
-pub(crate) fn embedding(arch: Arch) -> &'static str {
-    match arch {
-        Arch::Gpt2 => "transformer.wte.weight",
-        Arch::GptNeox => "gpt_neox.embed_in.weight",
-        _ => "model.embed_tokens.weight",
-    }
-}
-
-/// Every tensor of the Hugging Face form of this model; the windows of one parameter stand together.
-pub fn hf_windows(model: &Transformer) -> Vec<Window> {
-    let config = &model.config;
-    let mut table = Table { config, windows: Vec::new() };
-    match config.arch {
-        Arch::Gpt2 => table.gpt2(model),
-        Arch::GptNeox => table.gpt_neox(model),
-        _ => table.llama(model),
-    }
-    match model.head {
-        Head::Tied => {}
-        Head::Untied(weight) => table.whole(lm_head(config.arch), weight, config.vocab),
-        Head::Score(score) => table.whole("score.weight", score.weight, 1),
-    }
-    table.windows
-}
-
-struct Table<'a> {
-    config: &'a Config,
-    windows: Vec<Window>,
-}
-
-impl Table<'_> {
-    fn add(&mut self, hf_name: String, param: ParamId, rows: Range<usize>, layout: Layout) {
-        self.windows.push(Window { hf_name, param, rows, layout });
-    }
-
-    fn whole(&mut self, name: &str, param: ParamId, rows: usize) {
-        self.add(name.into(), param, 0..rows, Layout::Same);
-    }
-
-    fn norm(&mut self, name: &str, norm: &Norm) {
-        self.whole(&format!("{name}.weight"), norm.gain, self.config.channels);
-        if let Some(bias) = norm.bias {
-            self.whole(&format!("{name}.bias"), bias, self.config.channels);
-        }
-    }
-
-    /// A layer of ours that is several of theirs, one for each (name, rows).
-    fn linears(&mut self, linear: &Linear, parts: &[(String, Range<usize>)], layout: Layout) {
-        for (name, rows) in parts {
-            self.add(format!("{name}.weight"), linear.weight, rows.clone(), layout);
-        }
-        let of_bias = if layout == Layout::Transposed { Layout::Same } else { layout };
-        for (name, rows) in parts {
-            if let Some(bias) = linear.bias {
-                self.add(format!("{name}.bias"), bias, rows.clone(), of_bias);
+/// Every tensor of the Hugging Face form of this model; those of one parameter stand together.
+pub fn tensor_maps(net: &Transformer) -> Vec<TensorMap> {
+    let mut maps = Vec::new();
+    // The table has what stands before the blocks, what each block has, and what stands after them.
+    for rows in of(&net.config).tensors.chunk_by(|a, b| a.1.contains("{}") == b.1.contains("{}")) {
+        let layers = if rows[0].1.contains("{}") { net.config.layers } else { 1 };
+        for layer in 0..layers {
+            let parts = rows.iter().filter_map(|&(part, name, _)| Some((part, name, find(net, part, layer)?)));
+            let parts: Vec<_> = parts.collect();
+            for parts in parts.chunk_by(|a, b| a.2.weight == b.2.weight) {
+                maps.extend(weights_and_biases(net, layer, parts));
             }
         }
     }
-
-    fn linear(&mut self, name: String, linear: &Linear, outputs: usize, layout: Layout) {
-        self.linears(linear, &[(name, 0..outputs)], layout);
+    if let Head::Score(score) = net.head {
+        maps.push(TensorMap { name: "score.weight".into(), param: score.weight, rows: 0..1, layout: Layout::Same });
     }
+    maps
+}
 
-    fn gpt2(&mut self, model: &Transformer) {
-        let Config { vocab, context, channels, intermediate_size, heads, .. } = *self.config;
-        self.whole(embedding(Arch::Gpt2), model.embedding, vocab);
-        if let Positions::Learned(table) = model.positions {
-            self.whole("transformer.wpe.weight", table, context);
-        }
-        for (l, block) in model.blocks.iter().enumerate() {
-            let at = |name: &str| format!("transformer.h.{l}.{name}");
-            self.norm(&at("ln_1"), &block.norm1);
-            self.linear(at("attn.c_attn"), &block.qkv, heads.qkv(), Layout::Transposed);
-            self.linear(at("attn.c_proj"), &block.out, channels, Layout::Transposed);
-            self.norm(&at("ln_2"), &block.norm2);
-            self.linear(at("mlp.c_fc"), &block.up, intermediate_size, Layout::Transposed);
-            self.linear(at("mlp.c_proj"), &block.down, channels, Layout::Transposed);
-        }
-        self.norm("transformer.ln_f", &model.norm);
-    }
+/// Parts of one parameter: the weights of all, then their biases.
+fn weights_and_biases(net: &Transformer, layer: usize, parts: &[(Part, &str, Slot)]) -> Vec<TensorMap> {
+    let name = |name: &str, end: &str| format!("{}.{end}", name.replace("{}", &layer.to_string()));
+    let layout = of(&net.config).layout;
+    let weights = parts.iter().map(|(part, tensor, slot)| {
+        let layout = layout(*part, &net.config);
+        TensorMap { name: name(tensor, "weight"), param: slot.weight, rows: slot.rows.clone(), layout }
+    });
+    let biases = parts.iter().filter_map(|(part, tensor, slot)| {
+        let layout = layout(*part, &net.config);
+        let layout = if layout == Layout::Transposed { Layout::Same } else { layout };
+        Some(TensorMap { name: name(tensor, "bias"), param: slot.bias?, rows: slot.rows.clone(), layout })
+    });
+    weights.chain(biases).collect()
+}
 
-    fn gpt_neox(&mut self, model: &Transformer) {
-        let Config { vocab, channels, intermediate_size, heads, .. } = *self.config;
-        self.whole(embedding(Arch::GptNeox), model.embedding, vocab);
-        for (l, block) in model.blocks.iter().enumerate() {
-            let at = |name: &str| format!("gpt_neox.layers.{l}.{name}");
-            self.norm(&at("input_layernorm"), &block.norm1);
-            self.linear(at("attention.query_key_value"), &block.qkv, heads.qkv(), Layout::ByHead(heads.q));
-            self.linear(at("attention.dense"), &block.out, channels, Layout::Same);
-            self.norm(&at("post_attention_layernorm"), &block.norm2);
-            self.linear(at("mlp.dense_h_to_4h"), &block.up, intermediate_size, Layout::Same);
-            self.linear(at("mlp.dense_4h_to_h"), &block.down, channels, Layout::Same);
-        }
-        self.norm("gpt_neox.final_layer_norm", &model.norm);
-    }
+/// Where a part's numbers are: rows of a parameter, and of its bias if it has one.
+struct Slot {
+    weight: ParamId,
+    bias: Option<ParamId>,
+    rows: Range<usize>,
+}
 
-    /// Mistral, Qwen2 and Qwen3 too.
-    fn llama(&mut self, model: &Transformer) {
-        let Config { vocab, channels, intermediate_size, heads, .. } = *self.config;
-        let (q, kv) = (heads.q * heads.dim, heads.kv * heads.dim);
-        self.whole(embedding(Arch::Llama), model.embedding, vocab);
-        for (l, block) in model.blocks.iter().enumerate() {
-            let at = |name: &str| format!("model.layers.{l}.{name}");
-            self.norm(&at("input_layernorm"), &block.norm1);
-            let parts = [("q", 0..q), ("k", q..q + kv), ("v", q + kv..q + 2 * kv)];
-            let parts = parts.map(|(name, rows)| (at(&format!("self_attn.{name}_proj")), rows));
-            self.linears(&block.qkv, &parts, Layout::Same);
-            for (name, gain) in ["q", "k"].into_iter().zip(block.qk_norm.into_iter().flatten()) {
-                self.whole(&at(&format!("self_attn.{name}_norm.weight")), gain, heads.dim);
-            }
-            self.linear(at("self_attn.o_proj"), &block.out, channels, Layout::Same);
-            self.norm(&at("post_attention_layernorm"), &block.norm2);
-            let parts = [
-                (at("mlp.gate_proj"), 0..intermediate_size),
-                (at("mlp.up_proj"), intermediate_size..2 * intermediate_size),
-            ];
-            self.linears(&block.up, &parts, Layout::Same);
-            self.linear(at("mlp.down_proj"), &block.down, channels, Layout::Same);
-        }
-        self.norm("model.norm", &model.norm);
-    }
+/// None where the network has no such part.
+fn find(net: &Transformer, part: Part, layer: usize) -> Option<Slot> {
+    let Config { vocab, context, channels, intermediate_size: f, heads, .. } = net.config;
+    let (q, kv, up) = (heads.q * heads.dim, heads.kv * heads.dim, net.config.up());
+    let table = |weight, rows| Slot { weight, bias: None, rows: 0..rows };
+    let norm = |norm: Norm| Slot { weight: norm.gain, bias: norm.bias, rows: 0..channels };
+    let linear = |linear: Linear, rows| Slot { weight: linear.weight, bias: linear.bias, rows };
+    let block = net.blocks.get(layer);
+    Some(match part {
+        Part::Embedding => table(net.embedding, vocab),
+        Part::Positions => match net.position_embedding {
+            PositionEmbedding::Learned(positions) => table(positions, context),
+            PositionEmbedding::Rotary(_) => return None,
+        },
+        Part::Norm1 => norm(block?.norm1),
+        Part::Qkv => linear(block?.qkv, 0..heads.qkv()),
+        Part::Q => linear(block?.qkv, 0..q),
+        Part::K => linear(block?.qkv, q..q + kv),
+        Part::V => linear(block?.qkv, q + kv..q + 2 * kv),
+        Part::QNorm => table(block?.qk_norm?[0], heads.dim),
+        Part::KNorm => table(block?.qk_norm?[1], heads.dim),
+        Part::Out => linear(block?.out, 0..channels),
+        Part::Norm2 => norm(block?.norm2),
+        Part::Gate => linear(block?.up, 0..f),
+        Part::Up => linear(block?.up, up - f..up),
+        Part::Down => linear(block?.down, 0..channels),
+        Part::Norm => norm(net.norm),
+        Part::Head => match net.head {
+            Head::Untied(weight) => table(weight, vocab),
+            Head::Tied | Head::Score(_) => return None,
+        },
+    })
 }

@@ -1,6 +1,7 @@
 //! Files that are there whole or not at all, also after a power cut.
 use crate::error::{At, ModelError, Result};
 use memmap2::Mmap;
+use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,15 @@ use std::path::{Path, PathBuf};
 /// Write beside, flush to the disk, rename over, flush the directory.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     rename(&write_beside(path, bytes)?, path)
+}
+
+/// The same of JSON, for people to read too.
+pub(crate) fn write_json(path: &Path, json: &Value) -> Result<()> {
+    write_atomic(path, json_text(json).as_bytes())
+}
+
+pub(crate) fn json_text(json: &Value) -> String {
+    format!("{json:#}\n")
 }
 
 /// Write a file that has yet to be renamed to `path`.

@@ -1,13 +1,13 @@
 //! From one kind of model file to another, and from one width of numbers to another: one tensor in memory at a
 //! time.
 use crate::error::{At, ModelError, Result};
-use crate::files::atomic::{beside, rename, sync_dir};
+use crate::files::atomic::{beside, rename, sync_dir, write_json};
 use crate::files::dtype::Dtype;
 use crate::files::gguf::{self, Value, is_gguf, named_gguf};
-use crate::files::hf::{generation_config, write_json};
-use crate::files::lora;
+
+use crate::files::peft;
 use crate::files::safetensors;
-use crate::files::source::{Source, TEMPLATE, TEMPLATE_KEY, TOKENIZER_CONFIG, chat_template};
+use crate::files::source::{Source, TEMPLATE, TEMPLATE_KEY, TOKENIZER_CONFIG, chat_template, generation_config};
 use crate::net::config::{Config, HeadKind};
 use crate::tokenizer::{TEMPLATES, Tokenizer, TokenizerError};
 use serde_json::json;
@@ -35,7 +35,7 @@ pub fn convert(from: &Path, to: &Path, dtype: Dtype) -> Result<()> {
     if to.exists() {
         return Err(ModelError::file(to, "is there already", "Remove it, or choose another name."));
     }
-    if lora::is_adapter(from) {
+    if peft::is_adapter(from) {
         return Err(ModelError::file(
             from,
             "is an adapter",

@@ -1,12 +1,11 @@
 //! A model as it lies on the disk, a directory or a GGUF file: what its config.json says, and its tensors, each
 //! checked before it is read.
+use crate::arch::keys::SCORE_BIAS;
 use crate::arch::keys::ids;
-use crate::arch::tensors::hf_windows;
+use crate::arch::tensors::tensor_maps;
 use crate::error::{ModelError, Result};
 use crate::files::atomic::read_text;
 use crate::files::gguf::{self, Value as Said, is_gguf};
-use crate::files::hf::BIAS;
-use crate::files::lora;
 use crate::files::weights::Weights;
 use crate::json;
 use crate::net::config::{Config, HeadKind};
@@ -22,63 +21,6 @@ pub const TEMPLATE: &str = "chat_template.jinja";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// The chat template in GGUF.
 pub(crate) const TEMPLATE_KEY: &str = "tokenizer.chat_template";
-
-/// What the configuration of a model says.
-pub fn read_config(path: &Path) -> Result<Config> {
-    if lora::is_adapter(path) {
-        let mut config = read_config(&lora::base_of(path)?)?;
-        add_generation(path, &mut config)?;
-        return Ok(config);
-    }
-    let source = Source::open(path)?;
-    source.check_size()?;
-    Ok(source.config)
-}
-
-/// The same, to read text with: no numbers need be there.
-pub fn stated_config(path: &Path) -> Result<Config> {
-    match path.is_dir() && !lora::is_adapter(path) {
-        true => load_config(path, &read_json(&path.join("config.json"))?),
-        false => read_config(path),
-    }
-}
-
-/// What can be said of a model without its numbers.
-pub struct Description {
-    pub config: Config,
-    pub head: HeadKind,
-    /// How many numbers learn when it is trained, and how many do not.
-    pub learning: usize,
-    pub frozen: usize,
-    /// Of an adapter: its rank, and the model that it stands on.
-    pub adapter: Option<(usize, PathBuf)>,
-    /// Bytes of the numbers of a model that only answers, on the CPU.
-    pub answering: usize,
-    /// How many tensors of the model are stored as what.
-    pub dtypes: BTreeMap<String, usize>,
-}
-
-/// From config.json and the tables of the files alone: at once, however large the model is.
-pub fn describe(path: &Path) -> Result<Description> {
-    if lora::is_adapter(path) {
-        let lora::Said { head, learning, rank, base } = lora::describe(path)?;
-        let on = describe(&base)?;
-        let answering = on.answering + 4 * learning;
-        return Ok(Description { head, learning, frozen: on.learning, adapter: Some((rank, base)), answering, ..on });
-    }
-    let source = Source::open(path)?;
-    let (model, tensors) = source.tensors()?;
-    let windows: Vec<_> = hf_windows(&model).into_iter().zip(tensors).collect();
-    let bytes = windows.chunk_by(|(a, _), (b, _)| a.param == b.param).map(|parts| {
-        let halves = parts.iter().all(|(window, (_, shape))| shape.len() == 2 && source.weights.is_bf16(window));
-        let numbers: usize = parts.iter().map(|(_, (_, shape))| shape.iter().product::<usize>()).sum();
-        if halves { 2 * numbers } else { 4 * numbers }
-    });
-    let answering = bytes.sum();
-    let (config, head) = (model.config.clone(), model.head_kind());
-    let learning = config.parameters(head).expect("no more than the files hold");
-    Ok(Description { config, head, learning, frozen: 0, adapter: None, answering, dtypes: source.weights.dtypes() })
-}
 
 /// The Jinja template that a model brings.
 pub struct ChatTemplate {
@@ -165,34 +107,38 @@ impl Source {
     }
 
     /// The files hold as many numbers as the config describes.
-    fn check_size(&self) -> Result<HeadKind> {
+    pub(crate) fn check_size(&self) -> Result<HeadKind> {
         let head = self.weights.head(&self.json);
         self.weights.check_size(&self.config, head)?;
         Ok(head)
     }
 
     /// The network without its numbers.
-    pub(crate) fn lay_out(&self) -> Result<(Transformer, ParamsBuilder)> {
+    pub(crate) fn declare(&self) -> Result<(Transformer, ParamsBuilder)> {
         let head = self.check_size()?;
-        Ok(Transformer::lay_out(&self.config, head, None))
+        Ok(Transformer::declare(&self.config, head, None))
     }
 
     /// What is added to every score.
     pub(crate) fn score_bias(&self, path: &Path) -> Result<f32> {
-        let number = self.json.get(BIAS).map_or(Some(0.0), Value::as_f64);
+        let number = self.json.get(SCORE_BIAS).map_or(Some(0.0), Value::as_f64);
         number.map(|number| number as f32).ok_or_else(|| {
-            ModelError::file(&path.join("config.json"), format!("`{BIAS}`: expected a number"), "Mend or remove it.")
+            ModelError::file(
+                &path.join("config.json"),
+                format!("`{SCORE_BIAS}`: expected a number"),
+                "Mend or remove it.",
+            )
         })
     }
 
     /// The network without its numbers, and the names and shapes of its tensors, all of which are there.
     pub(crate) fn tensors(&self) -> Result<(Transformer, Vec<(String, Vec<usize>)>)> {
-        let (model, builder) = self.lay_out()?;
+        let (model, builder) = self.declare()?;
         let mut used = BTreeSet::new();
-        let shapes = hf_windows(&model).into_iter().map(|window| {
-            let shape = window.hf_shape(builder.shape(window.param));
-            used.insert(self.weights.find(&window, &shape)?.1.to_string());
-            Ok((window.hf_name, shape))
+        let shapes = tensor_maps(&model).into_iter().map(|map| {
+            let shape = map.hf_shape(builder.shape(map.param));
+            used.insert(self.weights.find(&map, &shape)?.1.to_string());
+            Ok((map.name, shape))
         });
         let shapes = shapes.collect::<Result<_>>()?;
         self.weights.refuse_others(&used, &model)?;
@@ -205,7 +151,7 @@ impl Source {
     }
 }
 
-fn load_config(dir: &Path, json: &Value) -> Result<Config> {
+pub(crate) fn load_config(dir: &Path, json: &Value) -> Result<Config> {
     let mut config = parse_config(&dir.join("config.json"), json)?;
     add_generation(dir, &mut config)?;
     Ok(config)
@@ -233,6 +179,14 @@ pub(crate) fn add_generation(dir: &Path, config: &mut Config) -> Result<()> {
     }
     config.generation = generation;
     Ok(())
+}
+
+/// generation_config.json with the end tokens that the config has.
+pub(crate) fn generation_config(config: &Config) -> Value {
+    let mut said = config.generation.clone();
+    said.entry("bos_token_id").or_insert(config.bos.into());
+    said.insert("eos_token_id".into(), config.eos_to_hf());
+    Value::Object(said)
 }
 
 fn parse_config(path: &Path, json: &Value) -> Result<Config> {

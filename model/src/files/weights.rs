@@ -1,19 +1,19 @@
 //! The tensors of a model, in however many files, each checked before it is read.
-use crate::arch::tensors::{Window, embedding, hf_windows, lm_head};
+use crate::arch::tensors::{Part, TensorMap, tensor_maps, tensor_name};
 use crate::error::{ModelError, Result};
 use crate::files::archive::Archive;
 use crate::files::atomic::read_text;
-use crate::files::dtype::not_finite;
+use crate::files::dtype::{Dtype, not_finite};
 use crate::files::gguf;
 use crate::files::safetensors;
 use crate::json;
 use crate::net::config::{Config, HeadKind};
-use crate::net::heads::Head;
+use crate::net::layers::Head;
 use crate::net::transformer::Transformer;
 use autograd::{ParamId, Params};
 use kernels::{Device, Tensor};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// The tensors of a directory, in however many files.
@@ -93,14 +93,14 @@ impl Weights {
     /// Is the head of a language model its embedding? As transformers 5 has it: not where the file has another one,
     /// whatever config.json says. Where the file has only one of a tied pair, be it the head, it is both.
     pub(crate) fn ties(&mut self, config: &Config) -> bool {
-        let (head, rows) = (lm_head(config.arch), embedding(config.arch));
-        if !config.tied || self.get(head).is_none() {
+        let (head, rows) = (tensor_name(config, Part::Head), tensor_name(config, Part::Embedding));
+        if !config.tied || self.get(&head).is_none() {
             return config.tied;
         }
-        if self.get(rows).is_none() {
-            self.found.insert(rows.into(), self.found[head].clone());
+        if self.get(&rows).is_none() {
+            self.found.insert(rows.clone(), self.found[&head].clone());
         }
-        let [(a, head), (b, rows)] = [head, rows].map(|name| self.get(name).expect("both are there"));
+        let [(a, head), (b, rows)] = [&head, &rows].map(|name| self.get(name).expect("both are there"));
         a.bytes(head) == b.bytes(rows) && a.dtype(head) == b.dtype(rows)
     }
 
@@ -143,9 +143,9 @@ impl Weights {
 
     pub(crate) fn fill(&self, model: &Transformer, params: &mut Params) -> Result<()> {
         let mut used = BTreeSet::new();
-        for window in hf_windows(model) {
-            let shape = window.hf_shape(params.shape(window.param));
-            used.insert(self.read_window(&window, &shape, params.data_mut(window.param))?);
+        for map in tensor_maps(model) {
+            let shape = map.hf_shape(params.shape(map.param));
+            used.insert(self.read_tensor(&map, &shape, params.data_mut(map.param))?);
         }
         self.refuse_others(&used, model)
     }
@@ -157,23 +157,23 @@ impl Weights {
         shape: impl Fn(ParamId) -> Vec<usize>,
         mut take: impl FnMut(ParamId, Tensor, bool),
     ) -> Result<()> {
-        let (windows, mut used) = (hf_windows(model), BTreeSet::new());
-        for windows in windows.chunk_by(|a, b| a.param == b.param) {
-            let shape = shape(windows[0].param);
+        let (maps, mut used) = (tensor_maps(model), BTreeSet::new());
+        for maps in maps.chunk_by(|a, b| a.param == b.param) {
+            let shape = shape(maps[0].param);
             let (mut numbers, mut halves) = (Tensor::zeros(&Device::Cpu, &shape), true);
-            for window in windows {
-                let spelt = self.read_window(window, &window.hf_shape(&shape), numbers.data_mut())?;
-                halves &= self.is_bf16(window);
+            for map in maps {
+                let spelt = self.read_tensor(map, &map.hf_shape(&shape), numbers.data_mut())?;
+                halves &= self.is_bf16(map);
                 used.insert(spelt);
             }
-            take(windows[0].param, numbers, halves);
+            take(maps[0].param, numbers, halves);
         }
         self.refuse_others(&used, model)
     }
 
-    /// Has the file the numbers of a window in bf16?
-    pub(crate) fn is_bf16(&self, window: &Window) -> bool {
-        self.get(&window.hf_name).and_then(|(archive, name)| archive.dtype(name)).as_deref() == Some("BF16")
+    /// Has the file the numbers of a tensor in bf16?
+    pub(crate) fn is_bf16(&self, map: &TensorMap) -> bool {
+        self.get(&map.name).and_then(|(archive, name)| archive.dtype(name)).as_deref() == Some("BF16")
     }
 
     /// The numbers of one tensor under Hugging Face's name.
@@ -182,19 +182,19 @@ impl Weights {
         read_finite(archive, spelt, out)
     }
 
-    /// A window of the parameter whose numbers are `ours`. Returns the name under which it was found.
-    fn read_window(&self, window: &Window, shape: &[usize], ours: &mut [f32]) -> Result<String> {
-        let (archive, spelt) = self.find(window, shape)?;
+    /// A tensor into the parameter whose numbers are `ours`. Returns the name under which it was found.
+    fn read_tensor(&self, map: &TensorMap, shape: &[usize], ours: &mut [f32]) -> Result<String> {
+        let (archive, spelt) = self.find(map, shape)?;
         let size: usize = shape.iter().product();
-        let place = &mut ours[size / window.rows.len() * window.rows.start..][..size];
+        let place = &mut ours[size / map.rows.len() * map.rows.start..][..size];
         read_finite(archive, spelt, place)?;
-        window.make_ours(shape, place);
+        map.make_ours(shape, place);
         Ok(spelt.to_string())
     }
 
-    /// The tensor of a window, which must have this shape.
-    pub(crate) fn find(&self, window: &Window, shape: &[usize]) -> Result<(&Archive, &str)> {
-        let (archive, spelt) = self.get(&window.hf_name).ok_or_else(|| self.missing(window))?;
+    /// A tensor, which must have this shape.
+    pub(crate) fn find(&self, map: &TensorMap, shape: &[usize]) -> Result<(&Archive, &str)> {
+        let (archive, spelt) = self.get(&map.name).ok_or_else(|| self.missing(map))?;
         if archive.shape(spelt) != Some(shape) {
             let problem = format!("`{spelt}` has shape {:?}, {shape:?} is expected", archive.shape(spelt));
             let remedy = "The weights and config.json are of different models.";
@@ -203,15 +203,16 @@ impl Weights {
         Ok((archive, spelt))
     }
 
-    fn missing(&self, window: &Window) -> ModelError {
-        let problem = format!("no tensor `{}`", window.hf_name);
+    fn missing(&self, map: &TensorMap) -> ModelError {
+        let problem = format!("no tensor `{}`", map.name);
         ModelError::file(&self.dir, problem, "A shard is missing, or config.json is of another model.")
     }
 
     /// A tensor that nobody read would have changed the result.
     pub(crate) fn refuse_others(&self, used: &BTreeSet<String>, model: &Transformer) -> Result<()> {
         let head_unused = !matches!(model.head, Head::Untied(_)); // tied, or replaced by a score
-        let known = |name: &String| used.contains(name) || head_unused && name == lm_head(model.config.arch);
+        let head = tensor_name(&model.config, Part::Head);
+        let known = |name: &String| used.contains(name) || head_unused && *name == head;
         let extra = self.found.values().find(|(_, name)| !known(name));
         match extra {
             None => Ok(()),
@@ -222,12 +223,23 @@ impl Weights {
                         "Save the model inside of it (model.pretrained_model.save_pretrained), or remove the head.";
                     return Err(ModelError::file(self.archives[*archive].path(), problem, remedy));
                 }
-                let problem = format!("`{name}` is no part of a {:?} as config.json describes it", model.config.arch);
+                let problem = format!("`{name}` is no part of a {} as config.json describes it", model.config.arch);
                 let remedy = "The model computes something that this program does not.";
                 Err(ModelError::file(self.archives[*archive].path(), problem, remedy))
             }
         }
     }
+}
+
+/// Writes these tensors of a model's parameters, as f32.
+pub(crate) fn write_tensors(path: &Path, maps: Vec<TensorMap>, params: &Params) -> Result<()> {
+    let maps: HashMap<String, TensorMap> = maps.into_iter().map(|map| (map.name.clone(), map)).collect();
+    let shape = |(name, map): (&String, &TensorMap)| (name.clone(), map.hf_shape(params.shape(map.param)));
+    let shapes: Vec<_> = maps.iter().map(shape).collect();
+    safetensors::write_as(path, Dtype::F32, &shapes, |name| {
+        let map = &maps[name];
+        Ok(map.to_hf(&params.get(map.param)).1.into())
+    })
 }
 
 /// The numbers of one tensor. One that is not finite makes every answer of the model meaningless.

@@ -1,5 +1,5 @@
 //! Keys and values of tokens already seen: a slot for each sequence that is being written.
-use crate::net::transformer::Transformer;
+use super::transformer::Transformer;
 use autograd::{Var, Weights};
 use kernels::{Device, Heads, Ids, Tensor};
 

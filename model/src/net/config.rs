@@ -1,44 +1,9 @@
 //! What a model is made of.
 use super::rope::Rope;
+use crate::json::Object;
+use autograd::ParamId;
 use kernels::Heads;
-
-/// Whose files a model has: how tensors and keys are called. What it computes stands in [`Config`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arch {
-    /// Radford et al. 2019.
-    Gpt2,
-    /// Touvron et al. 2023; SmolLM2 and many others.
-    Llama,
-    /// Jiang et al. 2023.
-    Mistral,
-    /// Yang et al. 2024.
-    Qwen2,
-    /// Yang et al. 2025.
-    Qwen3,
-    /// Black et al. 2022; Pythia.
-    GptNeox,
-}
-
-impl Arch {
-    pub const ALL: [Arch; 6] = [Arch::Gpt2, Arch::Llama, Arch::Mistral, Arch::Qwen2, Arch::Qwen3, Arch::GptNeox];
-
-    /// The `model_type` of config.json, and what the names of their classes begin with.
-    pub(crate) fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Arch::Gpt2 => ("gpt2", "GPT2"),
-            Arch::Llama => ("llama", "Llama"),
-            Arch::Mistral => ("mistral", "Mistral"),
-            Arch::Qwen2 => ("qwen2", "Qwen2"),
-            Arch::Qwen3 => ("qwen3", "Qwen3"),
-            Arch::GptNeox => ("gpt_neox", "GPTNeoX"),
-        }
-    }
-
-    /// As config.json spells it.
-    pub fn name(self) -> &'static str {
-        self.names().0
-    }
-}
+use std::ops::Range;
 
 /// What the model says about a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +14,7 @@ pub enum HeadKind {
     Score,
 }
 
+/// Normalization of each token's channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
     /// With gain and bias (Ba et al. 2016).
@@ -57,7 +23,7 @@ pub enum NormKind {
     Rms,
 }
 
-/// What stands between the two halves of the MLP.
+/// Activation function of the MLP: what stands between its two halves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// GELU by its tanh approximation (`gelu_new`, `gelu_pytorch_tanh`).
@@ -68,38 +34,51 @@ pub enum Activation {
     SwiGlu,
 }
 
-/// Which linear layers have a bias.
+/// Biases: which linear layers have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Biases {
+    /// The projections to queries, keys and values.
     pub qkv: bool,
+    /// The projection out of attention.
     pub out: bool,
+    /// Both layers of the MLP.
     pub mlp: bool,
 }
 
 impl Biases {
+    /// Every linear layer has one.
     pub const ALL: Biases = Biases { qkv: true, out: true, mlp: true };
+    /// No linear layer has one.
     pub const NONE: Biases = Biases { qkv: false, out: false, mlp: false };
 }
 
+/// Hyper-parameters of a network: all that its arithmetic depends on, and what its tokens mean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    pub arch: Arch,
-    /// V
+    /// Architecture: whose model it is, a name in `ARCHS`, for who reads and writes files. The network computes by the
+    /// fields below and does not look at it.
+    pub arch: &'static str,
+    /// V, the size of the vocabulary: rows of the embedding.
     pub vocab: usize,
-    /// T, the longest sequence.
+    /// T, the longest sequence in tokens.
     pub context: usize,
-    /// L
+    /// L, the number of blocks.
     pub layers: usize,
-    /// C
+    /// C, numbers of a token's hidden state.
     pub channels: usize,
+    /// H query heads, G key/value heads, D numbers a head.
     pub heads: Heads,
     /// F, the width between the two halves of the MLP.
     pub intermediate_size: usize,
+    /// Which norm.
     pub norm: NormKind,
+    /// What norms add to the variance.
     pub norm_eps: f32,
-    /// None: positions are learned, and added to the embedding.
+    /// Rotary positions. None: positions are learned, and added to the embedding.
     pub rope: Option<Rope>,
+    /// Of the MLP.
     pub activation: Activation,
+    /// Which linear layers have one.
     pub biases: Biases,
     /// Is each query and key head normed (RMS, with gains [D]) before it is turned?
     pub qk_norm: bool,
@@ -109,72 +88,19 @@ pub struct Config {
     pub sliding_window: Option<usize>,
     /// Does the language-model head use the embedding's weights?
     pub tied: bool,
+    /// The token that texts begin with.
     pub bos: Option<u32>,
     /// Any of these ends an answer.
     pub eos_ids: Vec<u32>,
-    /// What others fill batches with. We never pad; of a reward model it says where scores are read (see `hf.rs`).
+    /// What others fill batches with. We never pad; of a reward model it says where scores are read
+    /// ([`Transformer::scored_at`](crate::Transformer::scored_at)).
     pub pad: Option<u32>,
-    /// generation_config.json, of which we know the end tokens: temperature and the like, for others.
-    pub generation: serde_json::Map<String, serde_json::Value>,
+    /// Settings of generation that other programs keep beside the model, temperature and the like: carried along.
+    pub generation: Object,
 }
 
 impl Config {
-    /// A model of this kind and size, as its authors make it, but with a tied head. GPT: F = 4C; the others:
-    /// F = 8C/3 rounded up to a multiple of 32. The one place that says what differs between them; the table in
-    /// [`crate::net::transformer`] is this in words.
-    pub fn new(
-        arch: Arch,
-        vocab: usize,
-        context: usize,
-        layers: usize,
-        channels: usize,
-        heads: usize,
-        kv: usize,
-    ) -> Config {
-        let gpt = matches!(arch, Arch::Gpt2 | Arch::GptNeox);
-        let dim = channels / heads;
-        let turned = if arch == Arch::GptNeox { dim / 4 } else { dim };
-        Config {
-            arch,
-            vocab,
-            context,
-            layers,
-            channels,
-            heads: Heads { q: heads, kv, dim },
-            intermediate_size: if gpt { 4 * channels } else { (8 * channels).div_ceil(3).next_multiple_of(32) },
-            norm: if gpt { NormKind::Layer } else { NormKind::Rms },
-            norm_eps: 1e-5,
-            rope: (arch != Arch::Gpt2).then(|| Rope::new(10_000.0, turned)),
-            activation: match arch {
-                Arch::Gpt2 => Activation::GeluTanh,
-                Arch::GptNeox => Activation::GeluErf,
-                _ => Activation::SwiGlu,
-            },
-            biases: match arch {
-                Arch::Gpt2 | Arch::GptNeox => Biases::ALL,
-                Arch::Qwen2 => Biases { qkv: true, ..Biases::NONE },
-                _ => Biases::NONE,
-            },
-            qk_norm: arch == Arch::Qwen3,
-            parallel_residual: arch == Arch::GptNeox,
-            sliding_window: (arch == Arch::Mistral).then_some(4096),
-            tied: true,
-            bos: None,
-            eos_ids: Vec::new(),
-            pad: None,
-            generation: serde_json::Map::new(),
-        }
-    }
-
-    pub fn gpt2(vocab: usize, context: usize, layers: usize, channels: usize, heads: usize) -> Config {
-        Config::new(Arch::Gpt2, vocab, context, layers, channels, heads, heads)
-    }
-
-    pub fn llama(vocab: usize, context: usize, layers: usize, channels: usize, heads: usize, kv: usize) -> Config {
-        Config::new(Arch::Llama, vocab, context, layers, channels, heads, kv)
-    }
-
-    /// Columns of the MLP's first half.
+    /// Columns of the MLP's first half: F, or 2F where there is a gate.
     pub fn up(&self) -> usize {
         if self.activation == Activation::SwiGlu { 2 * self.intermediate_size } else { self.intermediate_size }
     }
@@ -197,4 +123,28 @@ impl Config {
         let around = [embed, only(self.rope.is_none(), learned), norm, head];
         around.into_iter().try_fold(layer.checked_mul(self.layers)?, |sum, n| sum.checked_add(n))
     }
+}
+
+/// Adapters (LoRA) of a network upon a frozen base model: which matrices have one, and of what rank.
+#[derive(Clone, Debug)]
+pub struct Lora {
+    /// What the base model is called, for who saves the adapters: its name on the hub, or its path.
+    pub base: String,
+    /// r, the inner dimension of each adapter.
+    pub rank: usize,
+    /// What an adapter adds is scaled by alpha/r.
+    pub alpha: f64,
+    /// The matrices that have an adapter.
+    pub targets: Vec<Target>,
+}
+
+/// Target of an adapter: rows of a frozen matrix.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What the adapter's parameters are called by: `NAME.lora_A` and `NAME.lora_B`.
+    pub name: String,
+    /// The frozen matrix [O, I].
+    pub weight: ParamId,
+    /// Those of its rows.
+    pub rows: Range<usize>,
 }

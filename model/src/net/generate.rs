@@ -2,9 +2,9 @@
 //!
 //! What is drawn for a prompt depends on the weights, the generator and the prompt's stream, not on which
 //! other prompts are being answered beside it.
+use super::cache::{Cache, Shared};
+use super::transformer::Transformer;
 use crate::error::{ModelError, Result};
-use crate::net::cache::{Cache, Shared};
-use crate::net::transformer::Transformer;
 use autograd::{Weights, ops};
 use kernels::{Ids, Rng, Sampling, sample};
 

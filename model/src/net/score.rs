@@ -1,7 +1,7 @@
 //! What a model says about text that is already there: the log-probability of every token, or its score.
+use super::generate::check_tokens;
+use super::transformer::Transformer;
 use crate::error::{ModelError, Result};
-use crate::net::generate::check_tokens;
-use crate::net::transformer::Transformer;
 use autograd::{Var, Weights, ops};
 use kernels::{Ids, Segments, Tensor, read_all};
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! One transformer that is GPT-2, Llama, Mistral, Qwen2, Qwen3 or GPT-NeoX (Pythia) by its config.
 //!
 //! ```text
-//! tokens [N] → embedding [N, C] → L blocks, each  x + attend(norm(x)), then  x + mlp(norm(x)) → norm → [N, C]
+//! tokens [N] → embedding [N, C] → L blocks, each  x = x + attn(norm(x)); x = x + mlp(norm(x)) → norm → [N, C]
 //! ```
 //! |           | GPT-2              | Llama                    | as Llama, but               | GPT-NeoX                |
 //! |-----------|--------------------|--------------------------|-----------------------------|-------------------------|
@@ -14,185 +14,70 @@
 //! | sees      | all before it      | all before it            | Mistral: through a window   | all before it           |
 //! | blocks    | attention, then MLP| attention, then MLP      |                             | both of the same input  |
 //!
-//! The [`Config`] says which of these a model has (in code, the same table is `Config::new`); nothing here asks whose
-//! it is. The model holds no numbers, only which parameter is what: the numbers come in as `Weights`, frozen or
-//! watched. Queries, keys and values are one matrix; so are gate and up.
-use crate::files::lora::Lora;
-use crate::net::config::{Activation, Config, HeadKind, NormKind};
-use crate::net::heads::Head;
-use crate::net::rope::Rope;
-use autograd::{Init, ParamId, Params, ParamsBuilder, Var, Weights, checkpoint, ops};
-use kernels::{Device, Heads, Ids, Rng, Segments, Tensor, rope_table};
-use std::sync::{Arc, Mutex};
+//! The [`Config`] says which of these a model has (`model/src/arch` is this table in code, a file for each); nothing here
+//! asks whose it is. The model holds no numbers, only which parameter is what: the numbers come in as [`Weights`], frozen
+//! or watched. Queries, keys and values are one matrix; so are gate and up.
+use super::block::{Block, Dropout, Positions, dropped};
+use super::config::{Config, HeadKind, Lora};
+use super::layers::{Head, Norm, ParameterBuilder};
+use super::rope::RopeCache;
+use autograd::{ParamId, ParamsBuilder, Var, Weights, checkpoint, ops};
+use kernels::{Ids, Rng, Segments};
 
-/// Residual dropout: the probability, and a generator that must be another one at every step.
-pub type Dropout = Option<(f32, Rng)>;
-
+/// Decoder-only transformer: which parameter is what.
 #[derive(Clone)]
 pub struct Transformer {
+    /// What it is made of.
     pub config: Config,
-    /// Keep only the input of each block, and run the block again on the way back.
+    /// Gradient checkpointing: keep only the input of each block, and run the block again on the way back.
     pub gradient_checkpointing: bool,
     /// Adapters that learn in place of the model; they act inside of `Weights::linear`.
     pub lora: Option<Lora>,
+    /// [V, C]
     pub(crate) embedding: ParamId,
-    pub(crate) positions: Positions,
+    pub(crate) position_embedding: PositionEmbedding,
     pub(crate) blocks: Vec<Block>,
     pub(crate) norm: Norm,
     pub(crate) head: Head,
 }
 
+/// Position embedding: how a model knows where a token stands.
 #[derive(Clone)]
-pub(crate) enum Positions {
-    /// [T, C]
+pub(crate) enum PositionEmbedding {
+    /// A vector for each position, added to the token's.  [T, C]
     Learned(ParamId),
-    /// cos and sin of every angle, a row [R] for each position asked for so far, on the device that asked last.
-    Rotary(Rope, Arc<Mutex<Option<Tensor>>>),
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct Norm {
-    pub(crate) gain: ParamId,
-    pub(crate) bias: Option<ParamId>,
-    eps: f32,
-}
-
-impl Norm {
-    fn forward(&self, w: &Weights, x: &Var) -> Var {
-        match self.bias {
-            Some(bias) => ops::layer_norm(x, &w[self.gain], &w[bias], self.eps),
-            None => ops::rms_norm(x, &w[self.gain], self.eps),
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct Linear {
-    /// [O, I]
-    pub(crate) weight: ParamId,
-    pub(crate) bias: Option<ParamId>,
-}
-
-impl Linear {
-    /// [N, I] → [N, O]
-    pub(crate) fn forward(&self, w: &Weights, x: &Var) -> Var {
-        w.linear(x, self.weight, self.bias)
-    }
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct Block {
-    pub(crate) norm1: Norm,
-    /// C → (H + 2G)·D
-    pub(crate) qkv: Linear,
-    /// Gains [D] of the norms of query heads and of key heads.
-    pub(crate) qk_norm: Option<[ParamId; 2]>,
-    /// H·D → C
-    pub(crate) out: Linear,
-    pub(crate) norm2: Norm,
-    /// C → F; SwiGLU: C → 2F, gate and up side by side
-    pub(crate) up: Linear,
-    /// F → C
-    pub(crate) down: Linear,
-    activation: Activation,
-    parallel_residual: bool,
-}
-
-/// Where in the model a pass through the blocks is: what all blocks of one pass share.
-#[derive(Clone)]
-struct Place {
-    positions: Ids,
-    /// Of a rotary model.
-    table: Option<Tensor>,
-    heads: Heads,
-}
-
-impl Block {
-    /// Attention, then a small network, each added to the stream it read from.  [N, C] → [N, C]
-    ///
-    /// `attend` is attention itself, [N, (H + 2G)·D] → [N, H·D]: over the batch, or over a cache.
-    fn forward(&self, w: &Weights, x: &Var, place: &Place, dropout: Dropout, attend: impl FnOnce(&Var) -> Var) -> Var {
-        let qkv = self.qkv.forward(w, &self.norm1.forward(w, x));
-        let qkv = match self.qk_norm {
-            Some([q, k]) => ops::qk_norm(&qkv, &w[q], &w[k], place.heads, self.norm1.eps),
-            None => qkv,
-        };
-        let qkv = match &place.table {
-            Some(table) => ops::rope(&qkv, table, &place.positions, place.heads),
-            None => qkv,
-        };
-        let attended = x + &dropped(self.out.forward(w, &attend(&qkv)), dropout, 0);
-        let read = if self.parallel_residual { x } else { &attended };
-        &attended + &dropped(self.mlp(w, &self.norm2.forward(w, read)), dropout, 1)
-    }
-
-    fn mlp(&self, w: &Weights, x: &Var) -> Var {
-        let up = self.up.forward(w, x);
-        let up = match self.activation {
-            Activation::GeluTanh => ops::gelu(&up),
-            Activation::GeluErf => ops::gelu_erf(&up),
-            Activation::SwiGlu => ops::swiglu(&up),
-        };
-        self.down.forward(w, &up)
-    }
-}
-
-/// The `branch`-th use of dropout under one generator.
-fn dropped(x: Var, dropout: Dropout, branch: u64) -> Var {
-    match dropout {
-        Some((p, rng)) if p > 0.0 => ops::dropout(&x, p, rng.fold(branch)),
-        _ => x,
-    }
+    /// Queries and keys are turned.
+    Rotary(RopeCache),
 }
 
 impl Transformer {
-    /// A fresh model: every matrix N(0, 0.02²), those that write into the residual stream divided by √(2L),
-    /// so that the stream does not grow with depth (Radford et al. 2019, section 2.3).
-    pub fn new(config: &Config, head: HeadKind, rng: Rng, device: &Device) -> (Transformer, Params) {
-        let (model, builder) = Transformer::lay_out(config, head, Some(rng));
-        (model, builder.build(device))
-    }
-
-    /// Which parameters there are. Without a generator all of them start at zero, for loading into.
-    pub(crate) fn lay_out(config: &Config, head: HeadKind, rng: Option<Rng>) -> (Transformer, ParamsBuilder) {
-        let mut names = Names { builder: ParamsBuilder::default(), rng };
-        let (c, f, heads, biases) = (config.channels, config.intermediate_size, config.heads, config.biases);
-        let residual = 0.02 / (2.0 * config.layers as f32).sqrt();
-        let embedding = names.matrix("embedding", [config.vocab, c], 0.02);
-        let positions = match config.rope {
-            None => Positions::Learned(names.matrix("positions", [config.context, c], 0.02)),
-            Some(rope) => Positions::Rotary(rope, Arc::default()),
+    /// Declares the parameters: with a generator every matrix is N(0, 0.02²), those that write into the residual stream
+    /// divided by √(2L), so that the stream does not grow with depth (Radford et al. 2019, section 2.3). Without one
+    /// all of them start at zero, for loading into.
+    pub(crate) fn declare(config: &Config, head: HeadKind, rng: Option<Rng>) -> (Transformer, ParamsBuilder) {
+        let mut builder = ParameterBuilder { params: ParamsBuilder::default(), rng };
+        let net = Transformer {
+            config: config.clone(),
+            gradient_checkpointing: false,
+            lora: None,
+            embedding: builder.matrix("embedding", [config.vocab, config.channels], 0.02),
+            position_embedding: match config.rope {
+                None => {
+                    PositionEmbedding::Learned(builder.matrix("positions", [config.context, config.channels], 0.02))
+                }
+                Some(rope) => PositionEmbedding::Rotary(RopeCache::new(rope, config.context)),
+            },
+            blocks: (0..config.layers).map(|l| Block::declare(&mut builder, l, config)).collect(),
+            norm: builder.norm("norm", config),
+            head: builder.head(config, head),
         };
-        let blocks = (0..config.layers).map(|l| {
-            let mut norm = |name: &str| names.norm(&format!("blocks.{l}.{name}"), config);
-            let (norm1, norm2) = (norm("norm1"), norm("norm2"));
-            let mut gain = |name: &str| names.vector(&format!("blocks.{l}.{name}"), heads.dim, Init::Ones);
-            let qk_norm = config.qk_norm.then(|| ["q_norm.gain", "k_norm.gain"].map(&mut gain));
-            let mut linear =
-                |name: &str, size: [usize; 2], std, bias| names.linear(&format!("blocks.{l}.{name}"), size, std, bias);
-            Block {
-                norm1,
-                qkv: linear("qkv", [heads.qkv(), c], 0.02, biases.qkv),
-                qk_norm,
-                out: linear("out", [c, heads.q * heads.dim], residual, biases.out),
-                norm2,
-                up: linear("up", [config.up(), c], 0.02, biases.mlp),
-                down: linear("down", [c, f], residual, biases.mlp),
-                activation: config.activation,
-                parallel_residual: config.parallel_residual,
-            }
-        });
-        let blocks = blocks.collect();
-        let norm = names.norm("norm", config);
-        let head = names.head(config, head);
-        let config = config.clone();
-        (
-            Transformer { config, gradient_checkpointing: false, lora: None, embedding, positions, blocks, norm, head },
-            names.builder,
-        )
+        (net, builder.params)
     }
 
-    /// What the model knows at each token, after the last norm.  tokens [N] → [N, C]
+    /// Hidden states: what the model knows at each token, after the last norm.  tokens [N] → [N, C]
+    ///
+    /// # Panics
+    /// Where `seg` is of another number of tokens, or a sequence is longer than the context.
     #[track_caller]
     pub fn hidden(&self, w: &Weights, tokens: &Ids, seg: &Segments, dropout: Dropout) -> Var {
         assert_eq!(tokens.len(), seg.tokens(), "hidden: segments for another number of tokens");
@@ -203,16 +88,16 @@ impl Transformer {
             self.config.context
         );
         let (heads, seg) = (self.config.heads, &seg.within(self.config.sliding_window));
-        let place = self.place(w, seg.positions());
-        let mut x = dropped(self.embed(w, tokens, &place), dropout, 0);
+        let positions = self.positions(w, seg.positions());
+        let mut x = dropped(self.embed(w, tokens, &positions), dropout, 0);
         for (l, block) in self.blocks.iter().enumerate() {
             let dropout = dropout.map(|(p, rng)| (p, rng.fold(1 + l as u64)));
             x = match self.gradient_checkpointing && x.is_tracked() {
-                false => block.forward(w, &x, &place, dropout, |qkv| ops::attention(qkv, seg, heads)),
+                false => block.forward(w, &x, &positions, dropout, |qkv| ops::attention(qkv, seg, heads)),
                 true => {
-                    let (block, place, seg) = (*block, place.clone(), seg.clone());
+                    let (block, positions, seg) = (*block, positions.clone(), seg.clone());
                     checkpoint(w, &x, move |w, x| {
-                        block.forward(w, x, &place, dropout, |qkv| ops::attention(qkv, &seg, heads))
+                        block.forward(w, x, &positions, dropout, |qkv| ops::attention(qkv, &seg, heads))
                     })
                 }
             };
@@ -220,83 +105,84 @@ impl Transformer {
         self.norm.forward(w, &x)
     }
 
-    /// As `hidden`, with attention given from outside: `attend(layer, qkv)`. For one pass over a cache.
+    /// As `hidden`, with attention given from outside: `attention(layer, qkv)`. For one pass over a cache.
+    #[track_caller]
     pub(crate) fn hidden_with(
         &self,
         w: &Weights,
         tokens: &Ids,
         positions: &Ids,
-        mut attend: impl FnMut(usize, &Var) -> Var,
+        mut attention: impl FnMut(usize, &Var) -> Var,
     ) -> Var {
-        let place = self.place(w, positions);
-        let mut x = self.embed(w, tokens, &place);
+        let positions = self.positions(w, positions);
+        let mut x = self.embed(w, tokens, &positions);
         for (l, block) in self.blocks.iter().enumerate() {
-            x = block.forward(w, &x, &place, None, |qkv| attend(l, qkv));
+            x = block.forward(w, &x, &positions, None, |qkv| attention(l, qkv));
         }
         self.norm.forward(w, &x)
     }
 
-    fn embed(&self, w: &Weights, tokens: &Ids, place: &Place) -> Var {
+    fn embed(&self, w: &Weights, tokens: &Ids, positions: &Positions) -> Var {
         let x = w.embed(self.embedding, tokens);
-        match self.positions {
-            Positions::Learned(table) => &x + &w.embed(table, &place.positions),
-            Positions::Rotary(..) => x,
+        match self.position_embedding {
+            PositionEmbedding::Learned(table) => &x + &w.embed(table, &positions.ids),
+            PositionEmbedding::Rotary(_) => x,
         }
     }
 
-    fn place(&self, w: &Weights, positions: &Ids) -> Place {
-        let table = match &self.positions {
-            Positions::Learned(_) => None,
-            Positions::Rotary(rope, kept) => {
-                let needed = positions.host().iter().max().map_or(0, |&last| last as usize + 1);
-                let mut kept = kept.lock().expect("no panic while making a table");
-                let fits = |t: &Tensor| t.shape()[0] >= needed && t.device() == w.device();
-                if !kept.as_ref().is_some_and(fits) {
-                    *kept = Some(self.rotary(rope, needed).to(&w.device()));
-                }
-                kept.clone()
-            }
-        };
-        Place { positions: positions.clone(), table, heads: self.config.heads }
-    }
-
-    /// Angles position·frequency for each of the R/2 pairs, as cos and sin; for `needed` positions and some to
-    /// come.  [positions, R]
     #[track_caller]
-    fn rotary(&self, rope: &Rope, needed: usize) -> Tensor {
-        let context = self.config.context;
-        assert!(needed <= context, "position {} in a model that holds {context}", needed - 1);
-        let positions = needed.next_power_of_two().clamp(64, context.max(64));
-        Tensor::new(&[positions, rope.rotary_dim], rope_table(positions, &rope.frequencies()))
-    }
-}
-
-/// Gives names and first numbers to parameters.
-pub(crate) struct Names {
-    pub(crate) builder: ParamsBuilder,
-    pub(crate) rng: Option<Rng>,
-}
-
-impl Names {
-    pub(crate) fn matrix(&mut self, name: &str, [o, i]: [usize; 2], std: f32) -> ParamId {
-        let init = if self.rng.is_some() { Init::Normal(std) } else { Init::Zeros };
-        self.builder.add(name, &[o, i], init, true, self.rng.unwrap_or(Rng::new(0)))
+    fn positions(&self, w: &Weights, ids: &Ids) -> Positions {
+        let rope = match &self.position_embedding {
+            PositionEmbedding::Learned(_) => None,
+            PositionEmbedding::Rotary(cache) => Some(cache.table(ids, &w.device())),
+        };
+        Positions { ids: ids.clone(), rope, heads: self.config.heads }
     }
 
-    /// Gains and biases, which do not decay.
-    pub(crate) fn vector(&mut self, name: &str, len: usize, init: Init) -> ParamId {
-        self.builder.add(name, &[len], init, false, Rng::new(0))
+    /// Does it say the next token, or a score?
+    pub fn head_kind(&self) -> HeadKind {
+        match self.head {
+            Head::Tied | Head::Untied(_) => HeadKind::Lm,
+            Head::Score(_) => HeadKind::Score,
+        }
     }
 
-    fn linear(&mut self, name: &str, [o, i]: [usize; 2], std: f32, biased: bool) -> Linear {
-        let weight = self.matrix(&format!("{name}.weight"), [o, i], std);
-        Linear { weight, bias: biased.then(|| self.vector(&format!("{name}.bias"), o, Init::Zeros)) }
+    /// Logits of the token that follows each row.  rows of `hidden` [R, C] → [R, V]
+    ///
+    /// # Panics
+    /// Where the head is a score.
+    #[track_caller]
+    pub fn logits(&self, w: &Weights, rows: &Var) -> Var {
+        match self.head {
+            Head::Tied => w.linear(rows, self.embedding, None),
+            Head::Untied(weight) => w.linear(rows, weight, None),
+            Head::Score(_) => panic!("logits of a model with a score head"),
+        }
     }
 
-    fn norm(&mut self, name: &str, config: &Config) -> Norm {
-        let gain = self.vector(&format!("{name}.gain"), config.channels, Init::Ones);
-        let bias = (config.norm == NormKind::Layer)
-            .then(|| self.vector(&format!("{name}.bias"), config.channels, Init::Zeros));
-        Norm { gain, bias, eps: config.norm_eps }
+    /// Scores: one number for each row.  rows of `hidden` [R, C] → [R]
+    ///
+    /// # Panics
+    /// Where the head is a language model's.
+    #[track_caller]
+    pub fn score(&self, w: &Weights, rows: &Var) -> Var {
+        let Head::Score(score) = &self.head else { panic!("scores of a language model; see `as_score`") };
+        let y = score.forward(w, rows);
+        ops::reshape(&y, &[y.value().len()])
+    }
+
+    /// Which token of a sequence its score is read at: the last, or, as `transformers` has it, the last that is not the
+    /// padding of the config. Where that is the end token, the model was taught before it.
+    pub fn scored_at(&self, sequence: &[u32]) -> usize {
+        sequence.iter().rposition(|&id| Some(id) != self.config.pad).unwrap_or(0)
+    }
+
+    /// Bias [1] of the score head: what every score is shifted by. A reward model sets it so that demonstrations score 0
+    /// on average.
+    pub fn score_bias(&self) -> Option<ParamId> {
+        match self.head {
+            Head::Score(score) => score.bias,
+            _ => None,
+        }
     }
 }

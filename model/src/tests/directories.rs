@@ -1,18 +1,19 @@
 //! Model directories: what is saved loads again; what is broken or hostile is refused by name.
 use super::{all, gpt2, llama, shaken, texts};
+use crate::arch::keys::SCORE_BIAS;
 use crate::files::safetensors::{self, Array};
-use crate::{Config, HeadKind, Loaded, Transformer, hf, hf_windows, load, save, score};
+use crate::{Config, HeadKind, Model, load, save, score, tensor_maps};
 use half::{bf16, f16};
 use kernels::{Device, Ids, Rng, Segments};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-fn saved(config: &Config, head: HeadKind) -> (tempfile::TempDir, Loaded) {
+fn saved(config: &Config, head: HeadKind) -> (tempfile::TempDir, Model) {
     let dir = tempfile::tempdir().unwrap();
-    let (transformer, params) = shaken(config, head);
-    save(dir.path(), &transformer, &params, None).unwrap();
-    (dir, Loaded { transformer, params })
+    let model = shaken(config, head);
+    save(dir.path(), &model, None).unwrap();
+    (dir, model)
 }
 
 fn read(dir: &Path, name: &str) -> Value {
@@ -51,11 +52,11 @@ fn a_reward_model_keeps_its_bias() {
     let json = read(dir.path(), "config.json");
     assert_eq!(json["architectures"], json!(["GPT2ForSequenceClassification"]));
     assert_eq!((json["num_labels"].as_u64(), json["pad_token_id"].is_null()), (Some(1), true));
-    let bias = model.params.get(model.transformer.score_bias().unwrap()).item();
-    assert!(bias != 0.0 && json[hf::BIAS].as_f64() == Some(bias as f64));
+    let bias = model.params.get(model.net.score_bias().unwrap()).item();
+    assert!(bias != 0.0 && json[SCORE_BIAS].as_f64() == Some(bias as f64));
     let again = load(dir.path(), &Device::Cpu).unwrap();
     let texts = texts(&[9], 61);
-    let of = |m: &Loaded| score::scores(&m.transformer, &m.params.frozen(), &texts, 100).unwrap();
+    let of = |m: &Model| score::scores(&m.net, &m.params.frozen(), &texts, 100).unwrap();
     assert_eq!(of(&again), of(&model));
 }
 
@@ -64,7 +65,7 @@ fn a_reward_model_keeps_its_bias() {
 fn a_stopped_save_is_done_again() {
     let (dir, model) = saved(&gpt2(), HeadKind::Lm);
     std::fs::remove_file(dir.path().join("config.json")).unwrap();
-    let again = || save(dir.path(), &model.transformer, &model.params, None);
+    let again = || save(dir.path(), &model, None);
     assert!(again().unwrap_err().to_string().contains("without a config.json"));
     std::fs::write(dir.path().join(".tmp-4000000000-config.json"), "{}").unwrap();
     again().unwrap();
@@ -74,15 +75,14 @@ fn a_stopped_save_is_done_again() {
 #[test]
 fn another_model_is_not_overwritten() {
     let (dir, model) = saved(&gpt2(), HeadKind::Lm);
-    save(dir.path(), &model.transformer, &model.params, Some("{}")).unwrap(); // its own: yes
+    save(dir.path(), &model, Some("{}")).unwrap(); // its own: yes
     assert_eq!(fs::read_to_string(dir.path().join("tokenizer.json")).unwrap(), "{}");
     for (config, head) in [(gpt2(), HeadKind::Score), (llama(), HeadKind::Lm)] {
-        let (other, params) = shaken(&config, head);
-        let error = save(dir.path(), &other, &params, None).unwrap_err().to_string();
+        let error = save(dir.path(), &shaken(&config, head), None).unwrap_err().to_string();
         assert!(error.contains("another model"), "{error}");
     }
     fs::remove_file(dir.path().join("config.json")).unwrap();
-    assert!(save(dir.path(), &model.transformer, &model.params, None).is_err()); // weights of nobody knows what
+    assert!(save(dir.path(), &model, None).is_err()); // weights of nobody knows what
 }
 
 /// The same arrays in other files, each cast by `store` to (dtype, bytes).
@@ -205,12 +205,12 @@ fn what_does_not_fit_is_refused_by_name() {
 #[test]
 fn the_first_gpt2_files_load() {
     let (dir, model) = saved(&gpt2(), HeadKind::Lm);
-    let windows = hf_windows(&model.transformer);
-    let mut arrays: Vec<Array> = windows
+    let maps = tensor_maps(&model.net);
+    let mut arrays: Vec<Array> = maps
         .iter()
         .map(|w| {
             let (shape, numbers) = w.to_hf(&model.params.get(w.param));
-            let name = w.hf_name.strip_prefix("transformer.").unwrap().to_string();
+            let name = w.name.strip_prefix("transformer.").unwrap().to_string();
             Array { name, shape, numbers: numbers.into() }
         })
         .collect();
@@ -249,17 +249,17 @@ fn mutated_json_never_panics() {
 }
 
 #[test]
-fn the_windows_cover_every_parameter_once() {
+fn the_tensors_cover_every_parameter_once() {
     for config in all() {
         for head in [HeadKind::Lm, HeadKind::Score] {
-            let (model, params) = Transformer::new(&config, head, Rng::new(0), &Device::Cpu);
+            let Model { net: model, params } = Model::new(&config, head, Rng::new(0), &Device::Cpu);
             assert_eq!(config.parameters(head), Some(params.iter().map(|(_, _, s)| s.iter().product::<usize>()).sum()));
-            let windows = hf_windows(&model);
+            let maps = tensor_maps(&model);
             for (id, name, shape) in params.iter().filter(|(id, ..)| Some(*id) != model.score_bias()) {
                 let mut next = 0;
-                for window in windows.iter().filter(|w| w.param == id) {
-                    assert_eq!(window.rows.start, next, "{name}");
-                    next = window.rows.end;
+                for map in maps.iter().filter(|map| map.param == id) {
+                    assert_eq!(map.rows.start, next, "{name}");
+                    next = map.rows.end;
                 }
                 assert_eq!(next, shape[0], "{name}");
             }
@@ -274,9 +274,10 @@ fn dump() {
     let Ok(folder) = std::env::var("DUMP_MODELS") else { return };
     for (i, config) in all().into_iter().enumerate() {
         for head in [HeadKind::Lm, HeadKind::Score] {
-            let dir = Path::new(&folder).join(format!("{i}-{}-{head:?}", config.arch.name()));
-            let (model, params) = shaken(&config, head);
-            save(&dir, &model, &params, None).unwrap();
+            let dir = Path::new(&folder).join(format!("{i}-{}-{head:?}", config.arch));
+            let whole = shaken(&config, head);
+            save(&dir, &whole, None).unwrap();
+            let Model { net: model, params } = whole;
             let (texts, w) = (texts(&[1, 20, 48], config.vocab), params.frozen());
             let rows = |text: &Vec<u32>| {
                 let seg = Segments::from_lengths(&[text.len()]);

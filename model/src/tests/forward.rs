@@ -1,7 +1,7 @@
 //! Forward passes. That a cache, a ragged batch and checkpointed blocks change nothing is tested in the
 //! workspace's tests/it/fused.rs.
 use super::{all, close, gpt2, llama, shaken, texts};
-use crate::{Config, HeadKind, Transformer, score};
+use crate::{Config, HeadKind, Model, Transformer, score};
 use autograd::{Params, Var, ops};
 use kernels::{Device, Ids, Rng, Segments};
 
@@ -24,7 +24,7 @@ fn loss(model: &Transformer, w: &autograd::Weights, texts: &[Vec<u32>], dropout:
 #[test]
 fn dropout_is_a_function_of_its_generator() {
     let config = gpt2();
-    let (model, params) = shaken(&config, HeadKind::Lm);
+    let Model { net: model, params } = shaken(&config, HeadKind::Lm);
     let texts = texts(&[30], config.vocab);
     let at = |dropout| loss(&model, &params.frozen(), &texts, dropout).item();
     assert_eq!(at(Some((0.2, Rng::new(1)))), at(Some((0.2, Rng::new(1)))));
@@ -35,7 +35,7 @@ fn dropout_is_a_function_of_its_generator() {
 #[test]
 fn log_probabilities_do_not_depend_on_the_budget() {
     let config = llama();
-    let (model, params) = shaken(&config, HeadKind::Lm);
+    let Model { net: model, params } = shaken(&config, HeadKind::Lm);
     let texts = texts(&[3, 1, 9, 20, 0, 2], config.vocab);
     let w = params.frozen();
     let one = score::logprobs(&model, &w, &texts, 0.7, usize::MAX).unwrap();
@@ -51,8 +51,9 @@ fn log_probabilities_do_not_depend_on_the_budget() {
 #[test]
 fn a_score_model_has_the_body_it_was_made_from() {
     for config in all() {
-        let (lm, params) = shaken(&config, HeadKind::Lm);
-        let (rm, scores) = lm.as_score(&params, Rng::new(1));
+        let whole = shaken(&config, HeadKind::Lm);
+        let Model { net: rm, params: scores } = whole.as_score(Rng::new(1));
+        let Model { net: lm, params } = whole;
         let texts = texts(&[6, 11], config.vocab);
         assert_eq!(hidden(&lm, &params, &texts), hidden(&rm, &scores, &texts));
         let each = score::scores(&rm, &scores.frozen(), &texts, 8).unwrap();
@@ -61,7 +62,7 @@ fn a_score_model_has_the_body_it_was_made_from() {
         shifted.set(rm.score_bias().unwrap(), &[2.5]);
         let more = score::scores(&rm, &shifted.frozen(), &texts, 8).unwrap();
         close(&more[1], &each[1].iter().map(|s| s + 2.5).collect::<Vec<_>>(), 1e-5);
-        let (again, copied) = rm.as_score(&shifted, Rng::new(2)); // a value network starts as its reward model
+        let Model { net: again, params: copied } = Model { net: rm, params: shifted }.as_score(Rng::new(2)); // a value network starts as its reward model
         assert_eq!(score::scores(&again, &copied.frozen(), &texts, 8).unwrap(), more);
     }
 }
@@ -69,7 +70,7 @@ fn a_score_model_has_the_body_it_was_made_from() {
 #[test]
 fn a_fresh_model_starts_as_gpt2_does() {
     let config = Config::gpt2(300, 64, 8, 64, 4);
-    let (_, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(0), &Device::Cpu);
+    let Model { params, .. } = Model::new(&config, HeadKind::Lm, Rng::new(0), &Device::Cpu);
     assert_eq!(Some(params.count()), config.parameters(HeadKind::Lm));
     let std = |name: &str| {
         let x = params.get(params.by_name(name).unwrap()).to_vec();
@@ -79,7 +80,7 @@ fn a_fresh_model_starts_as_gpt2_does() {
     assert!((std("blocks.3.out.weight") - 0.005).abs() < 3e-4 && (std("blocks.0.down.weight") - 0.005).abs() < 3e-4);
     for config in [gpt2(), llama()] {
         for head in [HeadKind::Lm, HeadKind::Score] {
-            let (_, params) = Transformer::new(&config, head, Rng::new(0), &Device::Cpu);
+            let Model { params, .. } = Model::new(&config, head, Rng::new(0), &Device::Cpu);
             assert_eq!(Some(params.count()), config.parameters(head));
         }
     }

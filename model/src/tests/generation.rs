@@ -1,6 +1,6 @@
 //! Generation: what is drawn depends on the prompt and its stream alone, and ends where it should.
 use super::{close, gpt2, llama, shaken, texts};
-use crate::{Config, GenerateConfig, Generated, HeadKind, Transformer, generate, score};
+use crate::{Config, GenerateConfig, Generated, HeadKind, Model, Transformer, generate, score};
 use autograd::{Params, Weights};
 use kernels::{Device, Precision, Rng, Sampling, Tensor};
 use std::time::Instant;
@@ -17,7 +17,7 @@ fn config(batch: usize) -> GenerateConfig {
 #[test]
 fn answers_do_not_depend_on_the_batch() {
     for arch in [gpt2(), llama()] {
-        let (model, params) = shaken(&arch, HeadKind::Lm);
+        let Model { net: model, params } = shaken(&arch, HeadKind::Lm);
         let mut prompts = texts(&[3, 20, 1, 7, 28, 5, 11, 2], arch.vocab);
         for again in [1, 1, 5] {
             prompts.insert(again, prompts[again].clone()); // read once for both, answered each by itself
@@ -37,7 +37,7 @@ fn answers_do_not_depend_on_the_batch() {
 #[test]
 fn answers_end_at_an_end_token_or_at_the_limit() {
     let arch = gpt2();
-    let (model, params) = shaken(&arch, HeadKind::Lm);
+    let Model { net: model, params } = shaken(&arch, HeadKind::Lm);
     let config = config(4);
     for answer in answers(&model, &params, &texts(&[4; 30], arch.vocab), &config) {
         let (last, before) = answer.tokens.split_last().unwrap();
@@ -51,7 +51,7 @@ fn answers_end_at_an_end_token_or_at_the_limit() {
 #[test]
 fn log_probabilities_are_those_of_a_forward_pass() {
     for arch in [gpt2(), llama()] {
-        let (model, params) = shaken(&arch, HeadKind::Lm);
+        let Model { net: model, params } = shaken(&arch, HeadKind::Lm);
         let prompts = texts(&[3, 9, 14], arch.vocab);
         for temperature in [0.6, 1.0] {
             let config = GenerateConfig { sampling: Sampling::temperature(temperature), ..config(2) };
@@ -68,7 +68,7 @@ fn log_probabilities_are_those_of_a_forward_pass() {
 #[test]
 fn decoding_from_packed_weights() {
     for arch in [gpt2(), llama()] {
-        let (model, params) = shaken(&arch, HeadKind::Lm);
+        let Model { net: model, params } = shaken(&arch, HeadKind::Lm);
         let params = params.multiply_in(Precision::Bf16);
         let prompts = texts(&[3, 9, 14], arch.vocab);
         let answer = |w: &Weights| generate(&model, w, &prompts, &config(3), Rng::new(8), None, |_, _| {}).unwrap();
@@ -85,7 +85,7 @@ fn decoding_from_packed_weights() {
 #[test]
 fn streams_and_callback() {
     let arch = gpt2();
-    let (model, params) = shaken(&arch, HeadKind::Lm);
+    let Model { net: model, params } = shaken(&arch, HeadKind::Lm);
     let w = params.frozen();
     let prompts = vec![vec![5, 6]; 3];
     let mut seen = vec![Vec::new(); 3];
@@ -99,7 +99,7 @@ fn streams_and_callback() {
 #[test]
 fn impossible_requests_are_errors() {
     let arch = gpt2(); // context 48, vocabulary 61
-    let (model, params) = shaken(&arch, HeadKind::Lm);
+    let Model { net: model, params } = shaken(&arch, HeadKind::Lm);
     for (prompt, says) in
         [(vec![1; 29], "at most 19 new"), (vec![1; 60], "Shorten"), (vec![], "no tokens"), (vec![61], "61")]
     {
@@ -119,7 +119,7 @@ fn impossible_requests_are_errors() {
 fn speed_of_generation() {
     for (layers, c, batch) in [(2, 64, 128), (4, 128, 128), (6, 192, 128), (6, 192, 16)] {
         let arch = Config::gpt2(1024, 128, layers, c, c / 32);
-        let (model, params) = Transformer::new(&arch, HeadKind::Lm, Rng::new(0), &Device::Cpu);
+        let Model { net: model, params } = Model::new(&arch, HeadKind::Lm, Rng::new(0), &Device::Cpu);
         let prompts = texts(&vec![24; 2 * batch], arch.vocab);
         let config =
             GenerateConfig { max_new_tokens: 48, sampling: Sampling::temperature(0.7), eos_ids: vec![], batch };

@@ -4,7 +4,7 @@ use super::shared::{golden, shared};
 use super::{all, gpt2, llama, mutate, shaken};
 use crate::files::gguf::{self, Archive, Metadata, Value};
 use crate::files::safetensors;
-use crate::{Arch, Biases, Config, Dtype, HeadKind, Loaded, Rope, Scaling, Tokenizer, convert, load, save};
+use crate::{Biases, Config, Dtype, HeadKind, Model, Rope, Scaling, Tokenizer, arch, convert, load, save};
 use kernels::{Device, Rng};
 use serde_json::json;
 use std::fs;
@@ -17,17 +17,17 @@ fn toy() -> Tokenizer {
 }
 
 /// A small model with a tokenizer, in a directory.
-fn directory(config: &Config) -> (tempfile::TempDir, Loaded) {
+fn directory(config: &Config) -> (tempfile::TempDir, Model) {
     let dir = tempfile::tempdir().unwrap();
     let tokenizer = toy();
     let config = Config { vocab: 310, eos_ids: vec![tokenizer.eos(), 5], ..config.clone() };
-    let (transformer, params) = shaken(&config, HeadKind::Lm);
-    save(dir.path(), &transformer, &params, Some(&tokenizer.to_json())).unwrap();
+    let model = shaken(&config, HeadKind::Lm);
+    save(dir.path(), &model, Some(&tokenizer.to_json())).unwrap();
     fs::write(dir.path().join("chat_template.jinja"), "{{ messages }}").unwrap();
-    (dir, Loaded { transformer, params })
+    (dir, model)
 }
 
-fn numbers(model: &Loaded) -> Vec<f32> {
+fn numbers(model: &Model) -> Vec<f32> {
     model.params.flat().to_vec()
 }
 
@@ -36,7 +36,7 @@ fn directories_become_files_and_directories_again() {
     for config in all().into_iter().filter(|config| unwritable(config).is_none()) {
         let (dir, model) = directory(&config);
         let (file, again) = (dir.path().join("x.gguf"), dir.path().join("again"));
-        let arch = if config.arch == Arch::Mistral { Arch::Llama } else { config.arch }; // the same in llama.cpp
+        let arch = if config.arch == "mistral" { "llama" } else { config.arch }; // the same in llama.cpp
         let wanted = Config { arch, ..model.config().clone() };
         convert(dir.path(), &file, Dtype::F32).unwrap();
         let loaded = load(&file, &Device::Cpu).unwrap();
@@ -64,24 +64,24 @@ fn gguf_llama3(config: &Config) -> bool {
 
 /// What GGUF has no key for.
 fn unwritable(config: &Config) -> Option<&'static str> {
-    let usual = Config::new(config.arch, 61, 48, 2, 32, 4, config.heads.kv);
+    let usual = Config::new(arch::of(config), 61, 48, 2, 32, 4, config.heads.kv);
     match config {
-        _ if gguf_llama3(config) && !matches!(config.arch, Arch::Llama | Arch::Mistral) => Some("llama3"),
+        _ if gguf_llama3(config) && !matches!(config.arch, "llama" | "mistral") => Some("llama3"),
         _ if config.sliding_window.is_some() => Some("sliding_window"),
         _ if config.activation != usual.activation => Some("activation"),
-        _ if config.arch != Arch::Llama && config.biases != usual.biases => Some("biases"),
+        _ if config.arch != "llama" && config.biases != usual.biases => Some("biases"),
         _ => None,
     }
 }
 
 #[test]
 fn what_gguf_cannot_say_is_not_written() {
-    let neox = Config::new(Arch::GptNeox, 61, 48, 2, 32, 4, 4);
+    let neox = Config::new(&arch::gpt_neox::ARCH, 61, 48, 2, 32, 4, 4);
     let neox = Config { biases: Biases { mlp: true, ..Biases::NONE }, ..neox };
     let long = Scaling::Llama3 { factor: 4.0, low: 1.0, high: 4.0, original: 16.0 };
     let qwen = Config {
         rope: Some(Rope { scaling: long, ..Rope::new(1e4, 8) }),
-        ..Config::new(Arch::Qwen2, 61, 48, 2, 32, 4, 2)
+        ..Config::new(&arch::qwen2::ARCH, 61, 48, 2, 32, 4, 2)
     };
     let configs: Vec<_> =
         all().into_iter().chain([neox, qwen]).filter_map(|config| Some((unwritable(&config)?, config))).collect();
@@ -122,13 +122,13 @@ fn narrower_numbers_are_close() {
 #[test]
 fn reward_models_stay_in_directories() {
     let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (transformer, params) = shaken(&gpt2(), HeadKind::Score);
-    save(dir.path(), &transformer, &params, None).unwrap();
+    let model = shaken(&gpt2(), HeadKind::Score);
+    save(dir.path(), &model, None).unwrap();
     let error = convert(dir.path(), &out.path().join("x.gguf"), Dtype::F32).unwrap_err().to_string();
     assert!(error.contains("reward model"), "{error}");
     convert(dir.path(), &out.path().join("x"), Dtype::F32).unwrap();
     let again = load(&out.path().join("x"), &Device::Cpu).unwrap();
-    assert_eq!(again.params.flat().to_vec(), params.flat().to_vec());
+    assert_eq!(numbers(&again), numbers(&model));
     assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1, "what failed left nothing behind");
 }
 
@@ -474,7 +474,7 @@ fn mutated_indices() {
     let (dir, model) = directory(&Config { layers: 1, ..gpt2() });
     let dir = dir.path();
     fs::rename(dir.join("model.safetensors"), dir.join("model-1.safetensors")).unwrap();
-    let names = crate::hf_windows(&model.transformer).into_iter().map(|w| (w.hf_name, json!("model-1.safetensors")));
+    let names = crate::tensor_maps(&model.net).into_iter().map(|map| (map.name, json!("model-1.safetensors")));
     let map: serde_json::Map<String, serde_json::Value> = names.collect();
     let whole = json!({"metadata": {"total_size": 1}, "weight_map": map}).to_string().into_bytes();
     let index = dir.join("model.safetensors.index.json");

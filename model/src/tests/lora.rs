@@ -1,37 +1,36 @@
 //! Adapters: what they compute, their gradients, their files.
 use super::{all, close, gpt2, llama, shaken, texts};
-use crate::files::lora::{Bases, Foundation, attach, count, is_adapter, merge, modules};
-use crate::{Config, HeadKind, Transformer, load, load_sharing, save};
-use autograd::{Params, Weights, ops};
+use crate::lora::{attach, count, is_adapter, merge, modules};
+use crate::{BaseModel, BaseModels, Config, HeadKind, Model, load, load_sharing, save};
+use autograd::{Weights, ops};
 use kernels::{Device, Ids, Rng, Segments, Tensor};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-fn foundation(dir: &Path, config: &Config, head: HeadKind) -> Foundation {
-    let (model, params) = shaken(config, head);
-    save(dir, &model, &params, None).unwrap();
-    Bases::default().open(dir, &Device::Cpu).unwrap()
+fn base_model(dir: &Path, config: &Config, head: HeadKind) -> BaseModel {
+    save(dir, &shaken(config, head), None).unwrap();
+    BaseModels::default().open(dir, &Device::Cpu).unwrap()
 }
 
 /// Adapters whose B is no longer zero.
-fn adapted(on: &Foundation, targets: &str, head: HeadKind) -> (Transformer, Params) {
-    let modules = modules(&on.model, targets).unwrap();
-    let (model, mut params) = attach(on, 3, 6.0, &modules, head, Rng::new(1));
-    let n = params.flat().len();
+fn adapted(on: &BaseModel, targets: &str, head: HeadKind) -> Model {
+    let modules = modules(&on.net, targets).unwrap();
+    let mut model = attach(on, 3, 6.0, &modules, head, Rng::new(1));
+    let n = model.params.flat().len();
     let noise = kernels::normal(Rng::new(2), &Device::Cpu, &[n], 0.1);
-    kernels::axpy(params.flat_mut(), 1.0, &noise);
-    (model, params)
+    kernels::axpy(model.params.flat_mut(), 1.0, &noise);
+    model
 }
 
-fn answers(model: &Transformer, w: &Weights) -> Vec<f32> {
-    let sequences = texts(&[7, 1, 12], model.config.vocab);
+fn answers(Model { net, params }: &Model) -> Vec<f32> {
+    let (sequences, w) = (texts(&[7, 1, 12], net.config.vocab), &params.frozen());
     let seg = Segments::from_lengths(&[7, 1, 12]);
-    let hidden = model.hidden(w, &Ids::new(sequences.concat()), &seg, None);
-    match model.head_kind() {
-        HeadKind::Lm => model.logits(w, &hidden).value().to_vec(),
-        HeadKind::Score => model.score(w, &hidden).value().to_vec(),
+    let hidden = net.hidden(w, &Ids::new(sequences.concat()), &seg, None);
+    match net.head_kind() {
+        HeadKind::Lm => net.logits(w, &hidden).value().to_vec(),
+        HeadKind::Score => net.score(w, &hidden).value().to_vec(),
     }
 }
 
@@ -40,19 +39,19 @@ fn merged_is_unmerged_and_files_keep_every_bit() {
     for config in all() {
         for head in [HeadKind::Lm, HeadKind::Score] {
             let dir = tempfile::tempdir().unwrap();
-            let on = foundation(&dir.path().join("base"), &config, HeadKind::Lm);
-            let (model, params) = adapted(&on, "all-linear", head);
-            let unmerged = answers(&model, &params.frozen());
-            let (whole, merged) = merge(&model, &params);
-            close(&answers(&whole, &merged.frozen()), &unmerged, 1e-4);
+            let on = base_model(&dir.path().join("base"), &config, HeadKind::Lm);
+            let model = adapted(&on, "all-linear", head);
+            let unmerged = answers(&model);
+            close(&answers(&merge(&model)), &unmerged, 1e-4);
 
             let saved = dir.path().join("adapter");
-            save(&saved, &model, &params, None).unwrap();
+            save(&saved, &model, None).unwrap();
             let loaded = load(&saved, &Device::Cpu).unwrap();
-            for (id, name, _) in params.iter() {
-                assert!(loaded.params.get(id).to_vec() == params.get(id).to_vec(), "{:?} {head:?} {name}", config.arch);
+            for (id, name, _) in model.params.iter() {
+                let [ours, theirs] = [&model, &loaded].map(|model| model.params.get(id).to_vec());
+                assert!(ours == theirs, "{} {head:?} {name}", config.arch);
             }
-            assert_eq!(answers(&loaded.transformer, &loaded.params.frozen()), unmerged);
+            assert_eq!(answers(&loaded), unmerged);
         }
     }
 }
@@ -60,22 +59,22 @@ fn merged_is_unmerged_and_files_keep_every_bit() {
 #[test]
 fn fresh_adapters_change_nothing_and_are_all_that_learns() {
     let dir = tempfile::tempdir().unwrap();
-    let on = foundation(dir.path(), &llama(), HeadKind::Lm);
-    let targets = modules(&on.model, "q_proj,down_proj").unwrap();
-    let (model, params) = attach(&on, 2, 4.0, &targets, HeadKind::Lm, Rng::new(1));
+    let on = base_model(dir.path(), &llama(), HeadKind::Lm);
+    let targets = modules(&on.net, "q_proj,down_proj").unwrap();
+    let model = attach(&on, 2, 4.0, &targets, HeadKind::Lm, Rng::new(1));
     let none = attach(&on, 2, 4.0, &[], HeadKind::Lm, Rng::new(1));
-    assert_eq!(answers(&model, &params.frozen()), answers(&none.0, &none.1.frozen()));
+    assert_eq!(answers(&model), answers(&none));
     // q: 32 → 32, down: F → 32, in two layers
     let expected = 2 * 2 * (32 + 32 + llama().intermediate_size + 32);
-    assert_eq!((params.count(), count(&llama(), 2, "q_proj,down_proj").unwrap()), (expected, expected));
-    assert_eq!(params.base().count(), llama().parameters(HeadKind::Lm).unwrap());
+    assert_eq!((model.params.count(), count(&llama(), 2, "q_proj,down_proj").unwrap()), (expected, expected));
+    assert_eq!(model.params.base().count(), llama().parameters(HeadKind::Lm).unwrap());
 }
 
 #[test]
 fn an_adapter_of_queries_leaves_keys_and_values() {
     let dir = tempfile::tempdir().unwrap();
-    let on = foundation(dir.path(), &llama(), HeadKind::Lm);
-    let (model, params) = adapted(&on, "q_proj", HeadKind::Lm);
+    let on = base_model(dir.path(), &llama(), HeadKind::Lm);
+    let Model { net: model, params } = adapted(&on, "q_proj", HeadKind::Lm);
     let qkv = model.blocks[0].qkv.weight;
     let (base, merged) = (on.base.get(qkv).to_vec(), params.merged(qkv).to_vec());
     let q = 32 * 32;
@@ -88,9 +87,9 @@ fn an_adapter_of_queries_leaves_keys_and_values() {
 fn gradients_are_those_of_finite_differences() {
     for config in [gpt2(), llama()] {
         let dir = tempfile::tempdir().unwrap();
-        let on = foundation(dir.path(), &config, HeadKind::Lm);
+        let on = base_model(dir.path(), &config, HeadKind::Lm);
         for checkpointing in [false, true] {
-            let (mut model, params) = adapted(&on, "all-linear", HeadKind::Score);
+            let Model { net: mut model, params } = adapted(&on, "all-linear", HeadKind::Score);
             model.gradient_checkpointing = checkpointing;
             let loss = |w: &Weights| {
                 let seg = Segments::from_lengths(&[9]);
@@ -118,39 +117,39 @@ fn gradients_are_those_of_finite_differences() {
 #[test]
 fn a_score_head_goes_with_its_adapter() {
     let dir = tempfile::tempdir().unwrap();
-    let on = foundation(&dir.path().join("base"), &gpt2(), HeadKind::Score);
-    let (scored, plain) = attach(&on, 2, 2.0, &[], HeadKind::Score, Rng::new(1));
+    let on = base_model(&dir.path().join("base"), &gpt2(), HeadKind::Score);
+    let scored = attach(&on, 2, 2.0, &[], HeadKind::Score, Rng::new(1));
     let whole = load(&dir.path().join("base"), &Device::Cpu).unwrap();
-    close(&answers(&scored, &plain.frozen()), &answers(&whole.transformer, &whole.params.frozen()), 0.3);
+    close(&answers(&scored), &answers(&whole), 0.3);
 
-    let on = foundation(&dir.path().join("lm"), &gpt2(), HeadKind::Lm);
-    let (model, params) = adapted(&on, "c_attn,c_fc", HeadKind::Lm);
-    let (scored, mut values) = model.as_score(&params, Rng::new(5));
-    values.set(scored.score_bias().unwrap(), &[0.25]);
-    assert_eq!(
-        scored.hidden(&values.frozen(), &Ids::new(vec![1, 2]), &Segments::from_lengths(&[2]), None).value().to_vec(),
-        model.hidden(&params.frozen(), &Ids::new(vec![1, 2]), &Segments::from_lengths(&[2]), None).value().to_vec()
-    );
-    assert!(Arc::ptr_eq(values.base(), params.base()));
+    let on = base_model(&dir.path().join("lm"), &gpt2(), HeadKind::Lm);
+    let model = adapted(&on, "c_attn,c_fc", HeadKind::Lm);
+    let mut scored = model.as_score(Rng::new(5));
+    scored.params.set(scored.net.score_bias().unwrap(), &[0.25]);
+    let [ours, theirs] = [&scored, &model].map(|Model { net, params }| {
+        let (tokens, seg) = (Ids::new(vec![1, 2]), Segments::from_lengths(&[2]));
+        net.hidden(&params.frozen(), &tokens, &seg, None).value().to_vec()
+    });
+    assert_eq!(ours, theirs);
+    assert!(Arc::ptr_eq(scored.params.base(), model.params.base()));
     let [policy, reward] = ["policy", "reward"].map(|name| dir.path().join(name));
-    save(&policy, &model, &params, None).unwrap();
-    save(&reward, &scored, &values, None).unwrap();
-    let mut bases = Bases::default();
+    save(&policy, &model, None).unwrap();
+    save(&reward, &scored, None).unwrap();
+    let mut bases = BaseModels::default();
     let [policy, reward] = [policy, reward].map(|dir| load_sharing(&dir, &Device::Cpu, &mut bases).unwrap());
     assert!(Arc::ptr_eq(policy.params.base(), reward.params.base()));
-    assert_eq!(answers(&reward.transformer, &reward.params.frozen()), answers(&scored, &values.frozen()));
+    assert_eq!(answers(&reward), answers(&scored));
 }
 
 #[test]
 fn what_is_not_supported_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let on = foundation(&dir.path().join("base"), &llama(), HeadKind::Lm);
-    let error = modules(&on.model, "q_proj,c_attn").unwrap_err().to_string();
+    let on = base_model(&dir.path().join("base"), &llama(), HeadKind::Lm);
+    let error = modules(&on.net, "q_proj,c_attn").unwrap_err().to_string();
     assert!(error.contains("`c_attn`") && error.contains("gate_proj"), "{error}");
 
     let adapter = dir.path().join("adapter");
-    let (model, params) = adapted(&on, "all-linear", HeadKind::Lm);
-    save(&adapter, &model, &params, None).unwrap();
+    save(&adapter, &adapted(&on, "all-linear", HeadKind::Lm), None).unwrap();
     assert!(is_adapter(&adapter) && !is_adapter(&dir.path().join("base")));
     let path = adapter.join("adapter_config.json");
     let good: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();

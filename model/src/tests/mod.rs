@@ -22,8 +22,7 @@ mod memory;
 pub(crate) mod shared;
 mod strangers;
 
-use crate::{Activation, Arch, Biases, Config, HeadKind, Rope, Scaling, Transformer};
-use autograd::Params;
+use crate::{Activation, Arch, Biases, Config, HeadKind, Model, Rope, Scaling, arch};
 use kernels::{Device, Draws, Rng};
 
 /// One to three bytes of a text changed, taken out or put in.
@@ -49,20 +48,20 @@ fn llama() -> Config {
 
 /// Every architecture, and what its config can change.
 pub(crate) fn all() -> Vec<Config> {
-    let of = |arch, kv| Config { eos_ids: vec![0], ..Config::new(arch, 61, 48, 2, 32, 4, kv) };
+    let of = |arch: &Arch, kv| Config { eos_ids: vec![0], ..Config::new(arch, 61, 48, 2, 32, 4, kv) };
     let long = Scaling::Llama3 { factor: 4.0, low: 1.0, high: 4.0, original: 16.0 };
     let wide = |config: Config| Config { heads: kernels::Heads { dim: 10, ..config.heads }, ..config };
-    let neox = of(Arch::GptNeox, 4);
+    let neox = of(&arch::gpt_neox::ARCH, 4);
     vec![
         gpt2(),
         Config { tied: false, activation: Activation::GeluErf, ..gpt2() },
         llama(),
         Config { tied: true, eos_ids: vec![3, 4], rope: Some(Rope { scaling: long, ..Rope::new(5e5, 8) }), ..llama() },
         Config { biases: Biases::ALL, ..llama() },
-        Config { sliding_window: Some(5), ..of(Arch::Mistral, 2) },
-        Config { sliding_window: None, tied: false, ..of(Arch::Mistral, 1) },
-        of(Arch::Qwen2, 2),
-        Config { rope: Some(Rope::new(1e6, 10)), ..wide(of(Arch::Qwen3, 2)) },
+        Config { sliding_window: Some(5), ..of(&arch::mistral::ARCH, 2) },
+        Config { sliding_window: None, tied: false, ..of(&arch::mistral::ARCH, 1) },
+        of(&arch::qwen2::ARCH, 2),
+        Config { rope: Some(Rope::new(1e6, 10)), ..wide(of(&arch::qwen3::ARCH, 2)) },
         Config { tied: false, ..neox.clone() },
         Config {
             parallel_residual: false,
@@ -74,8 +73,8 @@ pub(crate) fn all() -> Vec<Config> {
 }
 
 /// A model whose numbers are large enough to matter everywhere, biases and gains too.
-fn shaken(config: &Config, head: HeadKind) -> (Transformer, Params) {
-    let (model, mut params) = Transformer::new(config, head, Rng::new(3), &Device::Cpu);
+fn shaken(config: &Config, head: HeadKind) -> Model {
+    let Model { net, mut params } = Model::new(config, head, Rng::new(3), &Device::Cpu);
     let ids: Vec<_> = params.iter().map(|(id, name, _)| (id, name.to_string())).collect();
     for (id, name) in ids {
         let mut numbers = params.get(id).to_vec();
@@ -85,7 +84,7 @@ fn shaken(config: &Config, head: HeadKind) -> (Transformer, Params) {
         }
         params.set(id, &numbers);
     }
-    (model, params)
+    Model { net, params }
 }
 
 /// Random tokens, one sequence for each length.

@@ -1,10 +1,11 @@
 //! Files that others wrote: heads that differ from what config.json says, numbers that are not finite, the spellings of
 //! PEFT and TRL, what is no file at all; and models that only answer.
 use super::{all, gpt2, llama, shaken, texts};
-use crate::arch::tensors::{embedding, lm_head};
-use crate::files::lora::{self, Bases};
+use crate::arch::tensors::{Part, tensor_name};
 use crate::files::safetensors::{self, Archive, Array};
-use crate::{Arch, Config, Dtype, HeadKind, Loaded, convert, describe, hf, load, load_to_answer, save, score};
+use crate::{
+    BaseModels, Config, Dtype, HeadKind, Model, arch, convert, describe, load, load_to_answer, lora, save, score,
+};
 use kernels::{Device, Rng};
 use serde_json::{Value, json};
 use std::fs;
@@ -12,8 +13,7 @@ use std::path::Path;
 
 fn saved(config: &Config, head: HeadKind) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let (model, params) = shaken(config, head);
-    save(dir.path(), &model, &params, None).unwrap();
+    save(dir.path(), &shaken(config, head), None).unwrap();
     dir
 }
 
@@ -44,9 +44,9 @@ fn rewrite(file: &Path, change: impl Fn(&mut Vec<Array<'static>>)) {
     safetensors::write(file, &arrays).unwrap();
 }
 
-fn logprobs(model: &Loaded) -> Vec<f32> {
+fn logprobs(model: &Model) -> Vec<f32> {
     let texts = texts(&[9, 4], model.config().vocab);
-    score::logprobs(&model.transformer, &model.params.frozen(), &texts, 1.0, 100).unwrap().concat()
+    score::logprobs(&model.net, &model.params.frozen(), &texts, 1.0, 100).unwrap().concat()
 }
 
 /// A head of its own is used whatever config.json says; one that is the embedding, or that stands in its place, is tied.
@@ -55,16 +55,16 @@ fn a_head_is_tied_where_it_is_the_embedding() {
     for untied in [
         Config { tied: false, ..gpt2() },
         llama(),
-        Config { tied: false, ..Config::new(Arch::Qwen2, 61, 48, 2, 32, 4, 2) },
-        Config { tied: false, ..Config::new(Arch::GptNeox, 61, 48, 2, 32, 4, 4) },
+        Config { tied: false, ..Config::new(&arch::qwen2::ARCH, 61, 48, 2, 32, 4, 2) },
+        Config { tied: false, ..Config::new(&arch::gpt_neox::ARCH, 61, 48, 2, 32, 4, 4) },
     ] {
-        let (head, rows) = (lm_head(untied.arch), embedding(untied.arch));
+        let (head, rows) = (tensor_name(&untied, Part::Head), tensor_name(&untied, Part::Embedding));
         let dir = saved(&untied, HeadKind::Lm);
         let (config, weights) = (dir.path().join("config.json"), dir.path().join("model.safetensors"));
         let expected = logprobs(&load(dir.path(), &Device::Cpu).unwrap());
         change(&config, "tie_word_embeddings", json!(true));
         let found = load(dir.path(), &Device::Cpu).unwrap();
-        assert!(!found.config().tied && logprobs(&found) == expected, "{:?}", untied.arch);
+        assert!(!found.config().tied && logprobs(&found) == expected, "{}", untied.arch);
         let copy = dir.path().join("copy");
         convert(dir.path(), &copy, Dtype::F32).unwrap();
         assert_eq!(logprobs(&load(&copy, &Device::Cpu).unwrap()), expected);
@@ -75,10 +75,10 @@ fn a_head_is_tied_where_it_is_the_embedding() {
         };
         rewrite(&weights, take);
         let both = load(dir.path(), &Device::Cpu).unwrap();
-        assert!(both.config().tied, "{:?}", untied.arch);
+        assert!(both.config().tied, "{}", untied.arch);
         rewrite(&weights, |arrays| arrays.retain(|a| a.name != rows));
         let only_head = load(dir.path(), &Device::Cpu).unwrap();
-        assert!(only_head.config().tied && logprobs(&only_head) == logprobs(&both), "{:?}", untied.arch);
+        assert!(only_head.config().tied && logprobs(&only_head) == logprobs(&both), "{}", untied.arch);
         assert_eq!(describe(dir.path()).unwrap().learning, both.params.count());
     }
 }
@@ -114,25 +114,25 @@ fn numbers_that_are_not_finite_are_named_wherever_they_are() {
 #[test]
 fn a_model_that_is_not_finite_is_not_saved() {
     let dir = tempfile::tempdir().unwrap();
-    let (model, mut params) = shaken(&gpt2(), HeadKind::Lm);
-    params.flat_mut().data_mut()[5] = f32::NAN;
-    let error = save(dir.path(), &model, &params, None).unwrap_err().to_string();
+    let mut model = shaken(&gpt2(), HeadKind::Lm);
+    model.params.flat_mut().data_mut()[5] = f32::NAN;
+    let error = save(dir.path(), &model, None).unwrap_err().to_string();
     assert!(error.contains("not finite") && !dir.path().join("config.json").exists(), "{error}");
 }
 
 fn adapter(base: &Path, at: &Path, head: HeadKind) -> Vec<f32> {
-    let on = Bases::default().open(base, &Device::Cpu).unwrap();
-    let modules = lora::modules(&on.model, "q_proj,down_proj").unwrap();
-    let (model, mut params) = lora::attach(&on, 2, 4.0, &modules, head, Rng::new(1));
-    let noise = kernels::normal(Rng::new(2), &Device::Cpu, &[params.flat().len()], 0.1);
-    kernels::axpy(params.flat_mut(), 1.0, &noise);
-    save(at, &model, &params, None).unwrap();
+    let on = BaseModels::default().open(base, &Device::Cpu).unwrap();
+    let modules = lora::modules(&on.net, "q_proj,down_proj").unwrap();
+    let mut model = lora::attach(&on, 2, 4.0, &modules, head, Rng::new(1));
+    let noise = kernels::normal(Rng::new(2), &Device::Cpu, &[model.params.flat().len()], 0.1);
+    kernels::axpy(model.params.flat_mut(), 1.0, &noise);
+    save(at, &model, None).unwrap();
     score_of(at)
 }
 
 fn score_of(at: &Path) -> Vec<f32> {
     let model = load(at, &Device::Cpu).unwrap_or_else(|e| panic!("{e}"));
-    score::scores(&model.transformer, &model.params.frozen(), &texts(&[9], 61), 100).unwrap().concat()
+    score::scores(&model.net, &model.params.frozen(), &texts(&[9], 61), 100).unwrap().concat()
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_model_that_only_answers_is_the_same_in_fewer_bytes() {
         for (path, less) in [(dir.path(), false), (&halves, true)] {
             let [trained, answers] = [load, load_to_answer].map(|open| open(path, &Device::Cpu).unwrap());
             for (a, b) in logprobs(&answers).iter().zip(logprobs(&trained)) {
-                assert!((a - b).abs() < 2e-5 * b.abs().max(1.0), "{:?}: {a} is not {b}", config.arch);
+                assert!((a - b).abs() < 2e-5 * b.abs().max(1.0), "{}: {a} is not {b}", config.arch);
             }
             let said = describe(path).unwrap();
             assert_eq!((said.answering < 3 * said.learning, &said.config), (less, trained.config()));
@@ -221,7 +221,7 @@ fn a_model_that_only_answers_is_the_same_in_fewer_bytes() {
     }
     let dir = saved(&gpt2(), HeadKind::Score);
     let [trained, answers] = [load, load_to_answer].map(|open| open(dir.path(), &Device::Cpu).unwrap());
-    let bias = |m: &Loaded| m.params.get(m.transformer.score_bias().unwrap()).item();
+    let bias = |m: &Model| m.params.get(m.net.score_bias().unwrap()).item();
     assert_eq!((bias(&answers), answers.head()), (bias(&trained), HeadKind::Score));
 }
 
@@ -232,16 +232,16 @@ fn merging_rounds_nothing() {
     let dir = tempfile::tempdir().unwrap();
     adapter(base.path(), dir.path(), HeadKind::Score);
     let exact = load_to_answer(dir.path(), &Device::Cpu).unwrap();
-    let (model, merged) = lora::merge(&exact.transformer, &exact.params);
+    let Model { net, params: merged } = lora::merge(&exact);
     let whole = load(base.path(), &Device::Cpu).unwrap();
-    let touched = |id| exact.transformer.blocks.iter().any(|b| [b.qkv.weight, b.down.weight].contains(&id));
+    let touched = |id| exact.net.blocks.iter().any(|b| [b.qkv.weight, b.down.weight].contains(&id));
     let mut same = 0;
     for (id, name, _) in whole.params.iter().filter(|(id, ..)| !touched(*id)) {
         let Some(to) = merged.by_name(name) else { continue };
         assert_eq!(merged.get(to).to_vec(), whole.params.get(id).to_vec(), "{name}");
         same += 1;
     }
-    assert!(same > 8 && model.head_kind() == HeadKind::Score);
+    assert!(same > 8 && net.head_kind() == HeadKind::Score);
 }
 
 #[cfg(unix)]
@@ -282,5 +282,5 @@ fn what_is_quantised_is_said_to_be() {
         arrays.push(Array { name: "v_head.summary.weight".into(), shape: vec![1, 32], numbers: vec![0.0; 32].into() });
     });
     assert!(error(dir.path()).contains("value head"), "{}", error(dir.path()));
-    assert!(hf::load(&dir.path().join("nowhere"), &Device::Cpu).is_err());
+    assert!(load(&dir.path().join("nowhere"), &Device::Cpu).is_err());
 }

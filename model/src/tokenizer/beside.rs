@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::error::{Fault, TokenizerError, malformed};
 use super::files::{read_text, written};
 use super::{Added, Tokenizer};
+use crate::json::Object;
 
 pub const CONFIG: &str = "tokenizer_config.json";
 const MAP: &str = "special_tokens_map.json";
@@ -22,8 +23,6 @@ const ROLES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "p
 
 /// Names of the end of a text, where nothing says which token it is.
 const USUAL_ENDS: [&str; 6] = ["<|endoftext|>", "</s>", "<|end_of_text|>", "<|im_end|>", "<eos>", "<|eot_id|>"];
-
-type Object = Map<String, Value>;
 
 /// The files beside a vocabulary, as far as they are there.
 #[derive(Clone, Debug, Default)]

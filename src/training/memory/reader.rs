@@ -123,17 +123,17 @@ fn weights_in(path: &Path) -> f64 {
 mod tests {
     use super::*;
     use kernels::Rng;
-    use model::{Dtype, Transformer};
+    use model::{Dtype, Model};
 
     #[test]
     fn weights_take_what_their_file_takes_and_are_packed_to_write() {
         let dir = tempfile::tempdir().unwrap();
         let [f32, bf16] = ["f32", "bf16"].map(|name| dir.path().join(name));
         let config = Config::llama(500, 64, 2, 64, 2, 2);
-        let (net, params) = Transformer::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
-        model::save(&f32, &net, &params, None).unwrap();
+        let model = Model::new(&config, HeadKind::Lm, Rng::new(1), &Device::Cpu);
+        model::save(&f32, &model, None).unwrap();
         model::convert(&f32, &bf16, Dtype::Bf16).unwrap();
-        let n = params.count() as f64;
+        let n = model.params.count() as f64;
         let near = |need: Need, numbers: f64| {
             let share = need.total() / (numbers * n);
             assert!((0.95..1.1).contains(&share), "{need}: {share} of {numbers} bytes a number");

@@ -51,7 +51,7 @@ pub fn shape(size: &str, precision: Precision) -> Result<Shape> {
 impl Shape {
     fn model(&self, head: HeadKind, name: &str, device: &Device) -> (Transformer, Params) {
         let config = Config::gpt2(self.vocab, self.context, self.layers, self.channels, self.heads);
-        let (net, params) = Transformer::new(&config, head, Rng::new(1).stream(name), device);
+        let model::Model { net, params } = model::Model::new(&config, head, Rng::new(1).stream(name), device);
         (net, params.multiply_in(self.precision))
     }
 
@@ -151,7 +151,7 @@ pub fn generation(size: &str, model: Option<&Path>, precision: Precision, device
         None => shape(size, precision)?.model(HeadKind::Lm, "policy", device),
         Some(path) => {
             let loaded = loading::open(path, HeadKind::Lm, device)?.loaded;
-            (loaded.transformer, loaded.params.multiply_in(precision))
+            (loaded.net, loaded.params.multiply_in(precision))
         }
     };
     let size = model.map_or(size.into(), |path| path.display().to_string());

@@ -7,17 +7,19 @@ mod blocks;
 mod config;
 mod names;
 mod parse;
+mod rope;
 mod write;
 
+pub use crate::arch::metadata::{Metadata, Value};
 pub(crate) use config::ENDS;
 pub(crate) use parse::parse;
-pub use parse::{Metadata, Value};
 pub(crate) use write::{describe, write};
 
 use crate::error::{ModelError, Result};
 use crate::files::atomic::map;
+use crate::net::config::Config;
 use memmap2::Mmap;
-use names::{Layout, ROPE_FREQS, Swap};
+use names::{Names, ROPE_FREQS, Swap};
 use parse::Problem;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -139,14 +141,15 @@ pub(crate) fn translate(metadata: &Metadata, tensors: Vec<parse::Tensor>, file: 
         numbers
     });
     let config = config::to_hf(metadata, vocab, |name| names.contains(name), slower.as_deref())?;
-    let layout = Layout::of(&config)?;
+    let stated = Config::from_hf(&config)?;
+    let names = Names::of(&stated);
     let mut found = BTreeMap::new();
     for parse::Tensor { name, shape, kind, bytes } in tensors.into_iter().filter(|t| t.name != ROPE_FREQS) {
-        let Some(hf) = layout.to_hf(&name) else {
+        let Some(hf) = names.to_hf(&name) else {
             return Err(format!("tensor `{name}` is no part of a model that this program computes"));
         };
-        let shape = layout.hf_shape(&name, &shape);
-        let (_, swap) = layout.swap(&name, &shape)?;
+        let shape = names.hf_shape(&name, &shape);
+        let (_, swap) = names.swap(&name, &shape)?;
         found.insert(hf, Tensor { shape, kind, bytes, swap });
     }
     Ok((config, found))

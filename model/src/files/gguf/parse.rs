@@ -2,7 +2,8 @@
 //! allocated that the file does not pay for, and every sum and product is checked.
 #![forbid(unsafe_code)]
 use super::blocks::Kind;
-use std::collections::{BTreeMap, HashSet};
+use crate::arch::metadata::{Metadata, Value};
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -16,20 +17,6 @@ const MAX_ITEMS: u64 = 4 << 20;
 const MAX_RANK: u32 = 4;
 const MAX_ALIGNMENT: i64 = 64 << 10;
 const DEFAULT_ALIGNMENT: i64 = 32;
-
-/// What a key says. All widths of integers are one kind here, and so are those of floats.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    Integer(i64),
-    Float(f64),
-    Flag(bool),
-    Text(String),
-    Integers(Vec<i64>),
-    Floats(Vec<f32>),
-    Texts(Vec<String>),
-}
-
-pub type Metadata = BTreeMap<String, Value>;
 
 /// One tensor, its axes from the outermost to the innermost (the file has them the other way round).
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Writing GGUF: the layout that llama.cpp's own converter writes, so that llama.cpp loads it.
 use super::blocks::Kind;
-use super::names::{Layout, ROPE_FREQS, Swap};
+use super::names::{Names, ROPE_FREQS, Swap};
 use super::{Value, config};
 use crate::error::{At, ModelError, Result};
 use crate::files::dtype::{BLOCK, Dtype};
@@ -49,9 +49,9 @@ pub(crate) fn write(
     dtype: Dtype,
     mut read: impl FnMut(&str, &mut [f32]) -> Result<()>,
 ) -> Result<()> {
-    let layout = Layout::of(config).map_err(wrong)?;
     let model = Config::from_hf(config).map_err(wrong)?;
-    let entries = tensors.iter().map(|(name, shape)| entry(layout, name, shape, dtype));
+    let names = Names::of(&model);
+    let entries = tensors.iter().map(|(name, shape)| entry(names, name, shape, dtype));
     let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
     let slower = config::slower(&model);
     if let Some(slower) = &slower {
@@ -80,9 +80,9 @@ pub(crate) fn write(
 
 /// Vectors, the table of positions, and rows that cannot be cut into blocks keep more bits, as llama.cpp's
 /// converter does it.
-fn entry<'a>(layout: Layout, hf_name: &'a str, shape: &[usize], dtype: Dtype) -> Result<Entry<'a>, String> {
-    let name = layout.to_gguf(hf_name).ok_or_else(|| format!("`{hf_name}` has no name in GGUF"))?;
-    let (shape, swap) = layout.swap(&name, shape)?;
+fn entry<'a>(names: Names, hf_name: &'a str, shape: &[usize], dtype: Dtype) -> Result<Entry<'a>, String> {
+    let name = names.to_gguf(hf_name).ok_or_else(|| format!("`{hf_name}` has no name in GGUF"))?;
+    let (shape, swap) = names.swap(&name, shape)?;
     let dtype = match dtype {
         _ if shape.len() == 1 || name == "position_embd.weight" => Dtype::F32,
         Dtype::Q8_0 if !shape[shape.len() - 1].is_multiple_of(BLOCK) => Dtype::F16,

@@ -172,10 +172,11 @@ mod tests {
     };
     use autograd::Params;
     use kernels::Device;
-    use model::{HeadKind, Transformer};
+    use model::{HeadKind, Model, Transformer};
 
     fn tiny(head: HeadKind, seed: u64) -> (Transformer, Params) {
-        Transformer::new(&model::Config::gpt2(12, 32, 1, 16, 2), head, Rng::new(seed), &Device::Cpu)
+        let model = Model::new(&model::Config::gpt2(12, 32, 1, 16, 2), head, Rng::new(seed), &Device::Cpu);
+        (model.net, model.params)
     }
 
     fn moved(params: &Params, direction: &[f32], by: f32) -> Params {

@@ -1,16 +1,16 @@
-//! Adapters on the disk, as PEFT writes them: all of the config and of the table of tensors is looked at before the
-//! model that they stand on is read.
-use super::{CONFIG, PREFIX, WEIGHTS, attach, linears, module};
+//! Adapters read: all of the config and of the table of tensors is looked at before the model that they stand on is.
+use super::{CONFIG, PREFIX, WEIGHTS, adapter_maps, attach, linears, module};
+use crate::arch::keys::SCORE_BIAS;
 use crate::arch::tensors::Layout;
 use crate::error::{ModelError, Result};
+use crate::files::base::BaseModels;
 use crate::files::dtype::not_finite;
 use crate::files::gguf::is_gguf;
-use crate::files::hf::{BIAS, Loaded};
 use crate::files::hub;
-use crate::files::lora::Bases;
 use crate::files::safetensors::Archive;
 use crate::files::source::{Source, add_generation, read_json};
 use crate::net::config::HeadKind;
+use crate::net::model::Model;
 use crate::net::transformer::Transformer;
 use autograd::ParamId;
 use kernels::{Device, Rng};
@@ -72,20 +72,20 @@ impl Files {
     }
 
     /// Do the tensors fit that model, and are they all? Returns how many numbers there are, with the bias of a score.
-    fn check(&self, model: &Transformer, on: &Path, shape: impl Fn(ParamId) -> Vec<usize>) -> Result<usize> {
+    fn check(&self, net: &Transformer, on: &Path, shape: impl Fn(ParamId) -> Vec<usize>) -> Result<usize> {
         let (rank, head, mut wanted) = (self.settings.rank, self.head(), BTreeMap::new());
-        if model.head_kind() == HeadKind::Score && head == HeadKind::Lm {
+        if net.head_kind() == HeadKind::Score && head == HeadKind::Lm {
             let problem = format!("an adapter of a language model, and {} has a score head", on.display());
             return Err(ModelError::file(&self.path, problem, MERGE));
         }
         let modules: BTreeSet<String> = self.modules().into_iter().collect();
-        for window in linears(model).iter().filter(|window| modules.contains(module(window))) {
-            let name = |part: &str| format!("{PREFIX}{}.{part}.weight", module(window));
-            wanted.insert(name("lora_A"), vec![rank, shape(window.param)[1]]);
-            wanted.insert(name("lora_B"), vec![window.rows.len(), rank]);
+        for map in linears(net).iter().filter(|map| modules.contains(module(map))) {
+            let name = |part: &str| format!("{PREFIX}{}.{part}.weight", module(map));
+            wanted.insert(name("lora_A"), vec![rank, shape(map.param)[1]]);
+            wanted.insert(name("lora_B"), vec![map.rows.len(), rank]);
         }
         if head == HeadKind::Score {
-            wanted.insert(SCORE.into(), vec![1, model.config.channels]);
+            wanted.insert(SCORE.into(), vec![1, net.config.channels]);
         }
         for (name, wanted) in &wanted {
             let have = self.names.get(name).and_then(|spelt| self.archive.shape(spelt));
@@ -132,32 +132,31 @@ fn usual(spelt: &str) -> String {
 }
 
 /// Read an adapter directory and the frozen model that it names.
-pub(crate) fn load(dir: &Path, device: &Device, bases: &mut Bases) -> Result<Loaded> {
+pub(crate) fn load(dir: &Path, device: &Device, bases: &mut BaseModels) -> Result<Model> {
     let files = Files::open(dir)?;
     let base = files.base()?;
     let source = Source::open(&base)?;
-    let (model, builder) = source.lay_out()?;
-    files.check(&model, &base, |id| builder.shape(id).to_vec())?;
+    let (net, builder) = source.declare()?;
+    files.check(&net, &base, |id| builder.shape(id).to_vec())?;
     let on = bases.open(&base, device)?;
     let Settings { rank, alpha, .. } = files.settings;
-    let (mut model, mut params) = attach(&on, rank, alpha, &files.modules(), files.head(), Rng::new(0));
-    let lora = model.lora.as_ref().expect("just attached");
-    for window in &lora.windows {
-        let mut numbers = files.read(&window.hf_name)?;
-        if window.layout != Layout::Same {
-            window.make_ours(&window.hf_shape(params.shape(window.param)), &mut numbers);
+    let Model { mut net, mut params } = attach(&on, rank, alpha, &files.modules(), files.head(), Rng::new(0));
+    for map in adapter_maps(&net, net.lora.as_ref().expect("just attached"), &params) {
+        let mut numbers = files.read(&map.name)?;
+        if map.layout != Layout::Same {
+            map.make_ours(&map.hf_shape(params.shape(map.param)), &mut numbers);
         }
-        params.set(window.param, &numbers);
+        params.set(map.param, &numbers);
     }
-    if let Some(bias) = model.score_bias() {
-        params.set(bias, &[files.json.get(BIAS).and_then(Value::as_f64).unwrap_or(0.0) as f32]);
+    if let Some(bias) = net.score_bias() {
+        params.set(bias, &[files.json.get(SCORE_BIAS).and_then(Value::as_f64).unwrap_or(0.0) as f32]);
     }
-    add_generation(dir, &mut model.config)?;
-    if files.json.get(BIAS).is_some() && on.model.head_kind() == HeadKind::Lm {
+    add_generation(dir, &mut net.config)?;
+    if files.json.get(SCORE_BIAS).is_some() && on.net.head_kind() == HeadKind::Lm {
         // one of ours, taught at the end token whatever the language model pads with
-        model.config.pad = model.config.pad.filter(|pad| !model.config.eos_ids.contains(pad));
+        net.config.pad = net.config.pad.filter(|pad| !net.config.eos_ids.contains(pad));
     }
-    Ok(Loaded { transformer: model, params: params.to(device) })
+    Ok(Model { net, params: params.to(device) })
 }
 
 /// What can be said of an adapter without its numbers.
@@ -172,8 +171,8 @@ pub(crate) struct Said {
 pub(crate) fn describe(dir: &Path) -> Result<Said> {
     let files = Files::open(dir)?;
     let base = files.base()?;
-    let (model, builder) = Source::open(&base)?.lay_out()?;
-    let learning = files.check(&model, &base, |id| builder.shape(id).to_vec())?;
+    let (net, builder) = Source::open(&base)?.declare()?;
+    let learning = files.check(&net, &base, |id| builder.shape(id).to_vec())?;
     Ok(Said { head: files.head(), learning, rank: files.settings.rank, base })
 }
 
@@ -255,7 +254,7 @@ impl Settings {
                     unset(value)
                         || value.as_array().is_some_and(|all| all.iter().all(|one| HEADS.iter().any(|h| one == h)))
                 }
-                "base_model_name_or_path" | "r" | "lora_alpha" | BIAS => true,
+                "base_model_name_or_path" | "r" | "lora_alpha" | SCORE_BIAS => true,
                 key => HARMLESS.contains(&key) || unset(value),
             };
             if !fine {
