@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod functions;
+mod kernels;
 
 /// Files that may be longer than 500 lines, each with its reason.
 const LONG: &[(&str, &str)] = &[];
