@@ -3,11 +3,12 @@
 use crate::error::{Failure, Result};
 use crate::hub;
 use crate::progress::use_colour;
-use crate::range::count;
+use crate::stages::{self, STAGES, Stage};
 use crate::stop;
 use crate::verbs::{bench, chat, convert, devices, generate, inspect, merge, recipes, reward, run, score, stage};
 use clap::error::ErrorKind;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use rlhf_core::range::count;
 use std::ffi::OsString;
 use std::io::{IsTerminal, stdout};
 use std::path::Path;
@@ -60,14 +61,6 @@ pub enum Verb {
     Run(run::RunArgs),
     /// List, copy, print or validate recipes
     Recipes(recipes::RecipesArgs),
-    /// Train a language model from scratch, or go on training one, on plain text
-    Pretrain(stage::PretrainArgs),
-    /// Tune on demonstrations: the loss is on the answers alone
-    Sft(stage::SftArgs),
-    /// Train a reward model on rankings or pairs
-    Rm(stage::RmArgs),
-    /// Tune against a reward model: PPO, or PPO-ptx with --ptx-coef
-    Ppo(stage::PpoArgs),
     /// Text or token ids out of a model
     Generate(generate::GenerateArgs),
     /// A conversation in the terminal
@@ -102,9 +95,24 @@ impl Common {
     }
 }
 
-/// Parses and obeys. `--help` and `--version` print themselves.
+/// The verbs of the table of stages, by their names.
+fn stage_verbs() -> impl Iterator<Item = (&'static Stage, &'static stages::Verb)> {
+    STAGES.into_iter().filter_map(|stage| Some((stage, stage.verb.as_ref()?)))
+}
+
+/// All verbs; those of stages stand behind the recipes.
+fn command() -> Command {
+    let command = Cli::command();
+    let own: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_string()).collect();
+    let command = stage_verbs().fold(command, |all, (_, verb)| all.subcommand(stage::command(verb)));
+    let stages = stage_verbs().map(|(_, verb)| verb.name.to_string());
+    let order = own[..2].iter().cloned().chain(stages).chain(own[2..].iter().cloned()).collect::<Vec<_>>();
+    order.into_iter().zip(0..).fold(command, |all, (name, i)| all.mut_subcommand(name, |verb| verb.display_order(i)))
+}
+
+/// Parses and dispatches. `--help` and `--version` print themselves.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
-    let matches = match Cli::command().try_get_matches_from(args.into_iter().map(with_dashes)) {
+    let matches = match command().try_get_matches_from(args.into_iter().map(with_dashes)) {
         Ok(matches) => matches,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let colour = stdout().is_terminal() && use_colour();
@@ -118,30 +126,33 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
         }
         Err(e) => return Err(Failure::usage(one_paragraph(&e.render().to_string()))),
     };
-    let cli = Cli::from_arg_matches(&matches).map_err(|e| Failure::usage(one_paragraph(&e.render().to_string())))?;
-    if cli.common.quiet {
+    let wrong = |e: clap::Error| Failure::usage(one_paragraph(&e.render().to_string()));
+    let common = Common::from_arg_matches(&matches).map_err(wrong)?;
+    if common.quiet {
         hub::be_quiet();
     }
     if let Some(wrong) = kernels::cpu::simd::wrong_wish() {
         return Err(Failure::usage(wrong));
     }
-    if let Some(threads) = cli.common.threads {
+    if let Some(threads) = common.threads {
         kernels::cpu::thread_pool::limit(threads);
     }
-    obey(&cli, &matches)
+    let stage = matches.subcommand().and_then(|(name, flags)| {
+        let (stage, verb) = stage_verbs().find(|(_, verb)| verb.name == name)?;
+        Some((stage, verb, flags))
+    });
+    if let Some((stage, verb, flags)) = stage {
+        return stage::run(stage, verb, flags, &common);
+    }
+    let cli = Cli::from_arg_matches(&matches).map_err(wrong)?;
+    dispatch(&cli.verb, &common)
 }
 
-fn obey(cli: &Cli, matches: &ArgMatches) -> Result {
-    let common = &cli.common;
-    let flags = matches.subcommand().map(|(_, m)| m);
-    match &cli.verb {
+fn dispatch(verb: &Option<Verb>, common: &Common) -> Result {
+    match verb {
         None => run::run(&run::RunArgs::default(), common),
         Some(Verb::Run(args)) => run::run(args, common),
         Some(Verb::Recipes(args)) => recipes::run(args, common),
-        Some(Verb::Pretrain(args)) => stage::pretrain(args, flags.expect("a verb"), common),
-        Some(Verb::Sft(args)) => stage::sft(args, flags.expect("a verb"), common),
-        Some(Verb::Rm(args)) => stage::rm(args, flags.expect("a verb"), common),
-        Some(Verb::Ppo(args)) => stage::ppo(args, flags.expect("a verb"), common),
         Some(Verb::Generate(args)) => generate::run(args, common),
         Some(Verb::Chat(args)) => chat::run(args, common),
         Some(Verb::Score(args)) => score::run(args, common),
@@ -188,12 +199,12 @@ mod tests {
 
     #[test]
     fn the_command_is_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn every_verb_has_an_example() {
-        let command = Cli::command();
+        let command = command();
         for verb in command.get_subcommands() {
             let help = verb.get_after_help().map(|h| h.to_string()).unwrap_or_default();
             assert!(help.contains("Example"), "{} has no example", verb.get_name());

@@ -128,10 +128,3 @@ fn not_finite(at: &str, value: &Value) -> Option<String> {
         _ => None,
     }
 }
-
-/// The models of a run in the order of the story: base, prompted, sft, init, ppo, ppo_ptx, small before large.
-pub fn story_order(model: &str) -> (usize, String) {
-    let (size, kind) = model.split_once('.').unwrap_or(("", model));
-    let kinds = ["base", "prompted", "init", "sft", "ppo", "ppo_ptx"];
-    (kinds.iter().position(|k| *k == kind).unwrap_or(kinds.len()), size.to_string())
-}

@@ -1,23 +1,23 @@
 //! A recipe: one TOML file that says all of a run. Unknown keys are errors; the resolved recipe is saved with the run.
+//! It is data: which methods there are, and what a stage wants of it, `stages` knows.
 
-#[cfg(test)]
-mod fuzz;
+pub mod keys;
 mod overrides;
-mod per_size;
 pub mod sections;
 mod suggest;
 
+pub use keys::Section;
 pub use overrides::value as parse_value;
-pub use per_size::PerSize;
 pub use suggest::nearest;
 
 use crate::error::{Failure, Kind, Result};
-use crate::range;
-use sections::{Data, Eval, Ppo, Pretrain, Rankings, Rm, Sft, Shape, Source, Tokenizer, World, given};
+use clap::{Args, Command};
+use keys::{of_size, read, rename, stranger, unknown};
+use sections::{Data, Eval, Rankings, Shape, Tokenizer, World, given};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-use toml::Table;
+use toml::{Table, Value};
 
 /// The recipes inside the program: (name, text). A copy can be edited with `rlhf recipes cp`.
 pub const EMBEDDED: [(&str, &str); 5] = [
@@ -31,11 +31,8 @@ pub const EMBEDDED: [(&str, &str); 5] = [
 /// The profiles that a recipe may have, each with a key of its name.
 const PROFILES: [&str; 2] = ["quick", "smoke"];
 
-/// What a run can make, for every size but the reward model.
-const STAGES: [&str; 6] = ["base", "init", "sft", "rm", "ppo", "ppo_ptx"];
-
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Recipe {
     pub name: String,
     /// One line for `rlhf recipes ls`.
@@ -52,16 +49,14 @@ pub struct Recipe {
     pub tokenizer: Tokenizer,
     /// Model sizes by name, such as `[model.S]`.
     pub model: BTreeMap<String, Shape>,
-    pub pretrain: Pretrain,
-    pub sft: Sft,
-    pub init: Sft,
     pub rankings: Rankings,
-    pub rm: Rm,
-    pub ppo: Ppo,
     pub eval: Eval,
     /// What `quick = true` and `smoke = true` change. Gone from the resolved recipe.
     #[serde(skip_serializing_if = "Table::is_empty")]
     pub profile: Table,
+    /// The sections of methods, such as `[sft]`: every key, and those that differ by size as a table of sizes.
+    #[serde(flatten)]
+    pub methods: BTreeMap<String, Value>,
 }
 
 impl Default for Recipe {
@@ -77,40 +72,40 @@ impl Default for Recipe {
             world: World::default(),
             tokenizer: Tokenizer::default(),
             model: BTreeMap::new(),
-            pretrain: Pretrain::default(),
-            sft: Sft::default(),
-            init: Sft::default(),
             rankings: Rankings::default(),
-            rm: Rm::default(),
-            ppo: Ppo::default(),
             eval: Eval::default(),
             profile: Table::new(),
+            methods: BTreeMap::new(),
         }
     }
 }
 
 impl Recipe {
-    /// The recipe named `which` (embedded, or a file) with `--set key=value` applied: first the profile that
-    /// `quick` or `smoke` asks for, then the values themselves.
-    pub fn load(which: &str, sets: &[String]) -> Result<Recipe> {
-        let (origin, text) = find(which)?;
-        Recipe::parse(&origin, &text, sets)
-    }
-
-    pub fn parse(origin: &str, text: &str, sets: &[String]) -> Result<Recipe> {
+    /// The recipe that a text says, with `--set key=value` applied: first the profile that `quick` or `smoke` asks for,
+    /// then the values themselves. `methods`: the sections that there are besides. `check`: what they want of each other.
+    pub fn parse(
+        origin: &str,
+        text: &str,
+        sets: &[String],
+        methods: &[Section],
+        check: &dyn Fn(&Recipe) -> Result,
+    ) -> Result<Recipe> {
         let plain: Recipe = toml::from_str(text).map_err(|e| explain(origin, text, &e))?;
         let mut table: Table = text.parse().map_err(|e| explain(origin, text, &e))?;
-        for set in sets {
-            overrides::set(&mut table, set)?;
+        if let Err((keys, why)) = known(&mut table, methods) {
+            let place = line_of(text, &keys).map_or(origin.to_string(), |line| format!("{origin}:{line}"));
+            return Err(Failure::usage(format!("{place}: {why}")));
         }
-        let wanted = |profile: &str| table.get(profile).and_then(toml::Value::as_bool) == Some(true);
+        let mut set = table.clone();
+        sets.iter().try_for_each(|s| overrides::set(&mut set, s, methods))?;
+        let wanted = |profile: &str| set.get(profile).and_then(Value::as_bool) == Some(true);
         // A resolved recipe names the profile that made it, and no longer carries it.
         let resolved = |profile: &str| {
             let own = if profile == "quick" { plain.quick } else { plain.smoke };
             own && !plain.profile.contains_key(profile)
         };
         let wanted: Vec<&str> = PROFILES.into_iter().filter(|p| wanted(p) && !resolved(p)).collect();
-        let with = |profiles: &[&str]| resolve(origin, &table, &plain.profile, profiles, sets);
+        let with = |profiles: &[&str]| resolve(origin, &table, profiles, sets, methods, check);
         if let Some(unknown) = plain.profile.keys().find(|name| !PROFILES.contains(&name.as_str())) {
             return Err(Failure::usage(format!("{origin}: [profile.{unknown}]; there are {}", PROFILES.join(" and "))));
         }
@@ -132,19 +127,15 @@ impl Recipe {
         sizes.into_iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Does a run make this stage, of those that have names such as S.sft or rm?
-    pub fn makes(&self, kind: &str) -> bool {
-        let there = match kind {
-            "base" => self.starts_from_models(),
-            "rm" => given(&self.rm.model).is_some(),
-            _ => false,
-        };
-        !there && (self.stages.is_empty() || self.stages.iter().any(|s| s == kind))
+    /// The keys of a method's section for a size.
+    pub fn table(&self, section: &str, size: &str) -> Table {
+        let table = self.methods[section].as_table().expect("known() made sure of sections");
+        of_size(section, table, size).expect("complete() made sure of every size")
     }
 
-    /// Is there a reward model in the end?
-    pub fn has_rm(&self) -> bool {
-        self.makes("rm") || given(&self.rm.model).is_some()
+    /// The same as the method reads them.
+    pub fn method<C: Args + Serialize>(&self, section: &str, size: &str) -> C {
+        read(section, &self.table(section, size)).expect("complete() made sure of ranges")
     }
 
     /// Are the sizes models that are there already?
@@ -152,31 +143,16 @@ impl Recipe {
         self.model.values().any(|shape| given(&shape.from).is_some())
     }
 
-    /// The stage that PPO starts from and is held near.
-    pub fn ppo_start(&self) -> &str {
-        if self.makes("init") { "init" } else { "base" }
-    }
-
-    /// The size of the reward model: the recipe's, or the largest.
-    pub fn rm_size(&self) -> &str {
-        match self.rm.size.as_str() {
-            "" => self.sizes().last().copied().expect("check() made sure of a size"),
-            size => size,
-        }
-    }
-
     fn check_ranges(&self) -> Result {
-        range::check("data.", &self.data)?;
-        range::check("world.", &self.world)?;
-        range::check("tokenizer.", &self.tokenizer)?;
-        self.model.iter().try_for_each(|(size, shape)| range::check(&format!("model.{size}."), shape))?;
-        range::check("pretrain.", &self.pretrain)?;
-        range::check("sft.", &self.sft)?;
-        range::check("init.", &self.init)?;
-        range::check("rankings.", &self.rankings)?;
-        range::check("rm.", &self.rm)?;
-        range::check("ppo.", &self.ppo)?;
-        range::check("eval.", &self.eval)
+        fn check<S: Args + Serialize>(place: &str, section: &S) -> Result {
+            read::<S>(place, &Table::try_from(section).expect("a section is plain values")).map(drop)
+        }
+        check("data.", &self.data)?;
+        check("world.", &self.world)?;
+        check("tokenizer.", &self.tokenizer)?;
+        self.model.iter().try_for_each(|(size, shape)| check(&format!("model.{size}."), shape))?;
+        check("rankings.", &self.rankings)?;
+        check("eval.", &self.eval)
     }
 
     /// What a type cannot say.
@@ -197,64 +173,66 @@ impl Recipe {
         }
         for (size, shape) in &self.model {
             shape.check().map_err(|m| Failure::usage(format!("[model.{size}]: {m}")))?;
-            for (key, value) in [
-                ("pretrain.steps", &self.pretrain.steps),
-                ("pretrain.lr", &self.pretrain.lr),
-                ("sft.lr", &self.sft.lr),
-                ("init.lr", &self.init.lr),
-                ("ppo.lr", &self.ppo.lr),
-            ] {
-                if value.get(size).is_none() {
-                    return fail(format!("{key} has no value for size {size}; write one number, or one for each size"));
-                }
-            }
         }
-        if !self.model.contains_key(self.rm_size()) {
-            return fail(format!("rm.size = {:?} is not one of the sizes {:?}", self.rm.size, self.sizes()));
-        }
-        self.check_stages()?;
         let Rankings { k_min, k_max, .. } = self.rankings;
         if k_min < 2 || k_max < k_min {
             return fail(format!("rankings.k_min = {k_min}, k_max = {k_max}; at least 2, and not less than k_min"));
         }
-        if !self.ppo.batch.is_multiple_of(self.ppo.minibatch) {
-            return fail(format!(
-                "ppo.batch = {} is not a multiple of ppo.minibatch = {}",
-                self.ppo.batch, self.ppo.minibatch
-            ));
-        }
         Ok(())
     }
+}
 
-    /// Has every stage what it stands on?
-    fn check_stages(&self) -> Result {
-        let fail = |m: String| Err(Failure::usage(m));
-        if let Some(stage) = self.stages.iter().find(|s| !STAGES.contains(&s.as_str())) {
-            return fail(format!("stages has {stage:?}; there are {}", STAGES.join(", ")));
-        }
-        if self.starts_from_models() && self.model.values().any(|shape| given(&shape.from).is_none()) {
-            return fail("either every size has a `from`, or none".into());
-        }
-        if !self.starts_from_models() && !self.makes("base") {
-            return fail("stages leaves base out, so every size needs a `from`, the model to start with".into());
-        }
-        if !["base", "sft", "init"].contains(&self.rm.from.as_str()) {
-            return fail(format!("rm.from = {:?}; it is one of \"base\", \"sft\", \"init\"", self.rm.from));
-        }
-        if self.makes("rm") && self.rm.from != "base" && !self.makes(&self.rm.from) {
-            return fail(format!("rm.from = {:?} is not one of the stages that are made", self.rm.from));
-        }
-        if (self.makes("ppo") || self.makes("ppo_ptx")) && !self.has_rm() {
-            return fail("PPO needs a reward model: the stage rm, or rm.model, one that is there already".into());
-        }
-        let reads_text = self.makes("base")
-            || self.makes("ppo_ptx")
-            || [("sft", &self.sft), ("init", &self.init)].iter().any(|(s, x)| self.makes(s) && x.pretrain_mix > 0.0);
-        if self.data.source == Source::Files && self.data.text.is_empty() && reads_text {
-            return fail("data.source = \"files\" needs data.text, files to pretrain on".into());
-        }
-        Ok(())
+/// Old spellings become today's, and every section is one that there is. Else the keys that lead to what is wrong, and
+/// what to say of it.
+fn known(table: &mut Table, methods: &[Section]) -> std::result::Result<(), (Vec<String>, String)> {
+    let own = Table::try_from(Recipe { profile: Table::from_iter([("x".into(), 0.into())]), ..Recipe::default() });
+    let own = own.expect("plain values");
+    if let Some(key) = table.keys().find(|key| !own.contains_key(*key) && methods.iter().all(|m| m.name != *key)) {
+        let names = own.keys().map(String::as_str).chain(methods.iter().map(|m| m.name));
+        return Err((vec![key.clone()], unknown(key, names)));
     }
+    let with = |section: &str, e: String| (vec![section.to_string()], format!("[{section}]: {e}"));
+    for method in methods {
+        let Some(section) = table.get_mut(method.name) else { continue };
+        let section = section.as_table_mut().ok_or_else(|| with(method.name, "it is a section".into()))?;
+        let command = method.command();
+        rename(&command, section).map_err(|e| with(method.name, e))?;
+        if let Some((key, why)) = stranger(&command, section) {
+            return Err((vec![method.name.to_string(), key], why));
+        }
+    }
+    let old = |name: &str, section: &mut Value, command: &Command| {
+        section.as_table_mut().map_or(Ok(()), |section| rename(command, section)).map_err(|e| with(name, e))
+    };
+    if let Some(section) = table.get_mut("eval") {
+        old("eval", section, &Section::of::<Eval>("eval").command())?;
+    }
+    if let Some(sizes) = table.get_mut("model").and_then(Value::as_table_mut) {
+        let command = Section::of::<Shape>("model").command();
+        sizes.iter_mut().try_for_each(|(_, section)| old("model", section, &command))?;
+    }
+    for profile in PROFILES {
+        let changes = table.get_mut("profile").and_then(|all| all.get_mut(profile)).and_then(Value::as_table_mut);
+        if let Some(changes) = changes {
+            known(changes, methods).map_err(|(keys, why)| {
+                let keys = ["profile".to_string(), profile.to_string()].into_iter().chain(keys).collect();
+                (keys, format!("[profile.{profile}]: {why}"))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The line on which a key stands.
+fn line_of(text: &str, keys: &[String]) -> Option<usize> {
+    let parsed = toml::de::DeTable::parse(text).ok()?;
+    let (last, path) = keys.split_last()?;
+    let mut table = parsed.get_ref();
+    for key in path {
+        table = table.get(key.as_str())?.get_ref().as_table()?;
+    }
+    let start = table.keys().find(|key| key.get_ref() == last.as_str())?.span().start;
+    Some(1 + text[..start].matches('\n').count())
 }
 
 impl Shape {
@@ -277,10 +255,18 @@ impl Shape {
 }
 
 /// The recipe that a table says, with the changes of these profiles, and of `--set`, which wins.
-fn resolve(origin: &str, table: &Table, all: &Table, profiles: &[&str], sets: &[String]) -> Result<Recipe> {
+fn resolve(
+    origin: &str,
+    table: &Table,
+    profiles: &[&str],
+    sets: &[String],
+    methods: &[Section],
+    check: &dyn Fn(&Recipe) -> Result,
+) -> Result<Recipe> {
     let (mut table, mut name) = (table.clone(), origin.to_string());
+    let all = table.remove("profile");
     for profile in profiles {
-        let Some(changes) = all.get(*profile).and_then(toml::Value::as_table) else {
+        let Some(changes) = all.as_ref().and_then(|all| all.get(*profile)).and_then(Value::as_table) else {
             return Err(Failure::usage(format!(
                 "{origin} has no [profile.{profile}], so {profile} = true says nothing"
             )));
@@ -289,13 +275,21 @@ fn resolve(origin: &str, table: &Table, all: &Table, profiles: &[&str], sets: &[
         name = format!("{name} with [profile.{profile}]");
     }
     for set in sets {
-        overrides::set(&mut table, set)?;
+        overrides::set(&mut table, set, methods)?;
     }
     table.remove("profile");
-    let recipe: Recipe = table
+    let mut recipe: Recipe = table
         .try_into()
         .map_err(|e: toml::de::Error| Failure::usage(format!("{name}: {}", with_suggestion(e.message()))))?;
-    recipe.check().map_err(|e| e.context(name))?;
+    recipe.check().map_err(|e| e.context(&name))?;
+    let sizes: Vec<String> = recipe.sizes().into_iter().map(String::from).collect();
+    let sizes: Vec<&str> = sizes.iter().map(String::as_str).collect();
+    for method in methods {
+        let given = recipe.methods.remove(method.name).and_then(|v| v.as_table().cloned()).unwrap_or_default();
+        let all = method.complete(&format!("{}.", method.name), &given, &sizes).map_err(|e| e.context(&name))?;
+        recipe.methods.insert(method.name.into(), Value::Table(all));
+    }
+    check(&recipe).map_err(|e| e.context(&name))?;
     Ok(recipe)
 }
 
@@ -341,92 +335,5 @@ pub fn with_suggestion(message: &str) -> String {
     match nearest(unknown, known.iter().copied()) {
         Some(near) => format!("unknown key `{unknown}`; did you mean `{near}`?"),
         None => format!("unknown key `{unknown}`; there are {}", known.join(", ")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn embedded_recipes_and_their_profiles_load() {
-        for (name, _) in EMBEDDED {
-            let plain = Recipe::load(name, &[]).unwrap();
-            assert_eq!(plain.name, name);
-            for profile in ["quick", "smoke"] {
-                let changed = Recipe::load(name, &[format!("{profile}=true")]).unwrap();
-                if plain.makes("base") {
-                    assert_ne!(changed.pretrain, plain.pretrain, "{name} {profile}");
-                }
-                assert_ne!(Recipe { quick: false, smoke: false, ..changed }, plain, "{name} {profile}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_resolved_recipe_reads_back() {
-        let recipe = Recipe::load("mini", &["quick=true".into(), "sft.lr=0.25".into()]).unwrap();
-        assert_eq!(recipe.sft.lr, PerSize::from(0.25));
-        assert_eq!(Recipe::parse("again", &recipe.to_toml(), &[]).unwrap().sft, recipe.sft);
-    }
-
-    #[test]
-    fn unknown_keys_are_named_with_their_line() {
-        let error = Recipe::parse("my.toml", "[model.S]\nlayers = 1\n[sft]\nepohcs = 3\n", &[]).unwrap_err();
-        assert_eq!(error.kind, Kind::Usage);
-        assert_eq!(error.message, "my.toml:4: unknown key `epohcs`; did you mean `epochs`?");
-    }
-
-    #[test]
-    fn a_set_beats_the_profile() {
-        let recipe = Recipe::load("mini", &["quick=true".into(), "sft.epochs=77".into()]).unwrap();
-        assert_eq!(recipe.sft.epochs, 77.0);
-        let error = Recipe::load("mini", &["sft.epohcs=3".into()]).unwrap_err().message;
-        assert_eq!(error, "--set sft.epohcs=3: unknown key `epohcs`; did you mean `epochs`?");
-    }
-
-    #[test]
-    fn what_types_cannot_say_is_checked() {
-        let error = |text: &str| Recipe::parse("x", text, &[]).unwrap_err().message;
-        assert!(error("").contains("no model size"));
-        assert!(error("[model.S]\nchannels = 10\nheads = 3").contains("multiple of heads"));
-        assert!(
-            error("[model.S]\n[model.L]\nlayers = 9\n[sft]\nlr = { S = 1.0 }")
-                .contains("sft.lr has no value for size L")
-        );
-        assert!(error("[model.S]\n[ppo]\nbatch = 10\nminibatch = 3").contains("multiple of ppo.minibatch"));
-    }
-
-    #[test]
-    fn names_lead_nowhere_else() {
-        let error = |text: &str| Recipe::parse("x", text, &[]).unwrap_err();
-        for size in ["/tmp/S", "../S", "a/b", ".", "", " S", "a\\b", "S.1", "C:S"] {
-            let failure = error(&format!("[model.{size:?}]\nlayers = 1"));
-            assert!(
-                failure.kind == Kind::Usage && failure.message.contains("a size names folders"),
-                "{size}: {failure}"
-            );
-        }
-        for name in ["/tmp/run", "../run", "", "..", "a/../../b"] {
-            let message = error(&format!("name = {name:?}\n[model.S]")).message;
-            assert!(message.contains("it names a folder"), "{name}: {message}");
-        }
-        assert!(Recipe::parse("x", "name = \"my run v1.2\"\n[model.S-1_b]", &[]).is_ok());
-    }
-
-    #[test]
-    fn a_profile_is_read_even_when_nobody_asks_for_it() {
-        let error = |text: &str| Recipe::parse("x", text, &[]).unwrap_err().message;
-        let high = error("[model.S]\n[profile.quick]\nppo = { lr = nan }");
-        assert_eq!(high, "x with [profile.quick]: ppo.lr = NaN: it is a number above 0");
-        let unknown = error("[model.S]\n[profile.smoke]\nppo = { mmax_new = 3 }");
-        assert!(unknown.contains("[profile.smoke]") && unknown.contains("did you mean `max_new`"), "{unknown}");
-        assert!(error("[model.S]\n[profile.fast]\nseed = 2").contains("there are quick and smoke"));
-    }
-
-    #[test]
-    fn no_such_recipe_suggests_one() {
-        let error = find("mnii").unwrap_err().message;
-        assert!(error.contains("Did you mean mini?"), "{error}");
     }
 }

@@ -1,10 +1,9 @@
-//! The sections of a recipe. Each field is a key of the recipe and a flag of the stage's verb, and its
-//! doc comment is the help text of both; the defaults stand once, in the `arg` attributes.
+//! The sections of a recipe that are no method's: data, model sizes, rankings, evaluation. Each field is a key, its doc
+//! comment the help; the defaults stand once, in the `arg` attributes.
 
-use super::per_size::PerSize;
-use crate::range::{MANY, TOKENS, count, counts, positive, rate, within};
 use clap::Args;
-pub use rlhf_core::methods::groups::{Precision, defaults};
+use rlhf_core::methods::groups::defaults;
+use rlhf_core::range::{MANY, TOKENS, count, positive, within};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +27,7 @@ pub enum Source {
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[group(skip)]
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
     #[arg(skip = Source::World)]
@@ -52,14 +52,9 @@ pub struct Data {
     pub limit: usize,
 }
 
-impl Default for Data {
-    fn default() -> Data {
-        defaults()
-    }
-}
-
 /// How large the closed world is.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[group(skip)]
 #[serde(default, deny_unknown_fields)]
 pub struct World {
     /// Documents of the pretraining corpus
@@ -80,6 +75,7 @@ pub struct World {
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[group(skip)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tokenizer {
     /// Size of the vocabulary, byte tokens and special tokens included
@@ -92,6 +88,7 @@ pub struct Tokenizer {
 
 /// The shape of one model size.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[group(skip)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shape {
     /// A model that is there already, in place of this shape and of pretraining: a directory, a .gguf file, or org/name
@@ -114,105 +111,17 @@ pub struct Shape {
     #[arg(long, default_value_t = 0, value_parser = count(0, 1 << 16))]
     pub kv_heads: usize,
     /// Width inside the MLP; 0 = 4 times the channels (gpt2), 8/3 (llama)
-    #[arg(long, default_value_t = 0, value_parser = count(0, 1 << 22))]
-    pub hidden: usize,
+    #[arg(long, alias = "hidden", default_value_t = 0, value_parser = count(0, 1 << 22))]
+    #[serde(alias = "hidden")]
+    pub intermediate_size: usize,
     /// The most tokens it can read
     #[arg(long, default_value_t = 128, value_parser = count(2, TOKENS))]
     pub context: usize,
 }
 
-#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Pretrain {
-    /// Optimizer steps
-    #[arg(long, default_value = "400", value_parser = counts(1, MANY))]
-    pub steps: PerSize,
-    /// Sequences of the full context a step
-    #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
-    pub batch: usize,
-    /// Peak learning rate
-    #[arg(long, default_value = "1e-3", value_parser = rate::<PerSize>())]
-    pub lr: PerSize,
-    /// Steps of linear warm-up
-    #[arg(long, default_value_t = 20, value_parser = count(0, MANY))]
-    pub warmup: usize,
-    /// Where the cosine ends, as a share of the peak
-    #[arg(long, default_value_t = 0.1, value_parser = within::<f64>(0.0, 1.0))]
-    pub lr_floor: f64,
-    #[arg(long, default_value_t = 0.1, value_parser = within::<f64>(0.0, 100.0))]
-    pub weight_decay: f64,
-    /// The gradient is shortened to this norm; 0 leaves it
-    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
-    pub grad_clip: f64,
-    /// Tokens a micro-batch: memory depends on it, results do not
-    #[arg(long, default_value_t = 8192, value_parser = count(1, 1 << 30))]
-    pub token_budget: usize,
-    /// Keep only each block's input and run it again on the way back: less memory, a third more time
-    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
-    pub checkpointing: bool,
-    /// How products multiply; bf16 rounds their operands, sums are f32
-    #[arg(long, default_value = "f32")]
-    pub precision: Precision,
-    /// A checkpoint every so many steps
-    #[arg(long, default_value_t = 100, value_parser = count(0, MANY))]
-    pub save_every: usize,
-}
-
-/// Also `[init]`: the paper's separate SFT of 2 epochs from which PPO starts (appendix C.3).
-#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sft {
-    /// How often the demonstrations are seen; fractions are fine
-    #[arg(long, default_value_t = 3.0, value_parser = positive::<f64>(1e6))]
-    pub epochs: f64,
-    /// Demonstrations a step
-    #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
-    pub batch: usize,
-    /// Peak learning rate
-    #[arg(long, default_value = "5e-4", value_parser = rate::<PerSize>())]
-    pub lr: PerSize,
-    /// Dropout of the residual stream
-    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 0.99))]
-    pub dropout: f64,
-    /// Pretraining rows mixed in, as a share of the batch
-    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 0.99))]
-    pub pretrain_mix: f64,
-    /// Steps of linear warm-up
-    #[arg(long, default_value_t = 0, value_parser = count(0, MANY))]
-    pub warmup: usize,
-    /// Where the cosine ends, as a share of the peak
-    #[arg(long, default_value_t = 0.1, value_parser = within::<f64>(0.0, 1.0))]
-    pub lr_floor: f64,
-    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 100.0))]
-    pub weight_decay: f64,
-    /// The gradient is shortened to this norm; 0 leaves it
-    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
-    pub grad_clip: f64,
-    /// Tokens a micro-batch: memory depends on it, results do not
-    #[arg(long, default_value_t = 8192, value_parser = count(1, 1 << 30))]
-    pub token_budget: usize,
-    /// Rank of LoRA adapters, which learn in place of the model, frozen in bf16; 0 = all of the model learns
-    #[arg(long, default_value_t = 0, value_parser = count(0, 1 << 16))]
-    pub lora_rank: usize,
-    /// Adapters are scaled by this / lora_rank
-    #[arg(long, default_value_t = 32.0, value_parser = positive::<f64>(1e6))]
-    pub lora_alpha: f64,
-    /// Linear layers that get an adapter, by PEFT's names such as q_proj,v_proj; or all-linear
-    #[arg(long, default_value = "all-linear")]
-    pub lora_targets: String,
-    /// Keep only each block's input and run it again on the way back: less memory, a third more time
-    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
-    pub checkpointing: bool,
-    /// How products multiply; bf16 rounds their operands, sums are f32
-    #[arg(long, default_value = "f32")]
-    pub precision: Precision,
-    /// A checkpoint every so many steps
-    #[arg(long, default_value_t = 100, value_parser = count(0, MANY))]
-    pub save_every: usize,
-}
-
 /// How the answers that labelers rank are made.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[group(skip)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rankings {
     /// Fewest answers to a prompt
@@ -227,162 +136,7 @@ pub struct Rankings {
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Rm {
-    /// A reward model that is there already, in place of training one
-    #[arg(skip)]
-    #[serde(skip_serializing_if = "is_none")]
-    pub model: PathBuf,
-    /// The size of the reward model; empty = the last of the recipe
-    #[arg(long, default_value = "")]
-    pub size: String,
-    /// The stage it starts from: base, sft or init
-    #[arg(long, default_value = "init")]
-    pub from: String,
-    /// How often the rankings are seen; the paper's 1, because more overfits quickly
-    #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1e6))]
-    pub epochs: f64,
-    /// Prompts a step; all answers of a prompt go together
-    #[arg(long, default_value_t = 16, value_parser = count(1, 1 << 20))]
-    pub batch: usize,
-    /// Peak learning rate
-    #[arg(long, default_value_t = 3e-4, value_parser = rate::<f64>())]
-    pub lr: f64,
-    /// Steps of linear warm-up
-    #[arg(long, default_value_t = 0, value_parser = count(0, MANY))]
-    pub warmup: usize,
-    /// Where the cosine ends, as a share of the peak
-    #[arg(long, default_value_t = 0.1, value_parser = within::<f64>(0.0, 1.0))]
-    pub lr_floor: f64,
-    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 100.0))]
-    pub weight_decay: f64,
-    /// The gradient is shortened to this norm; 0 leaves it
-    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
-    pub grad_clip: f64,
-    /// Tokens a micro-batch: memory depends on it, results do not
-    #[arg(long, default_value_t = 8192, value_parser = count(1, 1 << 30))]
-    pub token_budget: usize,
-    /// Rank of LoRA adapters, which learn in place of the model, frozen in bf16; 0 = all of the model learns
-    #[arg(long, default_value_t = 0, value_parser = count(0, 1 << 16))]
-    pub lora_rank: usize,
-    /// Adapters are scaled by this / lora_rank
-    #[arg(long, default_value_t = 32.0, value_parser = positive::<f64>(1e6))]
-    pub lora_alpha: f64,
-    /// Linear layers that get an adapter, by PEFT's names such as q_proj,v_proj; or all-linear
-    #[arg(long, default_value = "all-linear")]
-    pub lora_targets: String,
-    /// Keep only each block's input and run it again on the way back: less memory, a third more time
-    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
-    pub checkpointing: bool,
-    /// How products multiply; bf16 rounds their operands, sums are f32
-    #[arg(long, default_value = "f32")]
-    pub precision: Precision,
-    /// A checkpoint every so many steps
-    #[arg(long, default_value_t = 50, value_parser = count(0, MANY))]
-    pub save_every: usize,
-}
-
-#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Ppo {
-    /// Answers to sample in all
-    #[arg(long, default_value_t = 8_000, value_parser = count(1, MANY))]
-    pub episodes: usize,
-    /// Answers an iteration
-    #[arg(long, default_value_t = 128, value_parser = count(1, 1 << 20))]
-    pub batch: usize,
-    /// Answers an optimizer step
-    #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
-    pub minibatch: usize,
-    /// Passes over the answers of an iteration
-    #[arg(long, default_value_t = 1, value_parser = count(1, 10_000))]
-    pub epochs: usize,
-    /// Learning rate of the policy
-    #[arg(long, default_value = "3e-4", value_parser = rate::<PerSize>())]
-    pub lr: PerSize,
-    /// Learning rate of the value network
-    #[arg(long, default_value_t = 3e-4, value_parser = rate::<f64>())]
-    pub value_lr: f64,
-    /// Iterations of linear warm-up, from a tenth of the peak
-    #[arg(long, default_value_t = 10, value_parser = count(0, MANY))]
-    pub warmup: usize,
-    /// Clip of the probability ratio (ε)
-    #[arg(long, default_value_t = 0.2, value_parser = positive::<f64>(1e6))]
-    pub clip: f64,
-    /// Clip of the value function
-    #[arg(long, default_value_t = 0.2, value_parser = positive::<f64>(1e6))]
-    pub value_clip: f64,
-    /// Discount
-    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1.0))]
-    pub gamma: f64,
-    /// λ of generalised advantage estimation
-    #[arg(long, default_value_t = 0.95, value_parser = within::<f64>(0.0, 1.0))]
-    pub lambda: f64,
-    /// β: what a nat of KL from the reference costs
-    #[arg(long, default_value_t = 0.02, value_parser = within::<f64>(0.0, 1e6))]
-    pub kl_coef: f64,
-    /// Steer β so that the KL of an answer stays near this; 0 = β is fixed
-    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
-    pub kl_target: f64,
-    /// Episodes that a steered β takes
-    #[arg(long, default_value_t = 10_000.0, value_parser = positive::<f64>(1e12))]
-    pub kl_horizon: f64,
-    /// Scale rewards to variance 1 before the advantages
-    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
-    pub whiten_rewards: bool,
-    /// Temperature of sampling; the same divides the logits everywhere else
-    #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1000.0))]
-    pub temperature: f64,
-    /// Longest answer in tokens
-    #[arg(long, default_value_t = 48, value_parser = count(1, TOKENS))]
-    pub max_new: usize,
-    /// Taken from the score of an answer that does not end by itself
-    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
-    pub missing_end_penalty: f64,
-    /// Scores are clipped to ± this; 0 leaves them
-    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
-    pub score_clip: f64,
-    /// The averaged weights, which are what is kept, keep this share of themselves a step; the paper: 0.992
-    #[arg(long, default_value_t = 0.992, value_parser = within::<f64>(0.0, 0.9999))]
-    pub ema: f64,
-    /// γ of PPO-ptx: times the pretraining gradient. In a recipe it is that of the ppo_ptx stages; ppo has none
-    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
-    pub ptx_coef: f64,
-    /// Pretraining sequences for each answer; the paper: 8
-    #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1000.0))]
-    pub ptx_ratio: f64,
-    #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 100.0))]
-    pub weight_decay: f64,
-    /// ε of Adam
-    #[arg(long, default_value_t = 1e-5, value_parser = positive::<f64>(1.0))]
-    pub adam_eps: f64,
-    /// Gradients are shortened to this norm; 0 leaves them
-    #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
-    pub grad_clip: f64,
-    /// Tokens a micro-batch: memory depends on it, results do not
-    #[arg(long, default_value_t = 8192, value_parser = count(1, 1 << 30))]
-    pub token_budget: usize,
-    /// Rank of LoRA adapters, which learn in place of the model, frozen in bf16; 0 = all of the model learns
-    #[arg(long, default_value_t = 0, value_parser = count(0, 1 << 16))]
-    pub lora_rank: usize,
-    /// Adapters are scaled by this / lora_rank
-    #[arg(long, default_value_t = 32.0, value_parser = positive::<f64>(1e6))]
-    pub lora_alpha: f64,
-    /// Linear layers that get an adapter, by PEFT's names such as q_proj,v_proj; or all-linear
-    #[arg(long, default_value = "all-linear")]
-    pub lora_targets: String,
-    /// Keep only each block's input and run it again on the way back: less memory, a third more time
-    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
-    pub checkpointing: bool,
-    /// How products multiply; bf16 rounds their operands, sums are f32
-    #[arg(long, default_value = "f32")]
-    pub precision: Precision,
-    /// A checkpoint every so many iterations
-    #[arg(long, default_value_t = 10, value_parser = count(0, MANY))]
-    pub save_every: usize,
-}
-
-#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[group(skip)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eval {
     /// Held-out prompts that the models answer; 0 = all
@@ -392,8 +146,9 @@ pub struct Eval {
     #[arg(long, default_value_t = 1.0, value_parser = within::<f64>(0.0, 1000.0))]
     pub temperature: f64,
     /// Longest answer in tokens
-    #[arg(long, default_value_t = 48, value_parser = count(1, TOKENS))]
-    pub max_new: usize,
+    #[arg(long, alias = "max-new", default_value_t = 48, value_parser = count(1, TOKENS))]
+    #[serde(alias = "max_new")]
+    pub max_new_tokens: usize,
     /// Prompts shown side by side in the report
     #[arg(long, default_value_t = 12, value_parser = count(0, MANY))]
     pub samples: usize,
@@ -402,56 +157,13 @@ pub struct Eval {
     pub skills: usize,
 }
 
-impl Default for World {
-    fn default() -> World {
-        defaults()
-    }
+macro_rules! default_from_attributes {
+    ($($section:ty),+) => {$(
+        impl Default for $section {
+            fn default() -> $section {
+                defaults()
+            }
+        }
+    )+};
 }
-
-impl Default for Tokenizer {
-    fn default() -> Tokenizer {
-        defaults()
-    }
-}
-
-impl Default for Shape {
-    fn default() -> Shape {
-        defaults()
-    }
-}
-
-impl Default for Pretrain {
-    fn default() -> Pretrain {
-        defaults()
-    }
-}
-
-impl Default for Sft {
-    fn default() -> Sft {
-        defaults()
-    }
-}
-
-impl Default for Rankings {
-    fn default() -> Rankings {
-        defaults()
-    }
-}
-
-impl Default for Rm {
-    fn default() -> Rm {
-        defaults()
-    }
-}
-
-impl Default for Ppo {
-    fn default() -> Ppo {
-        defaults()
-    }
-}
-
-impl Default for Eval {
-    fn default() -> Eval {
-        defaults()
-    }
-}
+default_from_attributes!(Data, World, Tokenizer, Shape, Rankings, Eval);

@@ -5,6 +5,7 @@ pub mod inputs;
 use crate::config::Recipe;
 use crate::error::{Failure, Result};
 use crate::runlog::environment;
+use crate::stages;
 use inputs::{Inputs, changed_keys, must_agree};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
@@ -81,7 +82,7 @@ fn same_run(
     }
     let text =
         std::fs::read_to_string(saved).map_err(|e| Failure::usage(format!("cannot read {}: {e}", saved.display())))?;
-    let old = Recipe::parse("recipe.toml", &text, &[]).map_err(|e| e.context(dir.display()))?;
+    let old = stages::parse("recipe.toml", &text, &[]).map_err(|e| e.context(dir.display()))?;
     let table = |recipe: &Recipe| {
         let resolved = Recipe { quick: false, smoke: false, ..recipe.clone() };
         toml::Table::try_from(resolved).expect("a recipe is plain values")
@@ -174,7 +175,7 @@ mod tests {
     fn a_folder_is_never_overwritten_silently() {
         let temporary = tempfile::tempdir().unwrap();
         let dir = temporary.path().join("run");
-        let recipe = Recipe::load("mini", &["quick=true".into()]).unwrap();
+        let recipe = stages::load("mini", &["quick=true".into()]).unwrap();
         let inputs = Inputs::on(&kernels::Device::Cpu);
         let open = |dir: &Path, recipe: &Recipe, resume| open(dir, recipe, &inputs, resume, false).map(drop);
         let error = |dir: &Path, recipe: &Recipe, resume| open(dir, recipe, resume).unwrap_err().message;
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn with_force_other_things_are_told_and_recorded() {
         let dir = tempfile::tempdir().unwrap();
-        let recipe = Recipe::load("mini", &[]).unwrap();
+        let recipe = stages::load("mini", &[]).unwrap();
         let (cpu, mut other) = (Inputs::on(&kernels::Device::Cpu), Inputs::on(&kernels::Device::Cpu));
         other.say("data.text", "new.txt");
         assert!(open(dir.path(), &recipe, &cpu, false, false).unwrap().1.is_none());

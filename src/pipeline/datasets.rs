@@ -1,5 +1,5 @@
 //! All text that a run uses, made by the world or read from files before the first stage. The same recipe gives the
-//! same materials, so that nothing of them needs saving.
+//! same datasets, so that nothing of them needs saving.
 
 use super::judges::Judges;
 use crate::config::Recipe;
@@ -10,7 +10,7 @@ use kernels::Rng;
 use rlhf_core::data::{Codec, Content, Row, Template};
 use rlhf_core::world;
 
-pub struct Materials {
+pub struct Datasets {
     pub text: Vec<String>,
     pub heldout_text: Vec<String>,
     pub demonstrations: Vec<Row>,
@@ -50,9 +50,9 @@ pub enum Preferences {
     Given { train: Vec<Row>, heldout: Vec<(String, Vec<Row>)> },
 }
 
-impl Materials {
+impl Datasets {
     /// `template`: that of the models, if they are there already.
-    pub fn gather(recipe: &Recipe, template: Option<Template>, rng: Rng) -> Result<Materials> {
+    pub fn gather(recipe: &Recipe, template: Option<Template>, rng: Rng) -> Result<Datasets> {
         match recipe.data.source {
             Source::World => Ok(from_world(recipe, template.unwrap_or_else(Template::world))),
             Source::Files => super::files::gather(recipe, template.unwrap_or_else(Template::dialogue), rng),
@@ -60,14 +60,14 @@ impl Materials {
     }
 }
 
-fn from_world(recipe: &Recipe, template: Template) -> Materials {
+fn from_world(recipe: &Recipe, template: Template) -> Datasets {
     use world::Split;
     let judges = Judges::new(recipe.seed);
     let world = &judges.world;
     let sizes = &recipe.world;
     let prompts = |split, n| -> Vec<Prompt> { world.prompts(split, n).into_iter().map(|p| prompt(world, p)).collect() };
     let demonstrations = world.demonstrations(sizes.demonstrations, &world::Flaws::default());
-    Materials {
+    Datasets {
         text: world.corpus("train", sizes.documents),
         heldout_text: world.corpus("heldout", (sizes.documents / 20).clamp(50, 500)),
         demonstrations: demonstrations.iter().map(demonstration).collect(),

@@ -1,17 +1,18 @@
 //! The evaluation on held-out prompts: every model answers, the judges compare, and what was lost is measured.
 
 use super::answers::{Answer, Sampler};
-use super::datasets::{Materials, Prompt};
+use super::datasets::{Datasets, Prompt};
+use super::host::tell_cuts;
 use super::judges::{Judges, gold_prefers, labelers_prefer};
 use super::rankings::Rankings;
 use super::runner::Pipeline;
 use super::stage_rng;
-use super::stages::tell_cuts;
 use crate::config::Recipe;
 use crate::error::Result;
 use crate::error::data_failure;
 use crate::results::{ByModel, Rate, Results, RewardModel, WinRate};
 use crate::runlog;
+use crate::stages::{STAGES, Shown, Stage};
 use crate::training::Model;
 use kernels::Rng;
 use rlhf_core::data::{Codec, Content, Example, Ranking};
@@ -22,23 +23,15 @@ use rlhf_core::world::{Gold, Labelers, Skill};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// The paper's five, and the start of PPO: those that there are. Worked examples are for a base model of our own.
-fn kinds(p: &Pipeline) -> Vec<&'static str> {
-    let mut kinds = vec!["base", "prompted", "init", "sft", "ppo", "ppo_ptx"];
-    kinds.retain(|kind| match *kind {
-        "base" => true,
-        "prompted" => !p.recipe.starts_from_models(),
-        made => p.recipe.makes(made),
-    });
-    kinds
-}
-
-/// So many tokens are read at a time: as many as the stages were given.
-fn token_budget(recipe: &Recipe) -> usize {
-    let Recipe { sft, init, rm, ppo, .. } = recipe;
-    let all =
-        [("sft", sft.token_budget), ("init", init.token_budget), ("rm", rm.token_budget), ("ppo", ppo.token_budget)];
-    all.into_iter().filter(|(stage, _)| recipe.makes(stage)).map(|(_, budget)| budget).min().unwrap_or(8192)
+/// The models that are asked: with their size's name, the stage whose model it is, and how it shows.
+fn asked<'a>(recipe: &'a Recipe) -> impl Iterator<Item = (&'static Stage, &'static Shown)> + use<'a> {
+    let there = |(stage, shown): &(&'static Stage, &Shown)| match shown.few_shot {
+        true => !recipe.starts_from_models(), // worked examples are for a base model of our own
+        false => {
+            recipe.makes(stage.name) || recipe.there().any(|(name, _)| name.ends_with(&format!(".{}", stage.name)))
+        }
+    };
+    STAGES.into_iter().flat_map(|stage| stage.shown.iter().map(move |shown| (stage, shown))).filter(there)
 }
 
 /// One model's answers to all evaluation prompts, and what is thought of them.
@@ -49,27 +42,27 @@ struct Answered {
     golds: Vec<Gold>,
 }
 
-pub fn evaluate(p: &mut Pipeline, codec: &Codec, materials: &Materials, rankings: &Rankings) -> Result<Results> {
+pub fn evaluate(p: &mut Pipeline, codec: &Codec, datasets: &Datasets, rankings: &Rankings) -> Result<Results> {
     let mut results =
         Results { recipe: p.recipe.name.clone(), seed: p.recipe.seed, device: p.device.name(), ..Results::default() };
-    if let Some(judges) = &materials.judges {
+    if let Some(judges) = &datasets.judges {
         results.world = judges.world.description();
     }
     p.reporter.begin("evaluation");
     let start = std::time::Instant::now();
     let judge = p.recipe.has_rm().then(|| Model::load(&p.stage_dir("rm"), &p.device)).transpose()?;
     results.reward_model = judge.as_ref().map(|judge| reward_model(p, codec, rankings, judge));
-    let prompts = eval_prompts(p, materials);
-    let answered = answer_all(p, codec, materials, &prompts, judge.as_ref())?;
+    let prompts = eval_prompts(p, datasets);
+    let answered = answer_all(p, codec, datasets, &prompts, judge.as_ref())?;
     for one in &answered {
         describe(one, &mut results);
     }
-    if let Some(judges) = &materials.judges {
+    if let Some(judges) = &datasets.judges {
         compare(p, &answered, &judges.with_noise(rankings.noise), &mut results);
     } else if judge.is_some() {
         compare_by_reward(p, &answered, &mut results);
     }
-    measure_models(p, codec, materials, &answered, &mut results)?;
+    measure_models(p, codec, datasets, &answered, &mut results)?;
     write_samples(p, &prompts, &answered)?;
     results.stages = p.stages.clone();
     let seconds = start.elapsed().as_secs_f64();
@@ -78,15 +71,15 @@ pub fn evaluate(p: &mut Pipeline, codec: &Codec, materials: &Materials, rankings
     Ok(results)
 }
 
-fn eval_prompts<'a>(p: &Pipeline, materials: &'a Materials) -> Vec<&'a Prompt> {
+fn eval_prompts<'a>(p: &Pipeline, datasets: &'a Datasets) -> Vec<&'a Prompt> {
     let most = if p.recipe.eval.prompts == 0 { usize::MAX } else { p.recipe.eval.prompts };
-    materials.eval_prompts.iter().take(most).collect()
+    datasets.eval_prompts.iter().take(most).collect()
 }
 
 // ---- the reward model ----------------------------------------------------------------------------------------------
 
 fn reward_model(p: &Pipeline, codec: &Codec, rankings: &Rankings, judge: &Model) -> RewardModel {
-    let tokens = token_budget(p.recipe);
+    let tokens = p.recipe.token_budget();
     let mut out = RewardModel { labeler_agreement: rankings.agreement, ..RewardModel::default() };
     for (name, set) in &rankings.heldout {
         let accuracy = rm::accuracy(&judge.net, &judge.params, set, tokens);
@@ -127,32 +120,31 @@ fn longer_wins(codec: &Codec, set: &[Ranking]) -> f64 {
 fn answer_all(
     p: &Pipeline,
     codec: &Codec,
-    materials: &Materials,
+    datasets: &Datasets,
     prompts: &[&Prompt],
     judge: Option<&Model>,
 ) -> Result<Vec<Answered>> {
     let section = &p.recipe.eval;
     let mut out = Vec::new();
     let sizes = p.recipe.sizes();
-    let kinds = kinds(p);
-    let total = sizes.len() * kinds.len();
+    let asked: Vec<_> = asked(p.recipe).collect();
+    let total = sizes.len() * asked.len();
     for size in sizes {
-        for &kind in &kinds {
-            let name = format!("{size}.{kind}");
-            let stage = if kind == "prompted" { "base" } else { kind };
-            let model = Model::load(&p.stage_dir(&format!("{size}.{stage}")), &p.device)?;
-            let shots = kind == "prompted";
+        for (stage, shown) in &asked {
+            let name = format!("{size}.{}", shown.name);
+            let model = Model::load(&p.stage_dir(&stage.of_size(size)), &p.device)?;
+            let shots = shown.few_shot;
             let sampler = Sampler { model, shots };
             // Every model answers with its own noise, the same at every evaluation.
             let rng = stage_rng(p.recipe, "evaluation").stream(&name);
-            let answers = sampler.answer(codec, prompts, section.temperature, section.max_new, rng, |_| {
+            let answers = sampler.answer(codec, prompts, section.temperature, section.max_new_tokens, rng, |_| {
                 p.reporter.check_stop("the evaluation")
             })?;
             let read = answers.iter().zip(prompts).map(|(a, t)| judged(codec, t, a, shots));
             let sequences = read.collect::<Result<Vec<_>>>()?;
             let rewards =
-                judge.map_or(Vec::new(), |j| rm::score(&j.net, &j.params, &sequences, token_budget(p.recipe)));
-            let golds = match &materials.judges {
+                judge.map_or(Vec::new(), |j| rm::score(&j.net, &j.params, &sequences, p.recipe.token_budget()));
+            let golds = match &datasets.judges {
                 Some(judges) => golds(judges, prompts, &answers),
                 None => Vec::new(),
             };
@@ -269,26 +261,26 @@ fn compare_by_reward(p: &Pipeline, answered: &[Answered], results: &mut Results)
 fn measure_models(
     p: &Pipeline,
     codec: &Codec,
-    materials: &Materials,
+    datasets: &Datasets,
     answered: &[Answered],
     results: &mut Results,
 ) -> Result {
-    let skills = match &materials.judges {
+    let skills = match &datasets.judges {
         Some(judges) => judges.world.skills(p.recipe.eval.skills),
         None => Vec::new(),
     };
-    let tokens = token_budget(p.recipe);
-    let windows = codec.windows(&materials.heldout_text, Rng::new(p.recipe.seed).stream("held-out windows"));
-    let shown = match materials.heldout_demonstrations.is_empty() {
+    let tokens = p.recipe.token_budget();
+    let windows = codec.windows(&datasets.heldout_text, Rng::new(p.recipe.seed).stream("held-out windows"));
+    let shown = match datasets.heldout_demonstrations.is_empty() {
         true => Vec::new(),
-        false => codec.demonstrations(&materials.heldout_demonstrations).map_err(data_failure)?,
+        false => codec.demonstrations(&datasets.heldout_demonstrations).map_err(data_failure)?,
     };
     tell_cuts(p, codec, "held-out demonstrations");
     for size in p.recipe.sizes() {
         let reference = Model::load(&p.stage_dir(&format!("{size}.{}", p.recipe.ppo_start())), &p.device)?;
-        for kind in kinds(p).into_iter().filter(|kind| *kind != "prompted") {
+        for (stage, _) in asked(p.recipe).filter(|(_, shown)| !shown.few_shot) {
             p.reporter.check_stop("the evaluation")?;
-            let name = format!("{size}.{kind}");
+            let name = stage.of_size(size);
             let model = Model::load(&p.stage_dir(&name), &p.device)?;
             let loss = |examples: &[Example]| lm::evaluate(&model.net, &model.params, examples, tokens);
             if !windows.is_empty() {

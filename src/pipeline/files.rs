@@ -1,6 +1,6 @@
-//! Materials of a recipe whose data source is files: books, demonstrations, rankings and pairs, split by prompt.
+//! Datasets of a recipe whose data source is files: books, demonstrations, rankings and pairs, split by prompt.
 
-use super::datasets::{Materials, Preferences, Prompt};
+use super::datasets::{Datasets, Preferences, Prompt};
 use super::too_little;
 use crate::config::Recipe;
 use crate::config::sections::Data;
@@ -12,7 +12,7 @@ use rlhf_core::data::{self, Content, Row, Template};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-pub fn gather(recipe: &Recipe, template: Template, rng: Rng) -> Result<Materials> {
+pub fn gather(recipe: &Recipe, template: Template, rng: Rng) -> Result<Datasets> {
     let section = &recipe.data;
     let (text, heldout_text) = texts(section)?;
     let demonstrations = Split::of(section, &section.demonstrations, rng)?;
@@ -42,7 +42,7 @@ pub fn gather(recipe: &Recipe, template: Template, rng: Rng) -> Result<Materials
         false => shots(&rows::pairs(&demonstrations.train, &template)?, recipe),
     };
     let [ppo_prompts, eval_prompts] = asked.map(|rows| prompts(&rows, &shots, &template));
-    Ok(Materials {
+    Ok(Datasets {
         text,
         heldout_text,
         demonstrations: demonstrations.train,

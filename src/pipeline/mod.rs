@@ -5,23 +5,22 @@ mod answers;
 mod datasets;
 mod evaluate;
 mod files;
+mod host;
 mod judges;
 mod rankings;
 mod runner;
-mod stages;
 
 use crate::config::Recipe;
-use crate::config::sections::{Data, Source, given};
+use crate::config::sections::{Data, Source};
 use crate::error::{Failure, Result};
 use crate::folder::{self, inputs::Inputs};
 use crate::progress::{Mode, Progress};
 use crate::report;
 use crate::results::Results;
 use crate::training::memory::Need;
-use datasets::Materials;
+use datasets::Datasets;
 use kernels::{Device, Rng};
 use rankings::Rankings;
-use rlhf_core::data::Codec;
 use runner::Pipeline;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,9 +42,6 @@ pub struct Request<'a> {
     pub stop: Arc<AtomicBool>,
 }
 
-/// Makes a stage of one size.
-type Make = fn(&mut Pipeline, &Codec, &Materials, &str) -> Result;
-
 /// Runs every stage that is not done yet; returns the results, which are also in `results.json` and `report.html`.
 pub fn run(request: &Request) -> Result<Results> {
     let recipe = request.recipe;
@@ -59,32 +55,27 @@ pub fn run(request: &Request) -> Result<Results> {
     let mut pipeline = Pipeline::new(request)?;
     told.iter().for_each(|what| pipeline.reporter.say(what));
     pipeline.reporter.say(&format!("largest stage: {}", request.memory));
-    let there = stages::codec_of_models(&pipeline)?;
+    let there = host::codec_of_models(&pipeline)?;
     let template = there.as_ref().map(|codec| codec.template.clone());
-    let materials = Materials::gather(recipe, template, Rng::new(recipe.seed).stream("materials"))?;
+    let datasets = Datasets::gather(recipe, template, Rng::new(recipe.seed).stream("materials"))?;
     let mut codec = match there {
         Some(codec) => codec,
-        None => stages::tokenizer(&mut pipeline, &materials)?,
+        None => host::tokenizer(&mut pipeline, &datasets)?,
     };
-    stages::check_judge(&pipeline, &mut codec)?;
-    for (kind, stage) in [("base", stages::base as Make), ("sft", stages::sft), ("init", stages::init)] {
-        for size in recipe.sizes().into_iter().filter(|_| recipe.makes(kind)) {
-            stage(&mut pipeline, &codec, &materials, size)?;
+    host::check_judge(&pipeline, &mut codec)?;
+    let mut rankings = None;
+    for (stage, size) in recipe.made() {
+        if !stage.per_size {
+            rankings = Some(rankings::preferences(&mut pipeline, &codec, &datasets)?);
         }
+        host::run(&mut pipeline, stage, size, &codec, &datasets, rankings.as_ref())?;
     }
-    let preferences = match recipe.has_rm() {
-        true => rankings::preferences(&mut pipeline, &codec, &materials)?,
-        false => Rankings::default(),
+    let rankings = match rankings {
+        Some(rankings) => rankings,
+        None if recipe.has_rm() => rankings::preferences(&mut pipeline, &codec, &datasets)?,
+        None => Rankings::default(),
     };
-    if recipe.makes("rm") {
-        stages::reward_model(&mut pipeline, &codec, &materials, &preferences)?;
-    }
-    for (kind, stage) in [("ppo", stages::ppo as Make), ("ppo_ptx", stages::ppo_ptx)] {
-        for size in recipe.sizes().into_iter().filter(|_| recipe.makes(kind)) {
-            stage(&mut pipeline, &codec, &materials, size)?;
-        }
-    }
-    let results = evaluate::evaluate(&mut pipeline, &codec, &materials, &preferences)?;
+    let results = evaluate::evaluate(&mut pipeline, &codec, &datasets, &rankings)?;
     results.write(request.dir)?;
     report::write(request.dir)?;
     Ok(results)
@@ -99,10 +90,7 @@ fn is_finished(dir: &Path, recipe: &Recipe) -> bool {
     if recipe.has_rm() && recipe.data.source == Source::World {
         stages.push("rankings".into());
     }
-    for kind in ["base", "sft", "init", "ppo", "ppo_ptx"].into_iter().filter(|kind| recipe.makes(kind)) {
-        stages.extend(recipe.sizes().iter().map(|size| format!("{size}.{kind}")));
-    }
-    stages.extend(recipe.makes("rm").then(|| "rm".to_string()));
+    stages.extend(recipe.made().map(|(stage, size)| stage.of_size(size)));
     let files = ["results.json", "report.html"];
     files.iter().all(|file| dir.join(file).exists())
         && stages.iter().all(|stage| folder::done(&folder::stage(dir, stage)).is_some())
@@ -117,9 +105,9 @@ fn inputs_of(recipe: &Recipe, device: &Device) -> Result<Inputs> {
             files.iter().try_for_each(|file| inputs.data(&format!("data.{key}"), &dir.join(file)))?;
         }
     }
-    let models = recipe.model.iter().map(|(size, shape)| (format!("model.{size}.from"), &shape.from));
-    for (key, path) in models.chain([("rm.model".into(), &recipe.rm.model)]) {
-        given(path).map_or(Ok(()), |path| inputs.model(&key, path))?;
+    for (stage, path) in recipe.there() {
+        let key = stage.strip_suffix(".base").map_or("rm.model".into(), |size| format!("model.{size}.from"));
+        inputs.model(&key, &path)?;
     }
     Ok(inputs)
 }

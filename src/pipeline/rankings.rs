@@ -1,16 +1,17 @@
 //! Rankings for the reward model: K = 4..9 answers of several models, ranked by simulated labelers; or files of them.
 
 use super::answers::{Answer, Sampler};
-use super::datasets::{Materials, Preferences, Prompt};
+use super::datasets::{Datasets, Preferences, Prompt};
+use super::host::tell_cuts;
 use super::judges::Judges;
 use super::runner::Pipeline;
 use super::stage_rng;
-use super::stages::tell_cuts;
 use crate::error::data_failure;
 use crate::error::{Failure, Result};
 use crate::training::Model;
 use kernels::Rng;
 use rlhf_core::data::{Codec, Ranking, Row};
+use rlhf_core::methods::ppo;
 use rlhf_core::world::Gold;
 use rlhf_core::world::labelers::{self, PAPER_AGREEMENT};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -46,14 +47,14 @@ impl TextRanking {
 
 /// The same as text: what the labelers of a world wrote down.
 #[derive(Serialize, Deserialize)]
-struct Sheet {
+struct Annotations {
     train: Vec<TextRanking>,
     heldout: Vec<(String, Vec<TextRanking>)>,
     agreement: Option<f64>,
     noise: f64,
 }
 
-impl Sheet {
+impl Annotations {
     fn encode(self, codec: &Codec) -> Rankings {
         let all = |set: Vec<TextRanking>| set.iter().map(|r| r.encode(codec)).collect();
         let train = all(self.train);
@@ -62,8 +63,8 @@ impl Sheet {
     }
 }
 
-pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials) -> Result<Rankings> {
-    let rankings = match &materials.preferences {
+pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, datasets: &Datasets) -> Result<Rankings> {
+    let rankings = match &datasets.preferences {
         Preferences::Given { train, heldout } => {
             let read = |rows: &[Row]| codec.rankings(rows).map_err(data_failure);
             let heldout = heldout.iter().map(|(name, rows)| Ok((name.clone(), read(rows)?)));
@@ -72,12 +73,12 @@ pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials
         }
         Preferences::ToRank { train, heldout } => {
             pipeline.stage("rankings", |p, dir| {
-                let rankings = rank(p, codec, materials.judges.as_ref().expect("a world has judges"), train, heldout)?;
+                let rankings = rank(p, codec, datasets.judges.as_ref().expect("a world has judges"), train, heldout)?;
                 write(&dir.join("rankings.json"), &rankings)?;
                 write_rows(&dir.join("train.jsonl"), &rankings.train)?;
                 Ok(Some(rankings.train.len()))
             })?;
-            read::<Sheet>(&pipeline.stage_dir("rankings").join("rankings.json"))?.encode(codec)
+            read::<Annotations>(&pipeline.stage_dir("rankings").join("rankings.json"))?.encode(codec)
         }
     };
     tell_cuts(pipeline, codec, "rankings");
@@ -85,34 +86,34 @@ pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, materials: &Materials
 }
 
 /// One prompt with its answers and what gold thinks of each.
-struct Sitting {
+struct RankingTask {
     prompt: String,
     answers: Vec<Answer>,
     golds: Vec<Gold>,
 }
 
-fn rank(p: &Pipeline, codec: &Codec, judges: &Judges, train: &[Prompt], heldout: &[Prompt]) -> Result<Sheet> {
+fn rank(p: &Pipeline, codec: &Codec, judges: &Judges, train: &[Prompt], heldout: &[Prompt]) -> Result<Annotations> {
     let rng = stage_rng(p.recipe, "rankings");
     let all: Vec<Prompt> = [train, heldout].concat();
-    let mut sittings = sittings(p, codec, judges, &all, rng)?;
-    let tested = sittings.split_off(train.len());
-    let golds = |s: &[Sitting]| s.iter().map(|s| s.golds.clone()).collect::<Vec<_>>();
+    let mut tasks = tasks(p, codec, judges, &all, rng)?;
+    let tested = tasks.split_off(train.len());
+    let golds = |s: &[RankingTask]| s.iter().map(|s| s.golds.clone()).collect::<Vec<_>>();
     let mut labelers = judges.labelers.clone();
-    let sample = golds(&sittings[..sittings.len().min(1500)]);
+    let sample = golds(&tasks[..tasks.len().min(1500)]);
     let noise = labelers.calibrate(&sample, PAPER_AGREEMENT);
     let agreement = labelers::agreement(&labelers.training, &golds(&tested)).rate();
 
-    let ranked_by = |sittings: &[Sitting], group: &[labelers::Labeler], rng: Rng| -> Vec<TextRanking> {
-        let one = |(i, s): (usize, &Sitting)| {
+    let ranked_by = |tasks: &[RankingTask], group: &[labelers::Labeler], rng: Rng| -> Vec<TextRanking> {
+        let one = |(i, s): (usize, &RankingTask)| {
             let labeler = &group[rng.fold(i as u64).draws().below(group.len())];
             let ranks = labeler.rank(&s.golds, i as u64);
             s.ranking(ranks.into_iter().map(|r| r as f32).collect())
         };
-        sittings.iter().enumerate().map(one).collect()
+        tasks.iter().enumerate().map(one).collect()
     };
-    let by_gold = |s: &Sitting| s.ranking(s.golds.iter().map(|g| -g.score as f32).collect());
-    Ok(Sheet {
-        train: ranked_by(&sittings, &labelers.training, rng.stream("who")),
+    let by_gold = |s: &RankingTask| s.ranking(s.golds.iter().map(|g| -g.score as f32).collect());
+    Ok(Annotations {
+        train: ranked_by(&tasks, &labelers.training, rng.stream("who")),
         heldout: vec![
             ("heldout".into(), ranked_by(&tested, &labelers.training, rng.stream("who else"))),
             ("unseen_labelers".into(), ranked_by(&tested, &labelers.heldout, rng.stream("strangers"))),
@@ -123,7 +124,7 @@ fn rank(p: &Pipeline, codec: &Codec, judges: &Judges, train: &[Prompt], heldout:
     })
 }
 
-impl Sitting {
+impl RankingTask {
     fn ranking(&self, ranks: Vec<f32>) -> TextRanking {
         TextRanking {
             prompt: self.prompt.clone(),
@@ -135,7 +136,7 @@ impl Sitting {
 }
 
 /// K answers to every prompt, from the models in turn: the reward model must have seen good and bad ones.
-fn sittings(p: &Pipeline, codec: &Codec, judges: &Judges, prompts: &[Prompt], rng: Rng) -> Result<Vec<Sitting>> {
+fn tasks(p: &Pipeline, codec: &Codec, judges: &Judges, prompts: &[Prompt], rng: Rng) -> Result<Vec<RankingTask>> {
     let section = &p.recipe.rankings;
     let samplers = samplers(p)?;
     let mut slots: Vec<Vec<Option<Answer>>> = Vec::new();
@@ -150,22 +151,23 @@ fn sittings(p: &Pipeline, codec: &Codec, judges: &Judges, prompts: &[Prompt], rn
     }
     let total: usize = jobs.iter().map(Vec::len).sum();
     let mut before = 0;
+    let max_new = p.recipe.method::<ppo::Config>("ppo", p.recipe.rm_size()).sampling.max_new_tokens;
     for ((name, sampler), jobs) in samplers.iter().zip(&jobs) {
         let asked: Vec<&Prompt> = jobs.iter().map(|&(i, _)| &prompts[i]).collect();
         let tick = |done| {
             p.reporter.tick(before + done, total, name);
             p.reporter.check_stop("the rankings")
         };
-        let made = sampler.answer(codec, &asked, section.temperature, p.recipe.ppo.max_new, rng.stream(name), tick)?;
+        let made = sampler.answer(codec, &asked, section.temperature, max_new, rng.stream(name), tick)?;
         jobs.iter().zip(made).for_each(|(&(i, slot), answer)| slots[i][slot] = Some(answer));
         before += jobs.len();
     }
-    let sitting = |(prompt, slots): (&Prompt, Vec<Option<Answer>>)| {
+    let task = |(prompt, slots): (&Prompt, Vec<Option<Answer>>)| {
         let answers: Vec<Answer> = slots.into_iter().map(|a| a.expect("every slot had a job")).collect();
         let golds = answers.iter().map(|a| judges.gold(prompt, &a.text, a.ended)).collect();
-        Sitting { prompt: prompt.text.clone(), answers, golds }
+        RankingTask { prompt: prompt.text.clone(), answers, golds }
     };
-    Ok(prompts.iter().zip(slots).map(sitting).collect())
+    Ok(prompts.iter().zip(slots).map(task).collect())
 }
 
 /// The models whose answers are ranked: every size's SFT and PPO start, and the largest base with worked examples.

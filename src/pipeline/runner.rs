@@ -2,7 +2,6 @@
 
 use super::Request;
 use crate::config::Recipe;
-use crate::config::sections::given;
 use crate::error::{Failure, Result};
 use crate::folder::{self, Done};
 use crate::hub;
@@ -30,9 +29,7 @@ pub struct Pipeline<'a> {
 impl<'a> Pipeline<'a> {
     pub fn new(request: &Request<'a>) -> Result<Pipeline<'a>> {
         let log = RunLog::open(request.dir)?;
-        let bases = request.recipe.model.iter().map(|(size, shape)| (format!("{size}.base"), &shape.from));
-        let paths = bases.chain([("rm".into(), &request.recipe.rm.model)]);
-        let there = paths.filter_map(|(name, path)| given(path).map(|path| Ok((name, hub::find(path)?))));
+        let there = request.recipe.there().map(|(name, path)| Ok((name, hub::find(&path)?)));
         let there = there.collect::<Result<_>>()?;
         let progress = Progress::new(Mode::of_stderr(request.quiet));
         Ok(Pipeline {

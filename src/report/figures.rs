@@ -3,20 +3,11 @@
 use super::Run;
 use super::html::section;
 use crate::plot::{Bar, BarPlot, LinePlot, Series};
-use crate::results::{ByModel, Rate, story_order};
-
-/// Kinds of models in the order of the paper's figure 1, with the colour each has in every plot.
-const KINDS: [(&str, &str, usize); 6] = [
-    ("base", "base", 0),
-    ("prompted", "base, few-shot prompt", 1),
-    ("init", "SFT, 2 epochs (PPO's start)", 6),
-    ("sft", "SFT", 2),
-    ("ppo", "PPO", 3),
-    ("ppo_ptx", "PPO-ptx", 4),
-];
+use crate::results::{ByModel, Rate};
+use crate::stages::{STAGES, shown, story_order};
 
 fn kind_colour(kind: &str) -> usize {
-    KINDS.iter().find(|k| k.0 == kind).map_or(5, |k| k.2)
+    shown().find(|s| s.name == kind).map_or(5, |s| s.colour)
 }
 
 fn bar(rate: &Rate) -> Bar {
@@ -27,7 +18,7 @@ fn bar(rate: &Rate) -> Bar {
 fn by_size(run: &Run, title: &str, y: &str, value: impl Fn(&str) -> Option<Bar>) -> BarPlot {
     let bars_of =
         |kind: &str| -> Vec<Option<Bar>> { run.sizes.iter().map(|s| value(&format!("{s}.{kind}"))).collect() };
-    let series = KINDS.iter().map(|(kind, name, c)| (name.to_string(), *c, bars_of(kind)));
+    let series = shown().map(|s| (s.label.to_string(), s.colour, bars_of(s.name)));
     BarPlot {
         title: title.into(),
         y: y.into(),
@@ -119,9 +110,10 @@ pub fn reward_model(run: &Run) -> String {
     )
 }
 
-/// The stages of PPO that were logged, in the order of the story.
-fn ppo_stages(run: &Run) -> Vec<&str> {
-    let mut stages: Vec<&str> = run.metrics.keys().map(String::as_str).filter(|s| s.contains(".ppo")).collect();
+/// The stages that learn from completions and were logged, in the order of the story.
+fn rollout_stages(run: &Run) -> Vec<&str> {
+    let mut stages: Vec<&str> = run.metrics.keys().map(String::as_str).collect();
+    stages.retain(|stage| !run.curve(stage, "objective/kl").is_empty());
     let size = |stage: &str| run.sizes.iter().position(|s| stage.starts_with(&format!("{s}.")));
     stages.sort_by_key(|s| (size(s), story_order(s)));
     stages
@@ -129,7 +121,7 @@ fn ppo_stages(run: &Run) -> Vec<&str> {
 
 pub fn over_optimisation(run: &Run) -> String {
     let mut plots = Vec::new();
-    for stage in ppo_stages(run) {
+    for stage in rollout_stages(run) {
         let mut series =
             vec![Series::new("proxy: the reward model", 5, run.pairs(stage, "objective/kl", "objective/scores"))];
         let gold = run.pairs(stage, "objective/kl", "gold");
@@ -232,10 +224,11 @@ pub fn lengths(run: &Run) -> String {
 
 pub fn curves(run: &Run) -> String {
     let mut plots = Vec::new();
-    for (kind, title) in [("base", "Pretraining"), ("sft", "SFT"), ("init", "SFT of 2 epochs, with pretraining data")] {
+    for stage in STAGES.iter().filter(|stage| stage.per_size) {
+        let title = format!("{}: loss", stage.shown[0].label);
         let mut series = Vec::new();
         for (i, size) in run.sizes.iter().enumerate() {
-            let stage = format!("{size}.{kind}");
+            let stage = stage.of_size(size);
             series.push(Series::new(&format!("size {size}"), [3, 2, 4, 5][i % 4], run.curve(&stage, "loss")));
             series.push(
                 Series::new(&format!("size {size}, held out"), [3, 2, 4, 5][i % 4], run.curve(&stage, "eval_loss"))
@@ -244,14 +237,13 @@ pub fn curves(run: &Run) -> String {
         }
         series.retain(|s| !s.points.is_empty());
         if !series.is_empty() {
-            plots
-                .push(LinePlot { title: title.into(), x: "step".into(), y: "loss, nats a token".into(), series }.svg());
+            plots.push(LinePlot { title, x: "step".into(), y: "loss, nats a token".into(), series }.svg());
         }
     }
     for (key, title, y) in PPO_CURVES {
         let colour = |stage: &str| kind_colour(stage.split_once('.').map_or("", |s| s.1));
         let mut series: Vec<Series> = Vec::new();
-        for stage in ppo_stages(run) {
+        for stage in rollout_stages(run) {
             let line = Series::new(stage, colour(stage), run.curve(stage, key));
             let small = run.sizes.len() > 1 && stage.starts_with(&format!("{}.", run.sizes[0]));
             series.push(if small { line.dashed() } else { line });

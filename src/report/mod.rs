@@ -58,7 +58,7 @@ impl Run {
 }
 
 fn sizes(recipe: &str) -> Vec<String> {
-    let recipe = crate::config::Recipe::parse("recipe.toml", recipe, &[]);
+    let recipe = crate::stages::parse("recipe.toml", recipe, &[]);
     recipe.map_or(Vec::new(), |r| r.sizes().into_iter().map(String::from).collect())
 }
 

@@ -3,22 +3,25 @@
 use super::Run;
 use crate::plot::escape;
 use crate::progress::clock;
-use crate::results::{Rate, Results, story_order};
+use crate::results::{Rate, Results};
+use crate::stages::story_order;
 use std::collections::BTreeSet;
 
 /// Every model that has a figure, in the order of the story.
-fn model_names(r: &Results) -> Vec<String> {
+fn model_names(r: &Results, sizes: &[String]) -> Vec<String> {
     let mut names: BTreeSet<&String> = r.answer_tokens.keys().chain(r.loss_on_pretraining_text.keys()).collect();
     if let Some(w) = &r.win_rate {
         names.extend(w.gold.keys());
     }
     let mut names: Vec<String> = names.into_iter().cloned().collect();
-    names.sort_by_key(|n| (n.split_once('.').map(|s| s.0 != "S"), story_order(n)));
+    let size =
+        |name: &str| sizes.iter().position(|s| name.strip_prefix(s.as_str()).is_some_and(|n| n.starts_with('.')));
+    names.sort_by_key(|n| (size(n), story_order(n)));
     names
 }
 
 /// Column heads and one row a model: what both tables show.
-fn rows(r: &Results) -> (Vec<&'static str>, Vec<Vec<String>>) {
+fn rows(r: &Results, sizes: &[String]) -> (Vec<&'static str>, Vec<Vec<String>>) {
     let mut heads = vec!["model"];
     if r.win_rate.is_some() {
         heads.extend(["wins (gold)", "wins (labelers)", "gold score", "true", "rude"]);
@@ -54,7 +57,7 @@ fn rows(r: &Results) -> (Vec<&'static str>, Vec<Vec<String>>) {
         cells.push(r.answer_tokens.get(m).map_or("–".into(), |v| format!("{v:.1}")));
         cells
     };
-    (heads, model_names(r).iter().map(row).collect())
+    (heads, model_names(r, sizes).iter().map(row).collect())
 }
 
 /// "57 % (52–61)"
@@ -63,7 +66,7 @@ fn range(rate: &Rate) -> String {
 }
 
 pub fn models(run: &Run) -> String {
-    let (heads, rows) = rows(&run.results);
+    let (heads, rows) = rows(&run.results, &run.sizes);
     let mut out = html_table(&heads, &rows);
     let r = &run.results;
     if !r.head_to_head.is_empty() {
@@ -79,8 +82,8 @@ pub fn models(run: &Run) -> String {
 }
 
 /// What `rlhf run` prints at its end.
-pub fn text_table(r: &Results) -> String {
-    let (heads, mut lines) = rows(r);
+pub fn text_table(r: &Results, sizes: &[String]) -> String {
+    let (heads, mut lines) = rows(r, sizes);
     lines.insert(0, heads.iter().map(|h| h.to_string()).collect());
     let width = |c: usize| lines.iter().map(|l| l[c].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..heads.len()).map(width).collect();

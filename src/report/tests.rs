@@ -78,7 +78,7 @@ fn write_invented_run(dir: &Path) {
         {"model": "S.ppo_ptx", "text": "Hello, my friend.", "reward": 1.9, "gold": 2.5, "ended": true}]}))
         .unwrap();
     std::fs::write(dir.join("environment.json"), "{\"cpu\": \"none\"}").unwrap();
-    let recipe = crate::config::Recipe::load("mini", &[]).unwrap();
+    let recipe = crate::stages::load("mini", &[]).unwrap();
     std::fs::write(dir.join("recipe.toml"), recipe.to_toml()).unwrap();
 }
 
@@ -101,7 +101,7 @@ fn a_report_is_one_file_that_says_its_judges_are_programs() {
 
 #[test]
 fn the_text_table_has_a_row_a_model() {
-    let text = text_table(&invented_results());
+    let text = text_table(&invented_results(), &["S".into(), "L".into()]);
     assert!(text.contains("the judges are programs"));
     assert_eq!(text.lines().filter(|l| l.starts_with("S.") && l.contains('–')).count(), 6, "{text}");
 }

@@ -43,13 +43,7 @@ fn open_with(
 /// The same of a model that has been loaded from `path`.
 pub fn read(path: PathBuf, file: Option<&Path>, head: HeadKind, loaded: Model) -> Result<Opened> {
     let dir = &path;
-    if loaded.head() != head {
-        let (is, wanted) = match head {
-            HeadKind::Lm => ("a reward model", "a language model; to score text with it use rlhf reward"),
-            HeadKind::Score => ("a language model", "a reward model, made by rlhf rm"),
-        };
-        return Err(Failure::usage(format!("{} is {is}; this needs {wanted}", dir.display())));
-    }
+    check_head(dir, loaded.head(), Some(head))?;
     let tokenizer = match file {
         Some(file) => Some(Tokenizer::from_file(file).map_err(library_failure)?),
         None => tokenizer(&path)?,
@@ -58,6 +52,16 @@ pub fn read(path: PathBuf, file: Option<&Path>, head: HeadKind, loaded: Model) -
         fits(tokenizer, loaded.config(), dir)?;
     }
     Ok(Opened { path, loaded, tokenizer })
+}
+
+/// Refuses a model with another head than is wanted; None: any will do.
+pub fn check_head(dir: &Path, is: HeadKind, wanted: Option<HeadKind>) -> Result {
+    let (is, wanted) = match wanted.filter(|head| *head != is) {
+        None => return Ok(()),
+        Some(HeadKind::Lm) => ("a reward model", "a language model; to score text with it use rlhf reward"),
+        Some(HeadKind::Score) => ("a language model", "a reward model, made by rlhf rm"),
+    };
+    Err(Failure::usage(format!("{} is {is}; this needs {wanted}", dir.display())))
 }
 
 /// Refuses a tokenizer with tokens that the model does not know, but for such as no text becomes, which are told.

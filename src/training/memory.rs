@@ -4,13 +4,12 @@ mod reader;
 pub use reader::{Reader, check_files};
 
 use super::{Model, Setup};
-use crate::config::sections::{Ppo, Rm};
 use crate::error::{Failure, Kind, Result};
 use crate::training::room::{Room, room};
 use kernels::{Device, Precision};
 use model::{Config, HeadKind, lora};
 use rlhf_core::data::Ranking;
-use rlhf_core::methods::rm;
+use rlhf_core::methods::{ppo, rm};
 use std::fmt::{self, Display};
 
 /// A network that will be trained, and how.
@@ -108,13 +107,13 @@ impl Plan {
     }
 
     /// A reward model that learns from rankings, whose comparisons may be many: K(K−1)/2 of K answers.
-    pub fn ranking(&self, rankings: &[Ranking], section: &Rm) -> Need {
+    pub fn ranking(&self, rankings: &[Ranking], batch: usize, token_budget: usize) -> Need {
         let answers = |r: &Ranking| r.completions.iter().map(|c| r.prompt.len() + c.len()).sum::<usize>();
         let longest = rankings.iter().map(answers).max().unwrap_or(0);
-        let tokens = section.token_budget.min(section.batch.saturating_mul(longest)).max(longest);
+        let tokens = token_budget.min(batch.saturating_mul(longest)).max(longest);
         let mut pairs: Vec<f64> = rankings.iter().map(|r| rm::pairs(&r.ranks) as f64).collect();
         pairs.sort_by(|a, b| b.total_cmp(a));
-        let batch: f64 = pairs.iter().take(section.batch).sum();
+        let batch: f64 = pairs.iter().take(batch).sum();
         // Those of a step are laid end to end, picked from the scores, and go through the loss and back.
         let bytes = 24.0 * pairs.iter().sum::<f64>() + 120.0 * batch;
         self.scoring(tokens).and("comparisons", bytes)
@@ -127,9 +126,9 @@ impl Plan {
 
     /// A policy of this plan, its reference and average, a value network and the reward model. `longest`: tokens of a
     /// prompt with its answer. `shared`: do policy and value stand on one frozen model?
-    pub fn ppo(&self, value: &Plan, shared: bool, section: &Ppo, longest: usize) -> Need {
-        let tokens = section.token_budget.min(section.minibatch.saturating_mul(longest)).max(longest);
-        let cached = section.batch.min(64).saturating_mul(longest);
+    pub fn ppo(&self, value: &Plan, shared: bool, config: &ppo::Config, longest: usize) -> Need {
+        let tokens = config.compute.token_budget.min(config.minibatch.saturating_mul(longest)).max(longest);
+        let cached = config.batch.min(config.sampling.generate_batch).saturating_mul(longest);
         self.need(tokens, |plan, tokens| {
             let value = match plan.adapters {
                 Some(_) => value.clone().adapter(),
@@ -250,11 +249,12 @@ fn check_within(need: &Need, room: &Room) -> Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::sections::Sft;
+    use rlhf_core::methods::sft;
 
     fn plan(rank: usize) -> Plan {
-        let section = Sft { lora_rank: rank, ..Sft::default() };
-        Plan::of(Config::llama(49152, 2048, 30, 576, 9, 3), &Setup::from(&section)).unwrap()
+        let mut config = sft::Config::default();
+        config.adapter.lora_rank = rank;
+        Plan::of(Config::llama(49152, 2048, 30, 576, 9, 3), &Setup::of(&config.compute, Some(&config.adapter))).unwrap()
     }
 
     #[test]
@@ -288,15 +288,15 @@ mod tests {
             completions: vec![vec![2]; k],
             ranks: (0..k).map(|i| i as f32).collect(),
         };
-        let need = |k: usize| plan(0).ranking(&[ranking(k)], &Rm::default()).parts.pop().unwrap();
+        let need = |k: usize| plan(0).ranking(&[ranking(k)], 16, 8192).parts.pop().unwrap();
         assert_eq!(need(2), ("comparisons", 144.0));
         assert!(need(20_000).1 > 2e8 * 24.0);
     }
 
     #[test]
     fn a_shared_model_is_counted_once() {
-        let (policy, section) = (plan(8), Ppo::default());
-        let [apart, shared] = [false, true].map(|shared| policy.ppo(&policy, shared, &section, 100).total());
+        let (policy, config) = (plan(8), ppo::Config::default());
+        let [apart, shared] = [false, true].map(|shared| policy.ppo(&policy, shared, &config, 100).total());
         assert_eq!(apart - shared, 2.0 * policy.parameters());
     }
 }

@@ -1,8 +1,6 @@
 //! What is trained: models, how they are set up for it, the memory that it takes.
 
 pub mod card;
-pub mod configs;
-pub mod estimate;
 pub mod loading;
 pub mod memory;
 mod models;

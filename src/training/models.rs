@@ -59,6 +59,13 @@ impl Model {
         model.net.lora.as_ref().map_or(Ok(()), |lora| card::write(dir, &model.net, lora, codec))
     }
 
+    /// A second model of a stage, in a folder of its own beside the first.
+    pub fn save_beside(&self, dir: &Path, name: &str, codec: &Codec) -> Result {
+        let dir = dir.join(name);
+        std::fs::create_dir_all(&dir).map_err(|e| Failure::write(&dir, e))?;
+        self.save(&dir, codec)
+    }
+
     /// The same body with a fresh head of one number: a reward model before its training, to be read at the end token.
     /// One that is a reward model already stays as it is.
     pub fn as_score(&self, rng: Rng, codec: &Codec) -> Model {
@@ -86,7 +93,7 @@ fn config(shape: &Shape, vocab: usize) -> Config {
         "llama" => Config::llama(vocab, context, layers, channels, heads, kv),
         _ => Config::gpt2(vocab, context, layers, channels, heads),
     };
-    let intermediate_size = if shape.hidden == 0 { like.intermediate_size } else { shape.hidden };
+    let intermediate_size = if shape.intermediate_size == 0 { like.intermediate_size } else { shape.intermediate_size };
     Config { intermediate_size, ..like }
 }
 

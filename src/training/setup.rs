@@ -1,12 +1,12 @@
 //! How a stage trains a model that is there: all of it, or adapters upon it; in which precision; with which memory.
 
 use super::Model;
-use crate::config::sections::{Ppo, Pretrain, Rm, Sft};
 use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use autograd::Params;
 use kernels::{Device, Precision, Rng};
 use model::{BaseModels, Transformer, lora};
+use rlhf_core::methods::groups::{Adapter, Compute};
 use std::path::Path;
 
 #[derive(Clone, Debug)]
@@ -19,31 +19,18 @@ pub struct Setup {
     pub precision: Precision,
 }
 
-impl From<&Pretrain> for Setup {
-    fn from(section: &Pretrain) -> Setup {
-        let (checkpointing, precision) = (section.checkpointing, section.precision.into());
-        Setup { rank: 0, alpha: 0.0, targets: String::new(), checkpointing, precision }
-    }
-}
-
-macro_rules! tuned {
-    ($($section:ty),*) => {$(
-        impl From<&$section> for Setup {
-            fn from(section: &$section) -> Setup {
-                Setup {
-                    rank: section.lora_rank,
-                    alpha: section.lora_alpha,
-                    targets: section.lora_targets.clone(),
-                    checkpointing: section.checkpointing,
-                    precision: section.precision.into(),
-                }
-            }
-        }
-    )*};
-}
-tuned!(Sft, Rm, Ppo);
-
 impl Setup {
+    /// Without `adapter` all of the model learns.
+    pub fn of(compute: &Compute, adapter: Option<&Adapter>) -> Setup {
+        Setup {
+            rank: adapter.map_or(0, |a| a.lora_rank),
+            alpha: adapter.map_or(0.0, |a| a.lora_alpha),
+            targets: adapter.map_or_else(String::new, |a| a.lora_targets.clone()),
+            checkpointing: compute.gradient_checkpointing,
+            precision: compute.precision.into(),
+        }
+    }
+
     /// The model of a directory, about to be trained. An adapter that is there already goes on.
     pub fn load(&self, dir: &Path, rng: Rng, device: &Device, bases: &mut BaseModels) -> Result<Model> {
         if self.rank == 0 || lora::is_adapter(dir) {

@@ -5,7 +5,6 @@ use crate::cli::Common;
 use crate::error::data_failure;
 use crate::error::library_failure;
 use crate::error::{Failure, Result};
-use crate::range::{TOKENS, count, positive, within};
 use crate::terminal::to_stdout;
 use crate::training::loading;
 use crate::training::memory::{self, Reader};
@@ -13,6 +12,7 @@ use clap::Args;
 use kernels::Rng;
 use model::{GenerateConfig, generate};
 use rlhf_core::data::{Content, Message, Role};
+use rlhf_core::range::{TOKENS, count, positive, within};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 

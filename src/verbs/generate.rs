@@ -3,7 +3,6 @@
 use crate::cli::Common;
 use crate::error::library_failure;
 use crate::error::{Failure, Result};
-use crate::range::{TOKENS, count, positive, within};
 use crate::rows;
 use crate::terminal::json_to_stdout;
 use crate::training::loading::{self, Opened};
@@ -12,6 +11,7 @@ use clap::Args;
 use kernels::{Device, Rng, Sampling};
 use model::{GenerateConfig, Generated, generate};
 use rlhf_core::data::{Content, Role};
+use rlhf_core::range::{TOKENS, count, positive, within};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 

@@ -1,23 +1,22 @@
 //! The keys of a stage from four places: defaults < `--config FILE` < `--set key=value` < flags.
 
-use crate::config::{nearest, parse_value, with_suggestion};
+use crate::config::keys::{is_path, rename, stranger};
+use crate::config::{Section, parse_value, with_suggestion};
 use crate::error::{Failure, Result};
 use crate::folder::inputs::{Inputs, changed_keys};
 use crate::folder::write_whole;
-use crate::range;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use clap::{Arg, ArgMatches, Command};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// Keys that are no section's own.
-const SHARED: [&str; 8] = ["model", "tokenizer", "data", "out", "reward", "text", "demonstrations", "seed"];
-/// Keys that may be others when a run goes on: where it is, and when it saves. What files are, their contents tell.
-const FREE: [&str; 8] = ["model", "tokenizer", "data", "out", "reward", "text", "demonstrations", "save_every"];
+/// Flags that are no keys.
+const NO_KEYS: [&str; 4] = ["config", "set", "resume", "force"];
 
+/// The values of a stage's flags.
 pub struct Options {
+    /// The stage's flags, which are its keys.
+    command: Command,
     table: Table,
     /// Every value that was used, for `recipe.toml`.
     resolved: Table,
@@ -25,47 +24,40 @@ pub struct Options {
     before: Option<Table>,
 }
 
-/// The keys of a section: the names of its flags.
-pub fn keys<S: Args>() -> Vec<String> {
-    let command = S::augment_args(Command::new("keys"));
-    command.get_arguments().map(|a| a.get_id().to_string()).collect()
-}
-
 impl Options {
-    pub fn read(
-        stage: &str,
-        config: Option<&Path>,
-        sets: &[String],
-        flags: &ArgMatches,
-        known: &[&str],
-    ) -> Result<Options> {
+    /// `section`: where the keys stand in a recipe.
+    pub fn read(command: Command, section: &str, flags: &ArgMatches) -> Result<Options> {
+        let keys = command.get_arguments().filter(|arg| !NO_KEYS.contains(&arg.get_id().as_str())).cloned();
+        let command = Command::new("keys").args(keys).arg(Arg::new("seed").long("seed"));
+        let config = flags.get_one::<PathBuf>("config");
         let mut table = match config {
-            Some(file) => from_file(file, stage)?,
+            Some(file) => keys_of_file(file, section, &command)?,
             None => Table::new(),
         };
-        for set in sets {
+        for set in flags.get_many::<String>("set").into_iter().flatten() {
             let Some((key, text)) = set.split_once('=') else {
                 return Err(Failure::usage(format!("--set {set}: expected key=value, such as lr=1e-4")));
             };
-            let key = key.strip_prefix(&format!("{stage}.")).unwrap_or(key);
-            check_key(key, known, &format!("--set {set}"))?;
-            table.insert(key.to_string(), parse_value(text));
+            let key = key.strip_prefix(&format!("{section}.")).unwrap_or(key);
+            table.extend(known(
+                &format!("--set {set}"),
+                &command,
+                Table::from_iter([(key.into(), parse_value(text))]),
+            )?);
         }
-        let place = config.map_or("--config".into(), |f| f.display().to_string());
-        for key in table.keys() {
-            check_key(key, known, &place)?;
+        for arg in command.get_arguments() {
+            let id = arg.get_id().as_str();
+            if flags.value_source(id) == Some(ValueSource::CommandLine) {
+                let texts = flags.get_raw(id).into_iter().flatten().map(|text| text.to_string_lossy().into_owned());
+                table.insert(id.into(), value(arg, texts.collect()));
+            }
         }
-        for id in known.iter().filter(|id| flags.value_source(id) == Some(ValueSource::CommandLine)) {
-            let raw = flags.get_raw(id).and_then(|mut values| values.next());
-            let text = raw.and_then(|v| v.to_str()).unwrap_or("true");
-            table.insert(id.to_string(), parse_value(text));
-        }
-        Ok(Options { table, resolved: Table::new(), before: None })
+        Ok(Options { command, table, resolved: Table::new(), before: None })
     }
 
     /// What is not given is as `recipe.toml` in the folder of the run says, which goes on.
-    pub fn go_on(&mut self, out: &Path, stage: &str) -> Result {
-        let before = from_file(&out.join("recipe.toml"), stage)?;
+    pub fn go_on(&mut self, out: &Path, section: &str) -> Result {
+        let before = keys_of_file(&out.join("recipe.toml"), section, &self.command)?;
         for (key, value) in before.iter().filter(|(key, _)| *key != "out") {
             self.table.entry(key).or_insert_with(|| value.clone());
         }
@@ -73,53 +65,53 @@ impl Options {
         Ok(())
     }
 
+    /// The keys that name files: those may be elsewhere when a run goes on, and their contents tell whether they are the
+    /// same.
+    fn file(&self, key: &str) -> Option<&Arg> {
+        self.command.get_arguments().find(|arg| arg.get_id() == key && is_path(arg))
+    }
+
     /// The keys whose values are not those of the run that goes on.
     pub fn changed(&self) -> Vec<String> {
         let Some(before) = &self.before else { return Vec::new() };
         let of = |table: &Table| -> Table {
-            let kept = table.iter().filter(|(key, _)| !FREE.contains(&key.as_str()) && before.contains_key(*key));
+            let free = |key: &str| key == "save_every" || self.file(key).is_some();
+            let kept = table.iter().filter(|(key, _)| !free(key) && before.contains_key(*key));
             kept.map(|(key, value)| (key.clone(), value.clone())).collect()
         };
         changed_keys(&of(&self.resolved), &of(before))
     }
 
-    /// The files that were used, by key.
+    /// The files that were used, by key: lists are data, single ones models.
     pub fn inputs(&self, mut inputs: Inputs) -> Result<Inputs> {
-        for (key, value) in &self.resolved {
-            let paths =
-                || value.as_array().into_iter().flatten().chain([value]).filter_map(Value::as_str).map(Path::new);
-            match key.as_str() {
-                "data" | "text" | "demonstrations" => paths().try_for_each(|path| inputs.data(key, path))?,
-                "model" | "reward" | "tokenizer" => paths().try_for_each(|path| inputs.model(key, path))?,
-                _ => {}
+        for (key, value) in self.resolved.iter().filter(|(key, _)| *key != "out" && self.file(key).is_some()) {
+            match value {
+                Value::Array(files) => {
+                    files.iter().filter_map(Value::as_str).try_for_each(|file| inputs.data(key, Path::new(file)))?
+                }
+                file => file.as_str().map_or(Ok(()), |file| inputs.model(key, Path::new(file)))?,
             }
         }
         Ok(inputs)
     }
 
-    /// The section's values; what is not given has its default.
-    pub fn section<S: Args + Serialize + DeserializeOwned>(&mut self) -> Result<S> {
-        let own = keys::<S>();
-        let given: Table =
-            self.table.iter().filter(|(k, _)| own.contains(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        let section: S =
-            given.try_into().map_err(|e: toml::de::Error| Failure::usage(with_suggestion(&e.to_string())))?;
-        range::check("", &section)?;
-        self.resolved.extend(Table::try_from(&section).expect("a section is plain values"));
-        Ok(section)
+    /// All keys of a section; what is not given has its default.
+    pub fn section(&mut self, section: &Section) -> Result<Table> {
+        let all = section.complete("", &self.table, &[])?;
+        self.resolved.extend(all.clone());
+        Ok(all)
     }
 
-    /// A folder from its flag, or from the file.
-    pub fn path(&mut self, key: &str, flag: Option<&PathBuf>) -> Option<PathBuf> {
-        let found = flag.cloned().or_else(|| self.table.get(key)?.as_str().map(PathBuf::from))?;
+    /// A file or folder.
+    pub fn path(&mut self, key: &str) -> Option<PathBuf> {
+        let found = PathBuf::from(self.table.get(key)?.as_str()?);
         self.resolved.insert(key.into(), found.display().to_string().into());
         Some(found)
     }
 
-    /// Files from their flag, or from the file: one, or a list.
-    pub fn paths(&mut self, key: &str, flags: &[PathBuf]) -> Vec<PathBuf> {
+    /// Files: one, or a list.
+    pub fn paths(&mut self, key: &str) -> Vec<PathBuf> {
         let found: Vec<PathBuf> = match self.table.get(key) {
-            _ if !flags.is_empty() => flags.to_vec(),
             Some(Value::String(one)) => vec![one.into()],
             Some(Value::Array(many)) => many.iter().filter_map(|v| v.as_str()).map(PathBuf::from).collect(),
             _ => Vec::new(),
@@ -150,25 +142,37 @@ impl Options {
     }
 }
 
+/// A flag's value: paths and words as they stand, numbers as TOML reads them.
+fn value(arg: &Arg, texts: Vec<String>) -> Value {
+    let words =
+        arg.get_default_values().first().is_some_and(|d| d.to_str().map(parse_value).is_some_and(|d| d.is_str()));
+    match arg.get_num_args().is_some_and(|n| n.max_values() > 1) {
+        true => Value::Array(texts.into_iter().map(Value::String).collect()),
+        false => match texts.into_iter().next() {
+            Some(text) if words || is_path(arg) => Value::String(text),
+            Some(text) => parse_value(&text),
+            None => Value::Boolean(true),
+        },
+    }
+}
+
 /// Flat keys, or the stage's section when the file is a recipe.
-fn from_file(file: &Path, stage: &str) -> Result<Table> {
+fn keys_of_file(file: &Path, section: &str, command: &Command) -> Result<Table> {
     let text =
         rlhf_core::data::read_text(file).map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))?;
     let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
         Failure::usage(format!("{}: {}", file.display(), with_suggestion(e.message())))
     })?;
-    match table.remove(stage) {
-        Some(Value::Table(section)) => Ok(section),
-        _ => Ok(table),
-    }
+    let table = match table.remove(section) {
+        Some(Value::Table(section)) => section,
+        _ => table,
+    };
+    known(&file.display().to_string(), command, table)
 }
 
-fn check_key(key: &str, known: &[&str], place: &str) -> Result {
-    let all = || known.iter().copied().chain(SHARED);
-    if all().any(|k| k == key) {
-        return Ok(());
-    }
-    let hint =
-        nearest(key, all()).map_or(format!("there are {}", known.join(", ")), |n| format!("did you mean `{n}`?"));
-    Err(Failure::usage(format!("{place}: unknown key `{key}`; {hint}")))
+/// Old spellings become today's; a key that is none is refused.
+fn known(place: &str, command: &Command, mut table: Table) -> Result<Table> {
+    let wrong = |why: String| Failure::usage(format!("{place}: {why}"));
+    rename(command, &mut table).map_err(wrong)?;
+    stranger(command, &table).map_or(Ok(table), |(_, why)| Err(wrong(why)))
 }

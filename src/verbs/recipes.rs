@@ -4,7 +4,7 @@ use crate::cli::Common;
 use crate::config::{self, EMBEDDED, Recipe};
 use crate::error::{Failure, Result};
 use crate::progress::clock;
-use crate::training::estimate::estimate;
+use crate::stages::{self, estimate};
 use crate::training::memory;
 use clap::{Args, Subcommand};
 use kernels::{Device, Form, Rng, matmul};
@@ -48,14 +48,14 @@ pub fn run(args: &RecipesArgs, common: &Common) -> Result {
             print!("{}", config::find(name)?.1);
             Ok(())
         }
-        Action::Check { recipe, set } => check(&Recipe::load(recipe, set)?, common),
+        Action::Check { recipe, set } => check(&stages::load(recipe, set)?, common),
     }
 }
 
 fn ls(common: &Common) -> Result {
     let mut list = Vec::new();
     for (name, _) in EMBEDDED {
-        list.push((name, Recipe::load(name, &[])?.about));
+        list.push((name, stages::load(name, &[])?.about));
     }
     if common.json {
         let rows: Vec<_> = list.iter().map(|(name, about)| json!({"name": name, "about": about})).collect();

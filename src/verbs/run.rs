@@ -1,12 +1,11 @@
 //! `rlhf run`: a whole pipeline from a recipe.
 
 use crate::cli::Common;
-use crate::config::Recipe;
 use crate::error::Result;
 use crate::folder::nothing_to_resume;
 use crate::progress::clock;
 use crate::report;
-use crate::training::estimate::estimate;
+use crate::stages::{self, estimate};
 use crate::training::memory;
 use crate::{pipeline, stop};
 use clap::Args;
@@ -49,9 +48,10 @@ pub fn run(args: &RunArgs, common: &Common) -> Result {
     let which = args.recipe.as_deref().or(saved.as_deref()).unwrap_or("mini");
     let mut sets = args.set.clone();
     sets.extend(common.seed.map(|seed| format!("seed={seed}")));
-    let stages = ["pretrain", "sft", "init", "rm", "ppo"];
-    sets.extend(args.precision.iter().flat_map(|p| stages.map(|stage| format!("{stage}.precision={}", p.name()))));
-    let recipe = Recipe::load(which, &sets)?;
+    if let Some(precision) = args.precision {
+        sets.extend(stages::sections().iter().map(|s| format!("{}.precision={}", s.name, precision.name())));
+    }
+    let recipe = stages::load(which, &sets)?;
     let dir = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.name));
     let (device, need) = (common.open_device()?, estimate(&recipe)?.memory);
     memory::check(&need, &device)?;
@@ -72,7 +72,7 @@ pub fn run(args: &RunArgs, common: &Common) -> Result {
     if common.json {
         println!("{}", serde_json::to_string(&results).expect("results are numbers and names"));
     } else {
-        println!("{}", report::text_table(&results));
+        println!("{}", report::text_table(&results, &recipe.sizes().iter().map(|s| s.to_string()).collect::<Vec<_>>()));
         println!("{} in all. Report: {}", clock(results.seconds), dir.join("report.html").display());
     }
     Ok(())

@@ -1,261 +1,408 @@
-//! `rlhf pretrain|sft|rm|ppo`: one stage on files. The keys of a recipe's section are the flags, and flags win.
+//! `rlhf pretrain|sft|rm|ppo`: one stage on files, as its row of the table says. The keys of its section are the flags.
 
-use super::opening::{Files, Rows, Stage, needs};
-use super::options;
+use super::options::Options;
 use crate::cli::Common;
-use crate::config::sections::{Ppo, Pretrain, Rm, Sft, Shape, Tokenizer, defaults};
-use crate::error::data_failure;
-use crate::error::{Failure, Result};
-use crate::range::within;
-use crate::rows;
-use crate::training::loading;
-use crate::training::memory::{self, Plan};
-use crate::training::{Model, Setup, config_of, configs, tokenizer as text};
-use clap::{ArgMatches, Args};
-use model::{BaseModels, HeadKind};
-use rlhf_core::data::{Example, Template};
-use rlhf_core::methods::{ppo as ppo_loop, pretrain as pretrain_loop, rm as rm_loop, sft as sft_loop};
+use crate::config::keys;
+use crate::config::sections::{Shape, Tokenizer};
+use crate::error::{Failure, Kind, Result, data_failure, library_failure};
+use crate::folder::inputs::{Inputs, must_agree};
+use crate::folder::{self, Lock, nothing_to_resume, write_environment};
+use crate::reporter::Reporter;
+use crate::runlog::RunLog;
+use crate::stages::{Host, Stage, Verb};
+use crate::training::loading::{self, Opened};
+use crate::training::memory::{self, Need, Plan};
+use crate::training::{Model, Setup, card, config_of, drop_checkpoints, tokenizer};
+use crate::{hub, rows, stop};
+use clap::{ArgMatches, Args, Command};
+use kernels::{Device, Rng};
+use model::{BaseModels, HeadKind, lora};
+use rlhf_core::data::{Codec, Example, Ranking, Template};
 use rlhf_core::rollout::Episode;
-use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use rlhf_core::train::Run;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+use toml::{Table, Value};
 
+/// Files in and out, of every stage.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  rlhf pretrain --data book.txt --out base --layers 4 --channels 128 --vocab 1024 --steps 500
-  rlhf pretrain --model base --data more.txt --out more --steps 200 --lr 3e-4     goes on with a model")]
-pub struct PretrainArgs {
-    #[command(flatten)]
-    files: Files,
-    #[command(flatten)]
-    options: Pretrain,
-    #[command(flatten, next_help_heading = "A new model (without --model)")]
-    shape: Shape,
-    #[command(flatten)]
-    tokenizer: Tokenizer,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  rlhf sft --model base --data demonstrations.jsonl --out sft --epochs 3 --lr 2e-4
-  rlhf sft --model base --data demonstrations.jsonl --text book.txt --pretrain-mix 0.1 --out init --epochs 2")]
-pub struct SftArgs {
-    #[command(flatten)]
-    files: Files,
-    /// Pretraining text, for --pretrain-mix
-    #[arg(long, num_args = 1..)]
-    text: Vec<PathBuf>,
-    #[command(flatten)]
-    rows: Rows,
-    #[command(flatten)]
-    options: Sft,
-}
-
-#[derive(Args, Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Split {
-    /// Share of the prompts that is held out to measure the accuracy
-    #[arg(long, default_value_t = 0.1, value_parser = within::<f64>(0.0, 0.9))]
-    holdout: f64,
-}
-
-impl Default for Split {
-    fn default() -> Split {
-        defaults()
-    }
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  rlhf rm --model sft --data rankings.jsonl pairs.jsonl --out rm
-  rlhf rm --model sft --data pairs.jsonl --out rm --holdout 0.2 --lr 1e-4
-  rlhf rm --model rm --data more-pairs.jsonl --out rm2          goes on with a reward model")]
-pub struct RmArgs {
-    #[command(flatten)]
-    files: Files,
-    /// Demonstrations that shall score 0 on average
-    #[arg(long, num_args = 1..)]
-    demonstrations: Vec<PathBuf>,
-    #[command(flatten)]
-    split: Split,
-    #[command(flatten)]
-    rows: Rows,
-    #[command(flatten)]
-    options: Rm,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  rlhf ppo --model init --reward rm --data prompts.jsonl --out ppo
-  rlhf ppo --model init --reward rm --data prompts.jsonl --text book.txt --ptx-coef 2 --out ppo_ptx")]
-pub struct PpoArgs {
-    #[command(flatten)]
-    files: Files,
-    /// The reward model; the value network starts as a copy of it
+#[group(skip)]
+struct Files {
+    /// The model to start from: a directory, a .gguf file, or org/name on the hub
     #[arg(long)]
-    reward: Option<PathBuf>,
-    /// Pretraining text, for --ptx-coef
+    model: Option<PathBuf>,
+    /// A tokenizer file, for a model directory that has none
+    #[arg(long)]
+    tokenizer: Option<PathBuf>,
+    /// Data files (.jsonl, .json, .txt, each also .gz; .parquet) or folders with train and valid files in them;
+    /// FILE=0.5 takes half of its rows, FILE=2 each twice
     #[arg(long, num_args = 1..)]
-    text: Vec<PathBuf>,
-    #[command(flatten)]
-    rows: Rows,
-    #[command(flatten)]
-    options: Ppo,
+    data: Vec<PathBuf>,
+    /// The folder to write: the model, its checkpoints and its log
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Keys from a TOML file: flat, or the section of this stage in a recipe
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Override a key, such as --set lr=1e-4; the same as --lr 1e-4
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Go on from the last checkpoint in --out; what is not given is as its recipe.toml says
+    #[arg(long)]
+    resume: bool,
+    /// With --resume: go on though keys, data, model or machine are not those that the run was started with
+    #[arg(long, requires = "resume")]
+    force: bool,
 }
 
-fn lengths(examples: &[Example]) -> impl Iterator<Item = usize> {
-    examples.iter().map(|e| e.tokens.len())
+/// The verb's flags: files, then the keys of its sections.
+pub fn command(verb: &Verb) -> Command {
+    let command = (verb.files)(Files::augment_args(Command::new(verb.name)));
+    let command = verb.sections.iter().fold(command, |command, section| (section.args)(command));
+    command.about(verb.about).long_about(None).after_help(verb.examples)
 }
 
-/// The most tokens that go through a model at a time: of one item at least, of a step at most.
-fn micro_batch(budget: usize, batch: usize, lengths: impl Iterator<Item = usize>) -> usize {
-    let longest = lengths.max().unwrap_or(0);
-    budget.min(batch.saturating_mul(longest)).max(longest)
+/// Does the stage, unless the one in the folder is finished.
+pub fn run(stage: &'static Stage, verb: &'static Verb, flags: &ArgMatches, common: &Common) -> Result {
+    let Some(mut host) = OfVerb::open(stage, verb, flags, common)? else { return Ok(()) };
+    let done = (stage.body)(&mut host);
+    done.map_err(|e| if host.running.is_some() || host.resume { e.going_on(&host.again) } else { e })
 }
 
-pub fn pretrain(args: &PretrainArgs, flags: &ArgMatches, common: &Common) -> Result {
-    let known = [options::keys::<Pretrain>(), options::keys::<Shape>(), options::keys::<Tokenizer>()].concat();
-    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let Some(mut stage) = Stage::open("pretrain", &args.files, flags, common, &known)? else { return Ok(()) };
-    let section: Pretrain = stage.options.section()?;
-    let how = Setup::from(&section);
-    let texts = rows::texts(&stage.data)?;
-    let (start, codec) = match stage.model(&args.files, Some(HeadKind::Lm), &how, &mut BaseModels::default())? {
-        Some(found) => found,
-        None => {
-            let (shape, tokenizer): (Shape, Tokenizer) = (stage.options.section()?, stage.options.section()?);
-            shape.check().map_err(Failure::usage)?;
-            let plan = Plan::of(config_of(&shape, tokenizer.vocab)?, &how)?;
-            memory::check(&plan.weights_only(), &stage.device)?;
-            let codec = text::own(text::learn(&texts, &tokenizer), shape.context, Template::dialogue())?;
-            let fresh = Model::new(&shape, &codec, stage.rng.stream("init"), &stage.device);
-            (how.apply(fresh.net, fresh.params), codec)
+/// A stage whose flags are read.
+struct OfVerb<'a> {
+    verb: &'static Verb,
+    common: &'a Common,
+    options: Options,
+    keys: Table,
+    out: PathBuf,
+    data: Vec<PathBuf>,
+    device: Device,
+    rng: Rng,
+    codec: Option<Codec>,
+    /// The command that goes on with it.
+    again: String,
+    stop: Arc<AtomicBool>,
+    resume: bool,
+    force: bool,
+    lock: Option<Lock>,
+    running: Option<Running>,
+}
+
+/// The same once there is something to do: its folder is there, and what happens is reported.
+struct Running {
+    reporter: Reporter,
+    start: Instant,
+}
+
+impl<'a> OfVerb<'a> {
+    /// None: the stage in the folder is finished.
+    fn open(
+        stage: &'static Stage,
+        verb: &'static Verb,
+        flags: &ArgMatches,
+        common: &'a Common,
+    ) -> Result<Option<OfVerb<'a>>> {
+        let stop = stop::on_signal();
+        let (resume, force) = (flags.get_flag("resume"), flags.get_flag("force"));
+        let mut options = Options::read(command(verb), verb.name, flags)?;
+        let out = options.path("out").ok_or_else(|| needs(verb, "--out DIR, the folder to write"))?;
+        let lock = match resume {
+            true => Some(go_on(&out, verb.name)?),
+            false => check_new(&out).map(|()| None)?,
+        };
+        if resume && is_finished(&out, common)? {
+            return Ok(None);
         }
-    };
-    let windows = codec.windows(&texts, stage.rng.stream("windows"));
-    if windows.is_empty() {
-        return Err(Failure::data(format!("{}: no text in it", stage.data[0].display())));
+        if resume {
+            options.go_on(&out, verb.name)?;
+        }
+        let data = options.paths("data");
+        if data.is_empty() {
+            return Err(needs(verb, "--data FILE, what to learn from"));
+        }
+        let rng = Rng::new(options.seed(common.seed)?).stream(verb.name);
+        let device = common.open_device()?;
+        let again = common.again(&["rlhf", verb.name, "--resume"], &out);
+        // Of a stage that can make its model, only the method's keys are used when there is one.
+        let made = verb.fresh && options.path("model").is_some();
+        let sections = if made { &verb.sections[..1] } else { verb.sections };
+        let mut keys = Table::new();
+        for section in sections {
+            keys.extend(options.section(section)?);
+        }
+        (stage.check)(&keys).map_err(Failure::usage)?;
+        let (codec, running) = (None, None);
+        let host = OfVerb {
+            verb,
+            common,
+            options,
+            keys,
+            out,
+            data,
+            device,
+            rng,
+            codec,
+            again,
+            stop,
+            resume,
+            force,
+            lock,
+            running,
+        };
+        Ok(Some(host))
     }
-    let plan = Plan::of_model(&start, &how);
-    let (rng, stage) = (stage.rng, stage.start(common)?);
-    stage.fits(&plan.training(micro_batch(section.token_budget, section.batch, lengths(&windows))))?;
-    let config = configs::pretrain(&section, "");
-    let result =
-        pretrain_loop::train(&start.net, start.params, &windows, &config, rng, &mut stage.training(section.save_every));
-    let params = stage.train(result)?;
-    stage.finish(&Model { params, net: start.net }, &codec)
+
+    fn differences(&self, inputs: &Inputs) -> Result<Vec<String>> {
+        let of_inputs = match Inputs::read(&self.out)? {
+            Some(before) => inputs.differences(&before),
+            None => vec!["inputs.json is not there, which says what it was made with".into()],
+        };
+        Ok([self.options.changed(), of_inputs].concat())
+    }
+
+    /// A model that will be trained, once its size is known to fit the machine.
+    fn load(
+        &self,
+        dir: &Path,
+        tokenizer: Option<&Path>,
+        head: Option<HeadKind>,
+        setup: &Setup,
+        bases: &mut BaseModels,
+    ) -> Result<(Model, Opened)> {
+        let path = hub::find(dir)?;
+        memory::check_files(&path)?;
+        let config = model::read_config(&path).map_err(library_failure)?;
+        let plan = Plan::of(config, setup)?;
+        let plan = if lora::is_adapter(&path) { plan.adapter() } else { plan };
+        memory::check(&plan.weights_only(), &self.device)?;
+        let Model { net, params } = setup.load(&path, self.rng, &self.device, bases)?;
+        let loaded = model::Model { net: net.clone(), params: params.clone() };
+        let head = head.unwrap_or(loaded.head());
+        Ok((Model { net, params }, loading::read(path, tokenizer, head, loaded)?))
+    }
+
+    /// A model with fresh numbers, and a tokenizer learned from the data.
+    fn fresh(&mut self, setup: &Setup) -> Result<(Model, Codec)> {
+        let (shape, section): (Shape, Tokenizer) = (keys::read("", &self.keys)?, keys::read("", &self.keys)?);
+        shape.check().map_err(Failure::usage)?;
+        let plan = Plan::of(config_of(&shape, section.vocab)?, setup)?;
+        memory::check(&plan.weights_only(), &self.device)?;
+        let texts = rows::texts(&self.data)?;
+        let codec = tokenizer::own(tokenizer::learn(&texts, &section), shape.context, Template::dialogue())?;
+        let fresh = Model::new(&shape, &codec, self.rng.stream("init"), &self.device);
+        Ok((setup.apply(fresh.net, fresh.params), codec))
+    }
+
+    fn reporter(&self) -> &Reporter {
+        &self.running.as_ref().expect("begin() came before").reporter
+    }
 }
 
-pub fn sft(args: &SftArgs, flags: &ArgMatches, common: &Common) -> Result {
-    let known = [options::keys::<Sft>(), options::keys::<Rows>()].concat();
-    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let Some(mut stage) = Stage::open("sft", &args.files, flags, common, &known)? else { return Ok(()) };
-    let section: Sft = stage.options.section()?;
-    let how = Setup::from(&section);
-    let (start, codec) = stage.required_model(&args.files, Some(HeadKind::Lm), &how, &mut BaseModels::default())?;
-    let demonstrations = rows::demonstrations(&stage.data, &codec)?;
-    let text = stage.options.paths("text", &args.text);
-    let windows = if section.pretrain_mix > 0.0 { stage.windows(&codec, &text, "pretrain-mix")? } else { Vec::new() };
-    let (rng, stage) = (stage.rng, stage.start(common)?);
-    stage.tell_cuts(&codec);
-    let tokens = micro_batch(section.token_budget, section.batch, lengths(&demonstrations).chain(lengths(&windows)));
-    stage.fits(&Plan::of_model(&start, &how).training(tokens))?;
-    let config = configs::sft(&section, "");
-    let mut run = stage.training(section.save_every);
-    let result = sft_loop::train(&start.net, start.params, &demonstrations, &windows, &config, rng, &mut run);
-    let params = stage.train(result)?;
-    stage.finish(&Model { params, net: start.net }, &codec)
+impl Host for OfVerb<'_> {
+    fn keys(&self) -> &Table {
+        &self.keys
+    }
+
+    fn rng(&self) -> Rng {
+        self.rng
+    }
+
+    fn codec(&self) -> &Codec {
+        self.codec.as_ref().expect("start() came before")
+    }
+
+    fn start(&mut self, setup: &Setup, bases: &mut BaseModels, head: Option<HeadKind>) -> Result<Model> {
+        let tokenizer = self.options.path("tokenizer");
+        let (model, mut codec) = match self.options.path("model") {
+            Some(dir) => {
+                let (model, opened) = self.load(&dir, tokenizer.as_deref(), head, setup, bases)?;
+                (model, opened.codec()?)
+            }
+            None if self.verb.fresh => self.fresh(setup)?,
+            None => return Err(needs(self.verb, "--model DIR, the model to start from")),
+        };
+        codec.chat = self.keys.get("chat").and_then(Value::as_bool).unwrap_or(false);
+        let context = self.keys.get("context").and_then(Value::as_integer).unwrap_or(0) as usize;
+        if context > 0 {
+            codec.context = loading::shorter(codec.context, context)?;
+        }
+        self.codec = Some(codec);
+        Ok(model)
+    }
+
+    fn reward_model(&mut self, setup: &Setup, bases: &mut BaseModels, policy: &Model) -> Result<Model> {
+        let missing = || needs(self.verb, "--reward DIR, a reward model made by rlhf rm");
+        let dir = self.options.path("reward").ok_or_else(missing)?;
+        let (judge, opened) = self.load(&dir, None, Some(HeadKind::Score), setup, bases)?;
+        loading::check_rows(&dir, judge.net.config.vocab, policy.net.config.vocab)?;
+        loading::check_tokens(&opened.path, self.codec())?;
+        let codec = self.codec.as_mut().expect("start() came before");
+        codec.context = codec.context.min(judge.net.config.context); // it reads prompt and completion
+        Ok(judge)
+    }
+
+    fn text(&mut self, key: &str) -> Result<Vec<Example>> {
+        let files = if self.verb.fresh { self.data.clone() } else { self.options.paths("text") };
+        if files.is_empty() {
+            return Err(needs(self.verb, &format!("--text FILE, the pretraining text for {key}")));
+        }
+        let blocks = self.codec().windows(&rows::texts(&files)?, self.rng.stream("windows"));
+        match blocks.is_empty() && self.verb.fresh {
+            true => Err(Failure::data(format!("{}: no text in it", files[0].display()))),
+            false => Ok(blocks),
+        }
+    }
+
+    fn demonstrations(&mut self) -> Result<Vec<Example>> {
+        let own = command(self.verb).get_arguments().any(|arg| arg.get_id() == "demonstrations");
+        let files = if own { self.options.paths("demonstrations") } else { self.data.clone() };
+        if files.is_empty() { Ok(Vec::new()) } else { rows::demonstrations(&files, self.codec()) }
+    }
+
+    fn rankings(&mut self) -> Result<[Vec<Ranking>; 2]> {
+        let holdout = self.keys.get("holdout").and_then(Value::as_float).unwrap_or(0.0);
+        let (train, heldout) = rows::split(&self.data, holdout, self.rng.stream("holdout"))?;
+        let train = self.codec().comparisons(&train).map_err(data_failure)?;
+        let heldout =
+            if heldout.is_empty() { Vec::new() } else { self.codec().comparisons(&heldout).map_err(data_failure)? };
+        Ok([train, heldout])
+    }
+
+    fn prompts(&mut self, room: usize) -> Result<Vec<Vec<u32>>> {
+        self.codec().prompts(&rows::load(&self.data)?, room).map_err(data_failure)
+    }
+
+    fn watch(&self, _: &[Episode]) {}
+
+    fn begin(&mut self) -> Result {
+        let mut inputs = Inputs::on(&self.device);
+        inputs.say("stage", self.verb.name);
+        let inputs = self.options.inputs(inputs)?;
+        let told = match self.resume {
+            true => must_agree(&self.out, self.differences(&inputs)?, self.force)?,
+            false => None,
+        };
+        stop::check(&self.stop, "reading, before the first step")?;
+        if !self.resume {
+            std::fs::create_dir_all(&self.out).map_err(|e| Failure::write(&self.out, e))?;
+            self.lock = Some(Lock::of(&self.out)?);
+            check_new(&self.out)?;
+        }
+        if !self.resume || told.is_some() {
+            write_environment(&self.out, &self.device.name(), self.common.threads())?;
+            inputs.save(&self.out)?;
+            self.options.save(&self.out)?;
+        }
+        let progress = self.common.progress();
+        let reporter = Reporter::new(RunLog::open(&self.out)?, progress, self.common.verbose, self.stop.clone());
+        told.iter().for_each(|what| reporter.say(what));
+        if self.resume && !self.out.join("checkpoints").exists() {
+            reporter.say(&format!("no checkpoint in {} yet: from the first step", self.out.display()));
+        }
+        reporter.begin(self.verb.name);
+        self.running = Some(Running { reporter, start: Instant::now() });
+        Ok(())
+    }
+
+    /// What was cut is no progress, so -q leaves it.
+    fn fits(&self, need: &Need) -> Result {
+        if let Some(report) = self.codec().cut_report() {
+            eprintln!("{report}");
+        }
+        self.reporter().say(&need.to_string());
+        memory::check(need, &self.device)
+    }
+
+    fn training(&self, save_every: usize) -> Run {
+        self.reporter().training(self.verb.name, &self.out, save_every)
+    }
+
+    fn log_failure(&self) -> Option<Failure> {
+        self.reporter().failure()
+    }
+
+    fn save_beside(&self, name: &str, model: &Model) -> Result {
+        model.save_beside(&self.out, name, self.codec())
+    }
+
+    /// The checkpoints go only when the model is there and marked finished.
+    fn finish(&mut self, model: &Model) -> Result {
+        let running = self.running.as_ref().expect("begin() came before");
+        model.save(&self.out, self.codec())?;
+        folder::mark_done(&self.out, running.start.elapsed().as_secs_f64(), running.reporter.steps())?;
+        drop_checkpoints(&self.out)?;
+        running.reporter.say(&format!("{} written to {}", self.verb.name, self.out.display()));
+        card::hints(&model.net, self.codec()).iter().for_each(|hint| running.reporter.say(hint));
+        Ok(())
+    }
+
+    fn print(&self, line: &str, json: serde_json::Value) {
+        if self.common.json { println!("{json}") } else { println!("{line}") }
+    }
 }
 
-pub fn rm(args: &RmArgs, flags: &ArgMatches, common: &Common) -> Result {
-    let known = [options::keys::<Rm>(), options::keys::<Rows>(), options::keys::<Split>()].concat();
-    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let Some(mut stage) = Stage::open("rm", &args.files, flags, common, &known)? else { return Ok(()) };
-    let section: Rm = stage.options.section()?;
-    let how = Setup::from(&section);
-    let (start, codec) = stage.required_model(&args.files, None, &how, &mut BaseModels::default())?;
-    let Split { holdout } = stage.options.section()?;
-    let (train, heldout) = rows::split(&stage.data, holdout, stage.rng.stream("holdout"))?;
-    let train = codec.comparisons(&train).map_err(data_failure)?;
-    let heldout = if heldout.is_empty() { Vec::new() } else { codec.comparisons(&heldout).map_err(data_failure)? };
-    let demonstrations = stage.options.paths("demonstrations", &args.demonstrations);
-    let shown = match demonstrations.is_empty() {
-        true => Vec::new(),
-        false => rows::demonstrations(&demonstrations, &codec)?,
-    };
-    let (rng, stage) = (stage.rng, stage.start(common)?);
-    let start = start.as_score(rng.stream("head"), &codec); // a reward model keeps the head that it has
-    stage.tell_cuts(&codec);
-    stage.fits(&Plan::of_model(&start, &how).ranking(&train, &section))?;
-    let mut run = stage.training(section.save_every);
-    let result = rm_loop::train(&start.net, start.params, &train, &configs::rm(&section), rng, &mut run);
-    let mut params = stage.train(result)?;
-    if !shown.is_empty() {
-        rm_loop::center(&start.net, &mut params, &shown, section.token_budget);
-    }
-    let model = Model { params, net: start.net };
-    stage.finish(&model, &codec)?;
-    if !heldout.is_empty() {
-        let accuracy = rm_loop::accuracy(&model.net, &model.params, &heldout, section.token_budget);
-        print_accuracy(&accuracy, heldout.len(), common);
-    }
-    Ok(())
-}
-
-/// Of held-out rankings that prefer nothing there is no accuracy.
-fn print_accuracy(a: &rlhf_core::stats::Interval, rankings: usize, common: &Common) {
-    let known = (a.n > 0).then(|| serde_json::json!({"rate": a.rate, "low": a.low, "high": a.high, "n": a.n}));
-    if common.json {
-        println!("{}", serde_json::json!({"accuracy": known}));
-    } else if known.is_none() {
-        println!("accuracy unknown: all {rankings} held-out rankings are ties");
-    } else {
-        let [rate, low, high] = [a.rate, a.low, a.high].map(|x| 100.0 * x);
-        println!("accuracy on {} held-out comparisons: {rate:.1} % ({low:.1}–{high:.1}); chance is 50 %", a.n);
+impl Failure {
+    /// Of a run that was stopped: how to go on, as a line of its own.
+    pub fn going_on(self, again: &str) -> Failure {
+        match self.kind {
+            Kind::Stopped => Failure::new(Kind::Stopped, format!("{}\ngo on with: {again}", self.message)),
+            _ => self,
+        }
     }
 }
 
-pub fn ppo(args: &PpoArgs, flags: &ArgMatches, common: &Common) -> Result {
-    let known = [options::keys::<Ppo>(), options::keys::<Rows>()].concat();
-    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let Some(mut stage) = Stage::open("ppo", &args.files, flags, common, &known)? else { return Ok(()) };
-    let section: Ppo = stage.options.section()?;
-    let (how, mut bases) = (Setup::from(&section), BaseModels::default());
-    let (start, mut codec) = stage.required_model(&args.files, Some(HeadKind::Lm), &how, &mut bases)?;
-    let reward = stage.options.path("reward", args.reward.as_ref());
-    let reward = reward.ok_or_else(|| needs("ppo", "--reward DIR, a reward model made by rlhf rm"))?;
-    let (judge, opened) = stage.load(&reward, None, Some(HeadKind::Score), &how, &mut bases)?;
-    loading::check_rows(&reward, judge.net.config.vocab, start.net.config.vocab)?;
-    loading::check_tokens(&opened.path, &codec)?;
-    codec.context = codec.context.min(judge.net.config.context); // the judge reads prompt and answer
-    let text = stage.options.paths("text", &args.text);
-    let windows = if section.ptx_coef > 0.0 { stage.windows(&codec, &text, "ptx-coef")? } else { Vec::new() };
-    let prompts = codec.prompts(&rows::load(&stage.data)?, section.max_new).map_err(data_failure)?;
-    let (rng, stage) = (stage.rng, stage.start(common)?);
-    stage.tell_cuts(&codec);
-    let longest = section.max_new + prompts.iter().map(Vec::len).max().unwrap_or(0);
-    let value = Plan::of_model(&judge, &how);
-    let shared = Arc::ptr_eq(start.params.base(), judge.params.base());
-    stage.fits(&Plan::of_model(&start, &how).ppo(&value, shared, &section, longest))?;
-    let config = configs::ppo(&section, "", section.ptx_coef);
-    let score = |episodes: &[Episode]| {
-        let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
-        rm_loop::score(&judge.net, &judge.params, &sequences, config.compute.token_budget)
+fn needs(verb: &Verb, what: &str) -> Failure {
+    Failure::usage(format!("rlhf {} needs {what}. See rlhf {0} --help.", verb.name))
+}
+
+fn holds_a_model(out: &Path) -> bool {
+    out.join("config.json").exists() || lora::is_adapter(out)
+}
+
+/// A folder that is new, or has nothing in it but what a failed start left.
+fn check_new(out: &Path) -> Result {
+    let left = ["recipe.toml", "environment.json", "inputs.json", "metrics.jsonl", folder::LOCK];
+    let harmless =
+        |name: &str| left.contains(&name) || name.starts_with("events.out.tfevents.") || name.ends_with(".tmp");
+    let entries = std::fs::read_dir(out).into_iter().flatten().flatten();
+    let used = entries.map(|e| e.file_name()).any(|name| !harmless(&name.to_string_lossy()));
+    let (is, hint) = match (used, holds_a_model(out)) {
+        (false, _) => return Ok(()),
+        (_, true) => ("holds a model", "choose another folder with --out, or go on with --resume if it is unfinished"),
+        (_, false) => ("is not empty", "go on with what is in it by --resume, or choose another folder with --out"),
     };
-    let players = ppo_loop::Ppo {
-        policy: &start.net,
-        policy_params: start.params.clone(),
-        reference: (&start.net, &start.params),
-        value: &judge.net,
-        value_params: judge.params.clone(),
-        reward: &score,
-        eos: &codec.ends,
-    };
-    let result = ppo_loop::train(players, &prompts, &windows, &config, rng, &mut stage.training(section.save_every));
-    let outcome = stage.train(result)?;
-    let value = stage.stage.out.join("value");
-    std::fs::create_dir_all(&value).map_err(|e| Failure::write(&value, e))?;
-    Model { net: judge.net.clone(), params: outcome.value }.save(&value, &codec)?;
-    let params = if config.ema > 0.0 { outcome.ema } else { outcome.policy };
-    stage.finish(&Model { params, net: start.net }, &codec)
+    Err(Failure::usage(format!("{} {is}; {hint}", out.display())))
+}
+
+/// A folder in which this program started something, locked.
+fn go_on(out: &Path, stage: &str) -> Result<Lock> {
+    if !out.join("recipe.toml").exists() {
+        return Err(nothing_to_resume(out));
+    }
+    let of = Inputs::read(out)?.and_then(|inputs| inputs.said("stage").map(String::from));
+    if let Some(of) = of.filter(|of| of != stage) {
+        let out = out.display();
+        return Err(Failure::usage(format!("{out} is of rlhf {of}; go on with it by rlhf {of} --resume --out {out}")));
+    }
+    Lock::of(out)
+}
+
+/// Says that it is, and removes what a kill left between the end and the clean-up. A model without a marker was saved
+/// half, or by a version that set none.
+fn is_finished(out: &Path, common: &Common) -> Result<bool> {
+    if folder::done(out).is_some() {
+        drop_checkpoints(out)?;
+        common.progress().say(&format!("{} is finished already: its model is there", out.display()));
+        return Ok(true);
+    }
+    if holds_a_model(out) && !out.join("inputs.json").exists() && !out.join("checkpoints").exists() {
+        return Err(Failure::usage(format!(
+            "{} holds a finished model; choose another folder with --out",
+            out.display()
+        )));
+    }
+    Ok(false)
 }

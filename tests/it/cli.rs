@@ -84,7 +84,7 @@ fn wrong_flags_and_recipes_are_usage_errors() {
     refuses(&["run", "--sett", "x"], 2, &["--sett", "See rlhf run --help"]);
     refuses(&["run", "mnii"], 2, &["mnii", "Did you mean mini?"]);
     refuses(&["run", "--set", "sft.epohcs=3"], 2, &["epohcs", "did you mean `epochs`?"]);
-    refuses(&["run", "--set", "sft.epochs=often"], 2, &["sft.epochs=often"]);
+    refuses(&["run", "--set", "sft.epochs=often"], 2, &["sft.epochs = often: it is a number"]);
     refuses(&["run", "nowhere.toml"], 2, &["nowhere.toml"]);
     let bad = file("bad.toml", "name = \"x\"\n\n[model.S]\nlayers = 2\nchanels = 4\n");
     refuses(&["recipes", "check", &bad], 2, &["bad.toml:5", "did you mean `channels`?"]);

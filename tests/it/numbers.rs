@@ -31,7 +31,7 @@ fn a_flag_out_of_its_range_is_refused_with_range_and_value() {
         ("sft", "--dropout=1", "from 0 to 0.99"),
         ("sft", "--pretrain-mix=1", "from 0 to 0.99"),
         ("sft", "--token-budget=0", "from 1"),
-        ("sft", "--grad-clip=nan", "from 0"),
+        ("sft", "--max-grad-norm=nan", "from 0"),
         ("sft", "--weight-decay=-1", "from 0"),
         ("sft", "--warmup=-1", "from 0"),
         ("sft", "--lora-rank=-1", "from 0"),

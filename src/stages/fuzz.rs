@@ -1,8 +1,8 @@
 //! Mutations of recipes: whatever one says, checking and estimating it neither panics nor takes long. RLHF_FUZZ says
 //! how many are tried.
 
-use super::{EMBEDDED, Recipe};
-use crate::training::estimate::estimate;
+use super::{estimate, parse};
+use crate::config::EMBEDDED;
 use kernels::{Draws, Rng};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ fn mutated_recipes_are_good_or_refused() {
         let (name, text) = EMBEDDED[draws.below(EMBEDDED.len())];
         let text = mutate(text, &mut draws);
         let start = clock.computed();
-        if let Ok(recipe) = Recipe::parse(name, &text, &[]) {
+        if let Ok(recipe) = parse(name, &text, &[]) {
             let _ = estimate(&recipe); // a recipe may name models that are not here
             accepted += 1;
         }

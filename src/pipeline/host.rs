@@ -1,0 +1,223 @@
+//! The pipeline as the host of a stage: models and data are what came before it.
+
+use super::datasets::Datasets;
+use super::rankings::Rankings;
+use super::runner::Pipeline;
+use super::{stage_rng, too_little};
+use crate::error::{Failure, Result, data_failure, library_failure};
+use crate::rows;
+use crate::stages::{Host, Stage};
+use crate::training::memory::{self, Need};
+use crate::training::tokenizer as text;
+use crate::training::{Model, Setup, config_of, loading};
+use kernels::Rng;
+use model::{BaseModels, HeadKind, Tokenizer};
+use rlhf_core::data::{Codec, Example, Ranking};
+use rlhf_core::rollout::Episode;
+use rlhf_core::train::Run;
+use std::collections::HashMap;
+use std::path::Path;
+use toml::Table;
+
+/// The tokenizer and template of models that are there already; they must be the same for all sizes.
+pub fn codec_of_models(p: &Pipeline) -> Result<Option<Codec>> {
+    let mut found: Option<Codec> = None;
+    if !p.recipe.starts_from_models() {
+        return Ok(None);
+    }
+    for size in p.recipe.sizes() {
+        let path = p.stage_dir(&format!("{size}.base"));
+        let mut codec = loading::codec_of(&path, &config_of(&p.recipe.model[size], 0)?)?;
+        if found.as_ref().is_some_and(|f| !f.tokenizer.same_as(&codec.tokenizer)) {
+            return Err(Failure::usage(format!("{}: its tokenizer is not that of the other sizes", path.display())));
+        }
+        codec.context = found.map_or(codec.context, |f| f.context.min(codec.context));
+        found = Some(codec);
+    }
+    Ok(found)
+}
+
+/// Before anything runs: the reward model can read what every size writes, and a reward model that is there already
+/// has the same tokens. No sequence is longer than it reads.
+pub fn check_judge(p: &Pipeline, codec: &mut Codec) -> Result {
+    let tokens = codec.tokenizer.vocab_size();
+    let rows = |size: &str| -> Result<usize> { Ok(config_of(&p.recipe.model[size], tokens)?.vocab) };
+    let (judge, theirs) = match p.recipe.has_rm() {
+        false => return Ok(()),
+        true if p.recipe.makes("rm") => (format!("size {}", p.recipe.rm_size()).into(), rows(p.recipe.rm_size())?),
+        true => {
+            let path = p.stage_dir("rm");
+            let config = model::read_config(&path).map_err(library_failure)?;
+            loading::check_tokens(&path, codec)?;
+            codec.context = codec.context.min(config.context);
+            (path, config.vocab)
+        }
+    };
+    p.recipe.sizes().into_iter().try_for_each(|size| loading::check_rows(&judge, theirs, rows(size)?))
+}
+
+/// A byte-level BPE of the training text; every text can be written with it.
+pub fn tokenizer(pipeline: &mut Pipeline, datasets: &Datasets) -> Result<Codec> {
+    let section = pipeline.recipe.tokenizer.clone();
+    pipeline.stage("tokenizer", |_, dir| {
+        // Markers and roles of the prompts come first: they may occur in the demonstrations only.
+        let some = datasets.demonstrations.iter().take(200).cloned().collect::<Vec<_>>();
+        let shown = rows::pairs(&some, &datasets.template)?;
+        let shown = shown.iter().take(200).flat_map(|(p, c)| [p, c]);
+        let texts: Vec<&String> = shown.chain(&datasets.text).collect();
+        let tokenizer = text::learn(&texts, &section);
+        tokenizer.save(dir).map_err(library_failure)?;
+        Ok(Some(tokenizer.vocab_size()))
+    })?;
+    let file = pipeline.stage_dir("tokenizer").join("tokenizer.json");
+    let tokenizer = Tokenizer::from_file(&file).map_err(library_failure)?;
+    let context = pipeline.recipe.model.values().map(|s| s.context).min().expect("check() made sure of a size");
+    text::own(tokenizer, context, datasets.template.clone())
+}
+
+/// Says what of the data did not fit into the context.
+pub fn tell_cuts(p: &Pipeline, codec: &Codec, what: &str) {
+    if let Some(report) = codec.cut_report() {
+        p.reporter.say(&format!("{what}: {report}"));
+    }
+}
+
+/// Does a stage of the recipe, if it was not done before.
+pub fn run(
+    pipeline: &mut Pipeline,
+    stage: &'static Stage,
+    size: &str,
+    codec: &Codec,
+    datasets: &Datasets,
+    rankings: Option<&Rankings>,
+) -> Result {
+    let name = stage.of_size(size);
+    pipeline.stage(&name, |p, dir| {
+        let (keys, rng) = (stage.keys(p.recipe, size), stage_rng(p.recipe, &name));
+        let asked = HashMap::new();
+        let name = &name;
+        (stage.body)(&mut OfPipeline { p, stage, size, name, dir, keys, rng, codec, datasets, rankings, asked })?;
+        Ok(None)
+    })
+}
+
+struct OfPipeline<'a> {
+    p: &'a Pipeline<'a>,
+    stage: &'static Stage,
+    size: &'a str,
+    name: &'a str,
+    dir: &'a Path,
+    keys: Table,
+    rng: Rng,
+    codec: &'a Codec,
+    datasets: &'a Datasets,
+    rankings: Option<&'a Rankings>,
+    /// Number of the prompt that has these tokens.
+    asked: HashMap<Vec<u32>, usize>,
+}
+
+impl Host for OfPipeline<'_> {
+    fn keys(&self) -> &Table {
+        &self.keys
+    }
+
+    fn rng(&self) -> Rng {
+        self.rng
+    }
+
+    fn codec(&self) -> &Codec {
+        self.codec
+    }
+
+    fn start(&mut self, setup: &Setup, bases: &mut BaseModels, head: Option<HeadKind>) -> Result<Model> {
+        let recipe = self.p.recipe;
+        match (self.stage.from)(recipe) {
+            None => {
+                let shape = &recipe.model[self.size];
+                let fresh = Model::new(shape, self.codec, self.rng.stream("init"), &self.p.device);
+                Ok(setup.apply(fresh.net, fresh.params))
+            }
+            Some(from) => {
+                let dir = self.p.stage_dir(&format!("{}.{from}", self.size));
+                let model = setup.load(&dir, self.rng, &self.p.device, bases)?;
+                loading::check_head(&dir, model.net.head_kind(), head)?;
+                Ok(model)
+            }
+        }
+    }
+
+    fn reward_model(&mut self, setup: &Setup, bases: &mut BaseModels, policy: &Model) -> Result<Model> {
+        let dir = self.p.stage_dir("rm");
+        let judge = setup.load(&dir, self.rng, &self.p.device, bases)?;
+        loading::check_head(&dir, judge.net.head_kind(), Some(HeadKind::Score))?;
+        loading::check_rows(&dir, judge.net.config.vocab, policy.net.config.vocab)?;
+        Ok(judge)
+    }
+
+    fn text(&mut self, _: &str) -> Result<Vec<Example>> {
+        let blocks = self.codec.windows(&self.datasets.text, stage_rng(self.p.recipe, "windows"));
+        if blocks.is_empty() { Err(too_little("there is no text to pretrain on")) } else { Ok(blocks) }
+    }
+
+    fn demonstrations(&mut self) -> Result<Vec<Example>> {
+        let rows = &self.datasets.demonstrations;
+        if rows.is_empty() && !self.stage.per_size {
+            return Ok(Vec::new()); // a reward model does without
+        }
+        let examples = self.codec.demonstrations(rows).map_err(data_failure)?;
+        tell_cuts(self.p, self.codec, "demonstrations");
+        Ok(examples)
+    }
+
+    fn rankings(&mut self) -> Result<[Vec<Ranking>; 2]> {
+        // What is held out the evaluation measures.
+        Ok([self.rankings.map_or_else(Vec::new, |r| r.train.clone()), Vec::new()])
+    }
+
+    fn prompts(&mut self, room: usize) -> Result<Vec<Vec<u32>>> {
+        let prompts = &self.datasets.ppo_prompts;
+        let prompts: Vec<Vec<u32>> = prompts.iter().map(|t| t.ids(self.codec, room)).collect::<Result<_>>()?;
+        tell_cuts(self.p, self.codec, "prompts");
+        self.asked = prompts.iter().cloned().zip(0..).collect();
+        Ok(prompts)
+    }
+
+    /// Notes the mean gold score of each rollout batch, where there is gold. The training never sees it.
+    fn watch(&self, episodes: &[Episode]) {
+        let Some(judges) = &self.datasets.judges else { return };
+        let score = |e: &Episode| {
+            let prompt = &self.datasets.ppo_prompts[self.asked[&e.prompt]];
+            judges.gold(prompt, &self.codec.text(&e.response), e.ended).score
+        };
+        let mean = episodes.iter().map(score).sum::<f64>() / episodes.len().max(1) as f64;
+        self.p.reporter.add("gold", mean);
+    }
+
+    fn begin(&mut self) -> Result {
+        Ok(())
+    }
+
+    fn fits(&self, need: &Need) -> Result {
+        memory::check(need, &self.p.device)
+    }
+
+    fn training(&self, save_every: usize) -> Run {
+        self.p.reporter.training(self.name, self.dir, save_every)
+    }
+
+    fn log_failure(&self) -> Option<Failure> {
+        self.p.reporter.failure()
+    }
+
+    fn save_beside(&self, name: &str, model: &Model) -> Result {
+        model.save_beside(self.dir, name, self.codec)
+    }
+
+    fn finish(&mut self, model: &Model) -> Result {
+        model.save(self.dir, self.codec)
+    }
+
+    fn print(&self, line: &str, _: serde_json::Value) {
+        self.p.reporter.say(line);
+    }
+}

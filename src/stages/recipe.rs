@@ -1,0 +1,114 @@
+//! What a recipe makes: its stages, in what order, and what stands in the place of some.
+
+use super::{Needs, STAGES, Stage, rm, sections};
+use crate::config::sections::Source;
+use crate::config::{Recipe, find};
+use crate::error::{Failure, Result};
+use std::path::PathBuf;
+
+/// The recipe named `which` with `--set key=value` applied; every stage has what it stands on.
+pub fn load(which: &str, sets: &[String]) -> Result<Recipe> {
+    let (origin, text) = find(which)?;
+    parse(&origin, &text, sets)
+}
+
+/// The same of a text; `origin` names it in messages.
+pub fn parse(origin: &str, text: &str, sets: &[String]) -> Result<Recipe> {
+    Recipe::parse(origin, text, sets, &sections(), &Recipe::check_stages)
+}
+
+impl Recipe {
+    /// Does a run make this stage?
+    pub fn makes(&self, name: &str) -> bool {
+        let there = STAGES.iter().any(|stage| stage.name == name && self.is_there(stage));
+        !there && (self.stages.is_empty() || self.stages.iter().any(|s| s == name))
+    }
+
+    /// The stages that a run makes with the sizes that they are made for, in order.
+    pub fn made(&self) -> impl Iterator<Item = (&'static Stage, &str)> {
+        let of = move |stage: &'static Stage| {
+            let sizes = if stage.per_size { self.sizes() } else { vec![self.rm_size()] };
+            sizes.into_iter().map(move |size| (stage, size))
+        };
+        STAGES.into_iter().filter(|stage| self.makes(stage.name)).flat_map(of)
+    }
+
+    /// The models that stand in the place of stages: (`S.base`, where it lies).
+    pub fn there(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        let of = move |stage: &'static Stage| {
+            let sizes = if stage.per_size { self.sizes() } else { vec![self.rm_size()] };
+            sizes.into_iter().filter_map(move |size| Some((stage.of_size(size), (stage.instead)(self, size)?)))
+        };
+        STAGES.into_iter().flat_map(of)
+    }
+
+    fn is_there(&self, stage: &Stage) -> bool {
+        self.sizes().iter().any(|size| (stage.instead)(self, size).is_some())
+    }
+
+    /// Is there a reward model in the end?
+    pub fn has_rm(&self) -> bool {
+        self.makes(rm::RM.name) || self.is_there(&rm::RM)
+    }
+
+    /// The stage that PPO starts from and is held near.
+    pub fn ppo_start(&self) -> &str {
+        if self.makes("init") { "init" } else { "base" }
+    }
+
+    /// `[rm]`
+    pub(super) fn rm(&self) -> rm::Recipe {
+        self.method(rm::SECTION.name, self.sizes().last().copied().unwrap_or_default())
+    }
+
+    /// The size of the reward model: the recipe's, or the largest.
+    pub fn rm_size(&self) -> &str {
+        let said = self.rm().size;
+        let last = self.sizes().last().copied().expect("check() made sure of a size");
+        self.model.get_key_value(&said).map_or(last, |(size, _)| size)
+    }
+
+    /// So many tokens are read at a time by what is no stage: as many as the stages were given.
+    pub fn token_budget(&self) -> usize {
+        let of = |(stage, size): (&Stage, &str)| stage.keys(self, size)["token_budget"].as_integer();
+        self.made().filter_map(of).min().map_or(8192, |tokens| tokens as usize)
+    }
+
+    /// Has every stage what it stands on?
+    fn check_stages(&self) -> Result {
+        let fail = |m: String| Err(Failure::usage(m));
+        let names = STAGES.map(|stage| stage.name);
+        if let Some(stage) = self.stages.iter().find(|s| !names.contains(&s.as_str())) {
+            return fail(format!("stages has {stage:?}; there are {}", names.join(", ")));
+        }
+        let rm = self.rm();
+        if !rm.size.is_empty() && !self.model.contains_key(&rm.size) {
+            return fail(format!("rm.size = {:?} is not one of the sizes {:?}", rm.size, self.sizes()));
+        }
+        if self.starts_from_models() && self.model.keys().any(|size| (STAGES[0].instead)(self, size).is_none()) {
+            return fail("either every size has a `from`, or none".into());
+        }
+        if !self.starts_from_models() && !self.makes("base") {
+            return fail("stages leaves base out, so every size needs a `from`, the model to start with".into());
+        }
+        let models: Vec<&str> = STAGES[..3].iter().map(|stage| stage.name).collect();
+        if !models.contains(&rm.from.as_str()) {
+            return fail(format!("rm.from = {:?}; it is one of {models:?}", rm.from));
+        }
+        if self.makes("rm") && rm.from != "base" && !self.makes(&rm.from) {
+            return fail(format!("rm.from = {:?} is not one of the stages that are made", rm.from));
+        }
+        for (stage, size) in self.made() {
+            let needs = (stage.needs)(self);
+            if needs.contains(&Needs::RewardModel) && !self.has_rm() {
+                return fail("PPO needs a reward model: the stage rm, or rm.model, one that is there already".into());
+            }
+            if needs.contains(&Needs::Text) && self.data.source == Source::Files && self.data.text.is_empty() {
+                return fail("data.source = \"files\" needs data.text, files to pretrain on".into());
+            }
+            (stage.check)(&stage.keys(self, size))
+                .map_err(|why| Failure::usage(format!("{}.{why}", stage.section.name)))?;
+        }
+        Ok(())
+    }
+}
