@@ -3,9 +3,8 @@
 use super::datasets::Prompt;
 use crate::error::Result;
 use crate::error::library_failure;
-use crate::training::Model;
 use kernels::{Rng, Sampling};
-use model::{GenerateConfig, generate};
+use model::{GenerateConfig, Model, generate};
 use rlhf_core::data::Codec;
 
 #[derive(Clone, Debug)]

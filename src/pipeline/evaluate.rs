@@ -13,8 +13,9 @@ use crate::error::data_failure;
 use crate::results::{ByModel, Rate, Results, RewardModel, WinRate};
 use crate::runlog;
 use crate::stages::{STAGES, Shown, Stage};
-use crate::training::Model;
+use crate::training;
 use kernels::Rng;
+use model::Model;
 use rlhf_core::data::{Codec, Content, Example, Ranking};
 use rlhf_core::lm;
 use rlhf_core::methods::rm;
@@ -50,7 +51,7 @@ pub fn evaluate(p: &mut Pipeline, codec: &Codec, datasets: &Datasets, rankings: 
     }
     p.reporter.begin("evaluation");
     let start = std::time::Instant::now();
-    let judge = p.recipe.has_rm().then(|| Model::load(&p.stage_dir("rm"), &p.device)).transpose()?;
+    let judge = p.recipe.has_rm().then(|| training::load(&p.stage_dir("rm"), &p.device)).transpose()?;
     results.reward_model = judge.as_ref().map(|judge| reward_model(p, codec, rankings, judge));
     let prompts = eval_prompts(p, datasets);
     let answered = answer_all(p, codec, datasets, &prompts, judge.as_ref())?;
@@ -132,7 +133,7 @@ fn answer_all(
     for size in sizes {
         for (stage, shown) in &asked {
             let name = format!("{size}.{}", shown.name);
-            let model = Model::load(&p.stage_dir(&stage.of_size(size)), &p.device)?;
+            let model = training::load(&p.stage_dir(&stage.of_size(size)), &p.device)?;
             let shots = shown.few_shot;
             let sampler = Sampler { model, shots };
             // Every model answers with its own noise, the same at every evaluation.
@@ -277,11 +278,11 @@ fn measure_models(
     };
     tell_cuts(p, codec, "held-out demonstrations");
     for size in p.recipe.sizes() {
-        let reference = Model::load(&p.stage_dir(&format!("{size}.{}", p.recipe.ppo_start())), &p.device)?;
+        let reference = training::load(&p.stage_dir(&format!("{size}.{}", p.recipe.ppo_start())), &p.device)?;
         for (stage, _) in asked(p.recipe).filter(|(_, shown)| !shown.few_shot) {
             p.reporter.check_stop("the evaluation")?;
             let name = stage.of_size(size);
-            let model = Model::load(&p.stage_dir(&name), &p.device)?;
+            let model = training::load(&p.stage_dir(&name), &p.device)?;
             let loss = |examples: &[Example]| lm::evaluate(&model.net, &model.params, examples, tokens);
             if !windows.is_empty() {
                 results.loss_on_pretraining_text.insert(name.clone(), loss(&windows));

@@ -9,9 +9,9 @@ use crate::rows;
 use crate::stages::{Host, Stage};
 use crate::training::memory::{self, Need};
 use crate::training::tokenizer as text;
-use crate::training::{Model, Setup, config_of, loading};
+use crate::training::{Setup, config_of, fresh, loading, save, save_beside};
 use kernels::Rng;
-use model::{BaseModels, HeadKind, Tokenizer};
+use model::{BaseModels, HeadKind, Model, Tokenizer};
 use rlhf_core::data::{Codec, Example, Ranking};
 use rlhf_core::rollout::Episode;
 use rlhf_core::train::Run;
@@ -134,7 +134,7 @@ impl Host for OfPipeline<'_> {
         match (self.stage.from)(recipe) {
             None => {
                 let shape = &recipe.model[self.size];
-                let fresh = Model::new(shape, self.codec, self.rng.stream("init"), &self.p.device);
+                let fresh = fresh(shape, self.codec, self.rng.stream("init"), &self.p.device);
                 Ok(setup.apply(fresh.net, fresh.params))
             }
             Some(from) => {
@@ -210,11 +210,11 @@ impl Host for OfPipeline<'_> {
     }
 
     fn save_beside(&self, name: &str, model: &Model) -> Result {
-        model.save_beside(self.dir, name, self.codec)
+        save_beside(model, self.dir, name, self.codec)
     }
 
     fn finish(&mut self, model: &Model) -> Result {
-        model.save(self.dir, self.codec)
+        save(model, self.dir, self.codec)
     }
 
     fn print(&self, line: &str, _: serde_json::Value) {

@@ -8,7 +8,7 @@ use super::runner::Pipeline;
 use super::stage_rng;
 use crate::error::data_failure;
 use crate::error::{Failure, Result};
-use crate::training::Model;
+use crate::training;
 use kernels::Rng;
 use rlhf_core::data::{Codec, Ranking, Row};
 use rlhf_core::methods::ppo;
@@ -176,12 +176,12 @@ fn samplers(p: &Pipeline) -> Result<Vec<(String, Sampler)>> {
     for size in p.recipe.sizes() {
         for kind in ["init", "sft"].into_iter().filter(|kind| p.recipe.makes(kind)) {
             let name = format!("{size}.{kind}");
-            let model = Model::load(&p.stage_dir(&name), &p.device)?;
+            let model = training::load(&p.stage_dir(&name), &p.device)?;
             samplers.push((name, Sampler { model, shots: false }));
         }
     }
     let largest = p.recipe.sizes().last().copied().expect("check() made sure of a size");
-    let model = Model::load(&p.stage_dir(&format!("{largest}.base")), &p.device)?;
+    let model = training::load(&p.stage_dir(&format!("{largest}.base")), &p.device)?;
     samplers.push((format!("{largest}.prompted"), Sampler { model, shots: true }));
     Ok(samplers)
 }

@@ -17,11 +17,11 @@ pub use recipe::{load, parse};
 
 use crate::config::{Recipe, Section, keys};
 use crate::error::{Failure, Result, train_failure};
+use crate::training::Setup;
 use crate::training::memory::Need;
-use crate::training::{Model, Setup};
 use clap::{Args, Command};
 use kernels::Rng;
-use model::{BaseModels, HeadKind};
+use model::{BaseModels, HeadKind, Model};
 use rlhf_core::data::{Codec, Example, Ranking};
 use rlhf_core::range::{TOKENS, count};
 use rlhf_core::rollout::Episode;

@@ -3,10 +3,10 @@
 use super::{Host, Needs, ROWS, Shown, Stage, Verb, config, nothing_instead, outcome};
 use crate::config::Section;
 use crate::error::Result;
+use crate::training::Setup;
 use crate::training::memory::Plan;
-use crate::training::{Model, Setup};
 use clap::Args;
-use model::{BaseModels, HeadKind};
+use model::{BaseModels, HeadKind, Model};
 use rlhf_core::methods::ppo::{Config, Ppo, train};
 use rlhf_core::methods::rm;
 use rlhf_core::rollout::Episode;

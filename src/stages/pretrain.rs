@@ -4,9 +4,9 @@ use super::{Host, Needs, Shown, Stage, Verb, all_go_together, config, lengths, m
 use crate::config::Section;
 use crate::config::sections::{Shape, Tokenizer, given};
 use crate::error::Result;
+use crate::training::Setup;
 use crate::training::memory::Plan;
-use crate::training::{Model, Setup};
-use model::{BaseModels, HeadKind};
+use model::{BaseModels, HeadKind, Model};
 use rlhf_core::methods::pretrain::{Config, train};
 
 const SECTION: Section = Section::of::<Config>("pretrain");

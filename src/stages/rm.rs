@@ -6,9 +6,9 @@ use crate::config::Section;
 use crate::config::sections::given;
 use crate::error::Result;
 use crate::training::memory::Plan;
-use crate::training::{Model, Setup};
+use crate::training::{Setup, as_score};
 use clap::{Args, Command};
-use model::BaseModels;
+use model::{BaseModels, Model};
 use rlhf_core::methods::rm::{Config, accuracy, center, train};
 use rlhf_core::range::within;
 use rlhf_core::stats::Interval;
@@ -94,7 +94,7 @@ fn body(host: &mut dyn Host) -> Result {
     let [rankings, heldout] = host.rankings()?;
     let demonstrations = host.demonstrations()?;
     host.begin()?;
-    let start = start.as_score(host.rng().stream("head"), host.codec()); // a reward model keeps the head that it has
+    let start = as_score(start, host.rng().stream("head"), host.codec()); // a reward model keeps the head that it has
     let tokens = config.compute.token_budget;
     host.fits(&Plan::of_model(&start, &setup).ranking(&rankings, config.batch, tokens))?;
     let mut run = host.training(config.saving.save_every);

@@ -6,10 +6,10 @@ use super::{
 };
 use crate::config::{Recipe, Section};
 use crate::error::Result;
+use crate::training::Setup;
 use crate::training::memory::{Need, Plan};
-use crate::training::{Model, Setup};
 use clap::Args;
-use model::{BaseModels, HeadKind};
+use model::{BaseModels, HeadKind, Model};
 use rlhf_core::methods::sft::{Config, train};
 use std::path::PathBuf;
 

@@ -3,11 +3,11 @@
 mod reader;
 pub use reader::{Reader, check_files};
 
-use super::{Model, Setup};
+use super::Setup;
 use crate::error::{Failure, Kind, Result};
 use crate::training::room::{Room, room};
 use kernels::{Device, Precision};
-use model::{Config, HeadKind, lora};
+use model::{Config, HeadKind, Model, lora};
 use rlhf_core::data::Ranking;
 use rlhf_core::methods::{ppo, rm};
 use std::fmt::{self, Display};

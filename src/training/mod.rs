@@ -8,5 +8,5 @@ pub mod room;
 mod setup;
 pub mod tokenizer;
 
-pub use models::{Model, config_of, drop_checkpoints};
+pub use models::{as_score, config_of, drop_checkpoints, fresh, load, save, save_beside};
 pub use setup::Setup;

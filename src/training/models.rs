@@ -1,81 +1,71 @@
-//! A model of the run: its network, its numbers, and its folder.
+//! Models of a run: made, read, and written with what belongs to them.
 
 use super::card;
 use crate::config::sections::{Shape, given};
 use crate::error::{Failure, Kind, Result, library_failure};
 use crate::hub;
-use autograd::Params;
 use kernels::{Device, Rng};
-use model::{Config, HeadKind, Transformer};
+use model::{Config, HeadKind, Model};
 use rlhf_core::data::Codec;
 use std::path::Path;
 
-#[derive(Clone)]
-pub struct Model {
-    pub net: Transformer,
-    pub params: Params,
+/// A language model with fresh numbers.
+pub fn fresh(shape: &Shape, codec: &Codec, rng: Rng, device: &Device) -> Model {
+    let (bos, eos_ids) = (Some(codec.eos), vec![codec.eos]);
+    let config = Config { bos, eos_ids, ..config(shape, codec.tokenizer.vocab_size()) };
+    Model::new(&config, HeadKind::Lm, rng, device)
 }
 
-impl Model {
-    /// A language model with fresh numbers.
-    pub fn new(shape: &Shape, codec: &Codec, rng: Rng, device: &Device) -> Model {
-        let (bos, eos_ids) = (Some(codec.eos), vec![codec.eos]);
-        let config = Config { bos, eos_ids, ..config(shape, codec.tokenizer.vocab_size()) };
-        let model::Model { net, params } = model::Model::new(&config, HeadKind::Lm, rng, device);
-        Model { net, params }
-    }
+/// The model of a directory, to answer with.
+pub fn load(dir: &Path, device: &Device) -> Result<Model> {
+    model::load(dir, device).map_err(library_failure)
+}
 
-    pub fn load(dir: &Path, device: &Device) -> Result<Model> {
-        let loaded = model::load(dir, device).map_err(library_failure)?;
-        Ok(Model { net: loaded.net, params: loaded.params })
+/// A Hugging Face model directory. Every token that ends an answer is among those that it says; a reward model of
+/// ours has no padding token that an answer ends with. Numbers that are not finite are never written.
+pub fn save(model: &Model, dir: &Path, codec: &Codec) -> Result {
+    let broken = kernels::count_non_finite(model.params.flat()).item();
+    if broken > 0.0 {
+        let what =
+            format!("{broken} numbers of the model are NaN or infinite, so it is not written to {}", dir.display());
+        return Err(Failure::new(Kind::Diverged, format!("training diverged: {what}. Lower the learning rate")));
     }
+    let mut net = model.net.clone();
+    net.config.eos_ids = codec.ends.clone();
+    if !codec.tokenizer.has_named_templates() {
+        codec.template.write(dir).map_err(|e| Failure::write(dir, e))?;
+    }
+    match net.head_kind() {
+        HeadKind::Lm => codec.tokenizer.save(dir),
+        HeadKind::Score => {
+            // one from elsewhere that was taught before its end is read there on
+            let before = net.config.pad.is_some_and(|pad| codec.scored_at().contains(&pad));
+            net.config.pad = if before { net.config.pad } else { codec.padding(net.config.pad) };
+            codec.tokenizer.save_padding(dir, net.config.pad)
+        }
+    }
+    .map_err(library_failure)?;
+    let model = Model { net, params: model.params.clone() };
+    model::save(dir, &model, None).map_err(library_failure)?;
+    model.net.lora.as_ref().map_or(Ok(()), |lora| card::write(dir, &model.net, lora, codec))
+}
 
-    /// A Hugging Face model directory. Every token that ends an answer is among those that it says; a reward model of
-    /// ours has no padding token that an answer ends with. Numbers that are not finite are never written.
-    pub fn save(&self, dir: &Path, codec: &Codec) -> Result {
-        let broken = kernels::count_non_finite(self.params.flat()).item();
-        if broken > 0.0 {
-            let what =
-                format!("{broken} numbers of the model are NaN or infinite, so it is not written to {}", dir.display());
-            return Err(Failure::new(Kind::Diverged, format!("training diverged: {what}. Lower the learning rate")));
-        }
-        let mut net = self.net.clone();
-        net.config.eos_ids = codec.ends.clone();
-        if !codec.tokenizer.has_named_templates() {
-            codec.template.write(dir).map_err(|e| Failure::write(dir, e))?;
-        }
-        match net.head_kind() {
-            HeadKind::Lm => codec.tokenizer.save(dir),
-            HeadKind::Score => {
-                // one from elsewhere that was taught before its end is read there on
-                let before = net.config.pad.is_some_and(|pad| codec.scored_at().contains(&pad));
-                net.config.pad = if before { net.config.pad } else { codec.padding(net.config.pad) };
-                codec.tokenizer.save_padding(dir, net.config.pad)
-            }
-        }
-        .map_err(library_failure)?;
-        let model = model::Model { net, params: self.params.clone() };
-        model::save(dir, &model, None).map_err(library_failure)?;
-        model.net.lora.as_ref().map_or(Ok(()), |lora| card::write(dir, &model.net, lora, codec))
-    }
+/// A second model of a stage, in a folder of its own beside the first.
+pub fn save_beside(model: &Model, dir: &Path, name: &str, codec: &Codec) -> Result {
+    let dir = dir.join(name);
+    std::fs::create_dir_all(&dir).map_err(|e| Failure::write(&dir, e))?;
+    save(model, &dir, codec)
+}
 
-    /// A second model of a stage, in a folder of its own beside the first.
-    pub fn save_beside(&self, dir: &Path, name: &str, codec: &Codec) -> Result {
-        let dir = dir.join(name);
-        std::fs::create_dir_all(&dir).map_err(|e| Failure::write(&dir, e))?;
-        self.save(&dir, codec)
+/// The same body with a fresh head of one number: a reward model before its training, to be read at the end token.
+/// One that is a reward model already stays as it is.
+pub fn as_score(model: Model, rng: Rng, codec: &Codec) -> Model {
+    let head = model.net.head_kind();
+    let Model { mut net, params } = model.as_score(rng);
+    if head == HeadKind::Lm {
+        net.config.pad = net.config.pad.filter(|pad| !codec.scored_at().contains(pad)); // no score is read at it
     }
-
-    /// The same body with a fresh head of one number: a reward model before its training, to be read at the end token.
-    /// One that is a reward model already stays as it is.
-    pub fn as_score(&self, rng: Rng, codec: &Codec) -> Model {
-        let model = model::Model { net: self.net.clone(), params: self.params.clone() };
-        let model::Model { mut net, params } = model.as_score(rng);
-        if self.net.head_kind() == HeadKind::Lm {
-            net.config.pad = net.config.pad.filter(|pad| !codec.scored_at().contains(pad)); // no score is read at it
-        }
-        Model { net, params }
-    }
+    Model { net, params }
 }
 
 /// The model of a size: one that is there already, or what the shape makes with such a vocabulary.

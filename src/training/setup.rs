@@ -1,11 +1,10 @@
 //! How a stage trains a model that is there: all of it, or adapters upon it; in which precision; with which memory.
 
-use super::Model;
 use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use autograd::Params;
 use kernels::{Device, Precision, Rng};
-use model::{BaseModels, Transformer, lora};
+use model::{BaseModels, Model, Transformer, lora};
 use rlhf_core::methods::groups::{Adapter, Compute};
 use std::path::Path;
 

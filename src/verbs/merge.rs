@@ -4,9 +4,9 @@ use crate::cli::Common;
 use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::hub;
-use crate::training::Model;
 use crate::training::loading;
 use crate::training::memory::{self, Reader};
+use crate::training::save;
 use clap::Args;
 use kernels::Device;
 use model::lora;
@@ -41,7 +41,7 @@ pub fn run(args: &MergeArgs, common: &Common) -> Result {
     let opened = loading::read(adapter, None, head, loaded)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Failure::write(&args.out, e))?;
     match opened.tokenizer {
-        Some(_) => Model { net: merged.net, params: merged.params }.save(&args.out, &opened.codec()?)?,
+        Some(_) => save(&merged, &args.out, &opened.codec()?)?,
         None => model::save(&args.out, &merged, None).map_err(library_failure)?,
     }
     common.progress().say(&format!("merged into {}", args.out.display()));

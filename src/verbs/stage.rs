@@ -12,11 +12,11 @@ use crate::runlog::RunLog;
 use crate::stages::{Host, Stage, Verb};
 use crate::training::loading::{self, Opened};
 use crate::training::memory::{self, Need, Plan};
-use crate::training::{Model, Setup, card, config_of, drop_checkpoints, tokenizer};
+use crate::training::{Setup, card, config_of, drop_checkpoints, fresh, save, save_beside, tokenizer};
 use crate::{hub, rows, stop};
 use clap::{ArgMatches, Args, Command};
 use kernels::{Device, Rng};
-use model::{BaseModels, HeadKind, lora};
+use model::{BaseModels, HeadKind, Model, lora};
 use rlhf_core::data::{Codec, Example, Ranking, Template};
 use rlhf_core::rollout::Episode;
 use rlhf_core::train::Run;
@@ -178,10 +178,9 @@ impl<'a> OfVerb<'a> {
         let plan = Plan::of(config, setup)?;
         let plan = if lora::is_adapter(&path) { plan.adapter() } else { plan };
         memory::check(&plan.weights_only(), &self.device)?;
-        let Model { net, params } = setup.load(&path, self.rng, &self.device, bases)?;
-        let loaded = model::Model { net: net.clone(), params: params.clone() };
-        let head = head.unwrap_or(loaded.head());
-        Ok((Model { net, params }, loading::read(path, tokenizer, head, loaded)?))
+        let model = setup.load(&path, self.rng, &self.device, bases)?;
+        let head = head.unwrap_or(model.head());
+        Ok((model.clone(), loading::read(path, tokenizer, head, model)?))
     }
 
     /// A model with fresh numbers, and a tokenizer learned from the data.
@@ -192,7 +191,7 @@ impl<'a> OfVerb<'a> {
         memory::check(&plan.weights_only(), &self.device)?;
         let texts = rows::texts(&self.data)?;
         let codec = tokenizer::own(tokenizer::learn(&texts, &section), shape.context, Template::dialogue())?;
-        let fresh = Model::new(&shape, &codec, self.rng.stream("init"), &self.device);
+        let fresh = fresh(&shape, &codec, self.rng.stream("init"), &self.device);
         Ok((setup.apply(fresh.net, fresh.params), codec))
     }
 
@@ -325,13 +324,13 @@ impl Host for OfVerb<'_> {
     }
 
     fn save_beside(&self, name: &str, model: &Model) -> Result {
-        model.save_beside(&self.out, name, self.codec())
+        save_beside(model, &self.out, name, self.codec())
     }
 
     /// The checkpoints go only when the model is there and marked finished.
     fn finish(&mut self, model: &Model) -> Result {
         let running = self.running.as_ref().expect("begin() came before");
-        model.save(&self.out, self.codec())?;
+        save(model, &self.out, self.codec())?;
         folder::mark_done(&self.out, running.start.elapsed().as_secs_f64(), running.reporter.steps())?;
         drop_checkpoints(&self.out)?;
         running.reporter.say(&format!("{} written to {}", self.verb.name, self.out.display()));
