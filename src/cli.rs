@@ -3,15 +3,13 @@
 use crate::error::{Failure, Result};
 use crate::hub;
 use crate::progress::use_colour;
+use crate::session::Common;
 use crate::stages::{self, STAGES, Stage};
-use crate::stop;
 use crate::verbs::{bench, chat, convert, devices, generate, inspect, merge, recipes, reward, run, score, stage};
 use clap::error::ErrorKind;
-use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
-use rlhf_core::range::count;
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{IsTerminal, stdout};
-use std::path::Path;
 
 /// RLHF from the first multiplication up: pretraining, SFT, reward model and PPO on any GPU or none.
 #[derive(Parser, Debug)]
@@ -31,29 +29,6 @@ const EXAMPLES: &str = "Examples:
   rlhf sft --model DIR --data demos.jsonl --out tuned
 
 Exit codes: 0 ok, 2 usage or recipe, 3 data, 4 device or memory, 5 diverged, 6 model file or checkpoint, 130 stopped.";
-
-/// Flags of every verb.
-#[derive(Args, Clone, Debug)]
-pub struct Common {
-    /// Where to compute: auto takes a real GPU if there is one, else the CPU; a software GPU only when asked for by gpu
-    #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|gpu|gpu:N")]
-    pub device: String,
-    /// Everything random follows from it [default: 1, or the recipe's]
-    #[arg(long, global = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    pub seed: Option<u64>,
-    /// CPU threads [default: all]
-    #[arg(long, global = true, value_parser = count(1, 4096))]
-    pub threads: Option<usize>,
-    /// No progress
-    #[arg(short, long, global = true)]
-    pub quiet: bool,
-    /// More figures in the progress
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
-    pub verbose: bool,
-    /// One JSON value on stdout and nothing else, where the verb prints figures
-    #[arg(long, global = true)]
-    pub json: bool,
-}
 
 #[derive(Subcommand, Debug)]
 pub enum Verb {
@@ -80,19 +55,6 @@ pub enum Verb {
     Devices,
     /// Speed of kernels and of training, generation and PPO, beside the roof measured on the spot
     Bench(bench::BenchArgs),
-}
-
-impl Common {
-    /// The command that goes on in `out`, on the same device, as it can be typed.
-    pub fn again(&self, command: &[&str], out: &Path) -> String {
-        let mut words: Vec<String> = command.iter().map(|word| word.to_string()).collect();
-        words.push(format!("--out={}", out.display()));
-        if self.device != "auto" {
-            words.push(format!("--device={}", self.device));
-        }
-        words.extend(self.threads.map(|n| format!("--threads={n}")));
-        stop::command(&words)
-    }
 }
 
 /// The verbs of the table of stages, by their names.
@@ -185,12 +147,6 @@ fn one_paragraph(rendered: &str) -> String {
     let verb: Vec<&str> = usage.unwrap_or("rlhf").split(' ').take_while(|w| !w.starts_with(['[', '<', '-'])).collect();
     let text = kept.join(" ").replace("error: ", "").replace("tip: ", "");
     format!("{text}. See {} --help.", verb.join(" "))
-}
-
-/// A value of `--precision`.
-pub fn precision(text: &str) -> std::result::Result<kernels::Precision, String> {
-    let all = [kernels::Precision::F32, kernels::Precision::Bf16];
-    all.into_iter().find(|p| p.name() == text).ok_or_else(|| "it is f32 or bf16".into())
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ pub const METRICS: &[Metric] = &[
     metric("objective/non_score_reward", ANY, "−β Σ_t (log π − log π_ref) per answer: what the KL penalty took.", "Small beside the scores."),
     metric("objective/rlhf_reward", ANY, "Score plus KL penalty: what PPO maximises.", "Rises."),
     metric("objective/kl_coef", POSITIVE, "β, the price of a nat.", "Constant, or moving slowly when adaptive."),
+    metric("gold", ANY, "Mean gold score of the rollouts of an iteration, in a world that has one: what the reward model stands for, which PPO never sees.", "Rises with objective/scores. When it falls while they rise, the policy exploits the reward model."),
     // PPO: the policy
     metric("loss/policy_avg", -1.0..=1.0, "Clipped policy loss, averaged over the iteration's steps.", "Near 0, slightly negative."),
     metric("policy/approxkl_avg", 0.0..=0.1, "½ (log π_new − log π_old)² per token: how far the updates of one iteration moved.", "0.0001–0.02; above 0.1 lower the learning rate or the epochs."),

@@ -112,18 +112,6 @@ fn inputs_of(recipe: &Recipe, device: &Device) -> Result<Inputs> {
     Ok(inputs)
 }
 
-/// (name, meaning, healthy range) of every figure that a stage logs.
-pub fn metric_texts() -> Vec<(&'static str, &'static str, &'static str)> {
-    let gold = (
-        "gold",
-        "Mean gold score of the rollouts of an iteration: what the reward model stands for, which PPO never sees.",
-        "Rises with objective/scores. When it falls while they rise, the policy exploits the reward model.",
-    );
-    let mut texts: Vec<_> = rlhf_core::metrics::METRICS.iter().map(|m| (m.name, m.meaning, m.healthy)).collect();
-    texts.push(gold);
-    texts
-}
-
 /// A stage's own random numbers: of the seed and its name, so that they do not depend on what ran before.
 pub fn stage_rng(recipe: &Recipe, stage: &str) -> Rng {
     Rng::new(recipe.seed).stream(stage)

@@ -5,6 +5,7 @@ use crate::plot::escape;
 use crate::progress::clock;
 use crate::results::{Rate, Results};
 use crate::stages::story_order;
+use rlhf_core::metrics::METRICS;
 use std::collections::BTreeSet;
 
 /// Every model that has a figure, in the order of the story.
@@ -137,11 +138,11 @@ pub fn metrics(run: &Run) -> String {
         .flat_map(|o| o.keys())
         .map(String::as_str)
         .collect();
-    let rows: Vec<String> = crate::pipeline::metric_texts()
-        .into_iter()
-        .filter(|(name, _, _)| logged.contains(name))
-        .map(|(name, meaning, healthy)| {
-            let (meaning, healthy) = (escape(meaning), escape(healthy));
+    let rows: Vec<String> = METRICS
+        .iter()
+        .filter(|m| logged.contains(m.name))
+        .map(|m| {
+            let (name, meaning, healthy) = (m.name, escape(m.meaning), escape(m.healthy));
             format!("<tr><td><code>{name}</code></td><td style=\"text-align:left;white-space:normal\">{meaning}</td><td style=\"text-align:left;white-space:normal\">{healthy}</td></tr>")
         })
         .collect();

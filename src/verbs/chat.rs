@@ -1,10 +1,10 @@
 //! `rlhf chat`: a conversation in the terminal, streamed.
 
 use super::generate::sampling;
-use crate::cli::Common;
 use crate::error::data_failure;
 use crate::error::library_failure;
 use crate::error::{Failure, Result};
+use crate::session::Common;
 use crate::terminal::to_stdout;
 use crate::training::loading;
 use crate::training::memory::{self, Reader};
@@ -27,7 +27,7 @@ pub struct ChatArgs {
     #[arg(long)]
     model: PathBuf,
     /// How products multiply: f32, or bf16, which reads half the bytes
-    #[arg(long, default_value = "f32", value_parser = crate::cli::precision, value_name = "f32|bf16")]
+    #[arg(long, default_value = "f32", value_parser = crate::session::precision, value_name = "f32|bf16")]
     precision: kernels::Precision,
     /// Longest answer in tokens
     #[arg(long, default_value_t = 128, value_parser = count(1, TOKENS))]

@@ -1,9 +1,9 @@
 //! `rlhf convert`: a model from one kind of file to another.
 
-use crate::cli::Common;
 use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::hub;
+use crate::session::Common;
 use crate::training::memory::{self, Reader};
 use clap::Args;
 use kernels::Device;

@@ -1,9 +1,9 @@
 //! `rlhf devices`: what there is to compute on, and what `--device` would choose.
 
-use crate::cli::Common;
 use crate::error::Result;
 use crate::runlog::environment;
 use crate::session;
+use crate::session::Common;
 use crate::training::room::room;
 use kernels::Device;
 use kernels::cpu::simd;

@@ -1,9 +1,9 @@
 //! `rlhf generate`: text or ids out of a model.
 
-use crate::cli::Common;
 use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::rows;
+use crate::session::Common;
 use crate::terminal::json_to_stdout;
 use crate::training::loading::{self, Opened};
 use crate::training::memory::{self, Reader};
@@ -29,7 +29,7 @@ pub struct GenerateArgs {
     #[arg(long)]
     tokenizer: Option<PathBuf>,
     /// How products multiply: f32, or bf16, which reads half the bytes
-    #[arg(long, default_value = "f32", value_parser = crate::cli::precision, value_name = "f32|bf16")]
+    #[arg(long, default_value = "f32", value_parser = crate::session::precision, value_name = "f32|bf16")]
     precision: kernels::Precision,
     /// Text to go on from
     #[arg(long, conflicts_with_all = ["prompts", "ids"], required_unless_present_any = ["prompts", "ids"])]

@@ -1,11 +1,11 @@
 //! `rlhf inspect`: what is in a model or a data file.
 
-use crate::cli::Common;
 use crate::error::Result;
 use crate::error::data_failure;
 use crate::error::library_failure;
 use crate::hub;
 use crate::progress::use_colour;
+use crate::session::Common;
 use crate::training::loading;
 use clap::Args;
 use model::{Description, HeadKind};

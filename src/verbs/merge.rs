@@ -1,9 +1,9 @@
 //! `rlhf merge`: an adapter and the model that it stands on, as one model.
 
-use crate::cli::Common;
 use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::hub;
+use crate::session::Common;
 use crate::training::loading;
 use crate::training::memory::{self, Reader};
 use crate::training::save;

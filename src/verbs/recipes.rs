@@ -1,9 +1,9 @@
 //! `rlhf recipes ls|cp|cat|check`.
 
-use crate::cli::Common;
 use crate::config::{self, EMBEDDED, Recipe};
 use crate::error::{Failure, Result};
 use crate::progress::clock;
+use crate::session::Common;
 use crate::stages::{self, estimate};
 use crate::training::memory;
 use clap::{Args, Subcommand};

@@ -1,9 +1,9 @@
 //! `rlhf reward`: the reward of every completion; on preference data the accuracy with its interval.
 
-use crate::cli::Common;
 use crate::error::Result;
 use crate::error::library_failure;
 use crate::rows;
+use crate::session::Common;
 use crate::terminal::json_to_stdout;
 use crate::training::loading;
 use crate::training::memory::{self, Reader};
@@ -23,7 +23,7 @@ pub struct RewardArgs {
     #[arg(long)]
     model: PathBuf,
     /// How products multiply: f32, or bf16, which reads half the bytes
-    #[arg(long, default_value = "f32", value_parser = crate::cli::precision, value_name = "f32|bf16")]
+    #[arg(long, default_value = "f32", value_parser = crate::session::precision, value_name = "f32|bf16")]
     precision: kernels::Precision,
     /// Demonstrations, pairs or rankings
     #[arg(long, num_args = 1.., required = true)]

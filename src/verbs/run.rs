@@ -1,10 +1,10 @@
 //! `rlhf run`: a whole pipeline from a recipe.
 
-use crate::cli::Common;
 use crate::error::Result;
 use crate::folder::nothing_to_resume;
 use crate::progress::clock;
 use crate::report;
+use crate::session::Common;
 use crate::stages::{self, estimate};
 use crate::training::memory;
 use crate::{pipeline, stop};
@@ -28,7 +28,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// How products multiply while training: the key `precision` of every stage
-    #[arg(long, value_parser = crate::cli::precision, value_name = "f32|bf16")]
+    #[arg(long, value_parser = crate::session::precision, value_name = "f32|bf16")]
     pub precision: Option<kernels::Precision>,
     /// Go on with the run in --out, by the recipe that is in it; finished stages are not done again
     #[arg(long)]

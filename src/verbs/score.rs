@@ -1,9 +1,9 @@
 //! `rlhf score`: the log-probability of every token given those before it.
 
-use crate::cli::Common;
 use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::rows;
+use crate::session::Common;
 use crate::training::loading;
 use crate::training::memory::{self, Reader};
 use autograd::Weights;
@@ -23,7 +23,7 @@ pub struct ScoreArgs {
     #[arg(long)]
     model: PathBuf,
     /// How products multiply: f32, or bf16, which reads half the bytes
-    #[arg(long, default_value = "f32", value_parser = crate::cli::precision, value_name = "f32|bf16")]
+    #[arg(long, default_value = "f32", value_parser = crate::session::precision, value_name = "f32|bf16")]
     precision: kernels::Precision,
     /// Data files of any kind; a row is read as it would be trained: a prompt with its answer and end, or each of its answers
     #[arg(long, num_args = 1.., conflicts_with = "ids_file", required_unless_present = "ids_file")]

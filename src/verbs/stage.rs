@@ -1,7 +1,6 @@
 //! `rlhf pretrain|sft|rm|ppo`: one stage on files, as its row of the table says. The keys of its section are the flags.
 
 use super::options::Options;
-use crate::cli::Common;
 use crate::config::keys;
 use crate::config::sections::{Shape, Tokenizer};
 use crate::error::{Failure, Kind, Result, data_failure, library_failure};
@@ -9,6 +8,7 @@ use crate::folder::inputs::{Inputs, must_agree};
 use crate::folder::{self, Lock, nothing_to_resume, write_environment};
 use crate::reporter::Reporter;
 use crate::runlog::RunLog;
+use crate::session::Common;
 use crate::stages::{Host, Stage, Verb};
 use crate::training::loading::{self, Opened};
 use crate::training::memory::{self, Need, Plan};

@@ -2,8 +2,8 @@
 
 use super::steps::{Figures, report, shape, train as timed_train};
 use super::{Roofs, kernels};
-use crate::cli::Common;
 use crate::error::Result;
+use crate::session::Common;
 use ::kernels::Device;
 use ::kernels::Precision;
 use ::kernels::gpu::{Choice, Counts, Gpu, Timing, ladders as all_ladders};

@@ -1,8 +1,8 @@
 //! `rlhf bench --ladder matmul`: the same product, each rung with one idea more than the one before it.
 
 use super::median_seconds;
-use crate::cli::Common;
 use crate::error::{Failure, Result};
+use crate::session::Common;
 use kernels::cpu::simd::{Isa, each_isa};
 use kernels::{Device, Form, Precision, Rng, Tensor, matmul_in, normal};
 use serde_json::{Value, json};

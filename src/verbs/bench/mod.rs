@@ -6,8 +6,8 @@ mod ladder;
 mod scaling;
 mod steps;
 
-use crate::cli::Common;
 use crate::error::Result;
+use crate::session::Common;
 use ::kernels::{Device, Precision};
 use clap::Args;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// How train, generate and ppo multiply: f32 or bf16
-    #[arg(long, default_value = "f32", value_parser = crate::cli::precision)]
+    #[arg(long, default_value = "f32", value_parser = crate::session::precision)]
     precision: Precision,
     /// Climb from the naive loops to the fastest, one idea a rung: matmul
     #[arg(long, value_name = "KERNEL")]

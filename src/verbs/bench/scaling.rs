@@ -1,9 +1,9 @@
 //! `rlhf bench scaling`: what a training step costs as the work grows; should be linear where the work is.
 
 use super::steps::Shape;
-use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::plot::{LinePlot, Series, standalone};
+use crate::session::Common;
 use kernels::{Device, Precision};
 use serde_json::{Value, json};
 use std::path::Path;

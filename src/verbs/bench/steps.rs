@@ -1,8 +1,8 @@
 //! Whole steps: training, generation, and one PPO iteration, at sizes that other programs are measured at.
 
-use crate::cli::Common;
 use crate::error::{Failure, Result};
 use crate::runlog::environment::peak_memory_bytes;
+use crate::session::Common;
 use crate::training::loading;
 use autograd::{AdamWConfig, Params};
 use kernels::{Device, Precision, Rng, Sampling};
