@@ -1,5 +1,6 @@
 //! What went wrong, in one paragraph, and the exit code that says which kind of thing it was.
 
+use model::{ModelError, TokenizerError};
 use rlhf_core::data::DataError;
 use rlhf_core::train::TrainError;
 use std::fmt::Display;
@@ -91,22 +92,37 @@ pub fn library_failure(error: impl std::error::Error) -> Failure {
     Failure::new(Kind::Model, chain(&error))
 }
 
-/// A training loop's error as an exit code and one paragraph.
-pub fn train_failure(error: TrainError) -> Failure {
-    let kind = match &error {
-        TrainError::Diverged { .. } | TrainError::SelfCheck(_) => Kind::Diverged,
-        TrainError::Stopped { .. } => Kind::Stopped,
-        TrainError::Data(_) => Kind::Data,
-        TrainError::Config(_) => Kind::Usage,
-        TrainError::Checkpoint(_) => Kind::Model,
-    };
-    Failure::new(kind, chain(&error))
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Failure {
+        library_failure(error)
+    }
 }
 
-/// A data file's error as an exit code and one paragraph.
-pub fn data_failure(error: DataError) -> Failure {
-    let text = error.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    let joined = lines.join("; ").replace(":; ", ": ");
-    Failure::data(joined)
+impl From<TokenizerError> for Failure {
+    fn from(error: TokenizerError) -> Failure {
+        library_failure(error)
+    }
+}
+
+/// Of a training loop.
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Failure {
+        let kind = match &error {
+            TrainError::Diverged { .. } | TrainError::SelfCheck(_) => Kind::Diverged,
+            TrainError::Stopped { .. } => Kind::Stopped,
+            TrainError::Data(_) => Kind::Data,
+            TrainError::Config(_) => Kind::Usage,
+            TrainError::Checkpoint(_) => Kind::Model,
+        };
+        Failure::new(kind, chain(&error))
+    }
+}
+
+/// Of a data file.
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Failure {
+        let text = error.to_string();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        Failure::data(lines.join("; ").replace(":; ", ": "))
+    }
 }

@@ -1,13 +1,13 @@
 //! Data files as the verbs and recipes use them.
 
-use crate::error::{Failure, Result, data_failure};
+use crate::error::{Failure, Result};
 use rlhf_core::data::{self, Codec, Content, DataError, Example, Part, Row, Template};
 use std::path::{Path, PathBuf};
 
 /// The rows of files. Columns that are not used are told.
 pub fn load(files: &[PathBuf]) -> Result<Vec<Row>> {
-    let mut stream = data::stream(files).map_err(data_failure)?;
-    let rows = stream.by_ref().collect::<std::result::Result<_, _>>().map_err(data_failure)?;
+    let mut stream = data::stream(files)?;
+    let rows = stream.by_ref().collect::<std::result::Result<_, _>>()?;
     tell_unused(&stream);
     Ok(rows)
 }
@@ -33,19 +33,19 @@ pub fn demonstrations(files: &[PathBuf], codec: &Codec) -> Result<Vec<Example>> 
         tell_unused(&stream);
         codec.wanted("demonstrations", &kinds, examples)
     };
-    encode().map_err(data_failure)
+    encode().map_err(Failure::from)
 }
 
 /// Prompt and answer of every demonstration, as text.
 pub fn pairs(rows: &[Row], template: &Template) -> Result<Vec<(String, String)>> {
-    let found = data::demonstrations(rows).map_err(data_failure)?;
-    found.iter().map(|(prompt, answer)| template.pair_text(prompt, answer).map_err(data_failure)).collect()
+    let found = data::demonstrations(rows)?;
+    found.iter().map(|(prompt, answer)| template.pair_text(prompt, answer).map_err(Failure::from)).collect()
 }
 
 /// Texts to pretrain on.
 pub fn texts(files: &[PathBuf]) -> Result<Vec<String>> {
     let rows = load(files)?;
-    Ok(data::texts(&rows).map_err(data_failure)?.into_iter().map(String::from).collect())
+    Ok(data::texts(&rows)?.into_iter().map(String::from).collect())
 }
 
 /// The rows to train on and those held out: those of a folder's own files, else split by prompt.
@@ -74,7 +74,7 @@ pub fn scorable(files: &[PathBuf]) -> Result<Vec<Row>> {
             Row::Ranked { .. } => all.push(row),
             Row::Labelled { prompt, completion, .. } => all.push(alone((prompt, completion))),
             Row::Messages(_) | Row::Demonstration { .. } => {
-                all.extend(data::demonstrations(&[row]).map_err(data_failure)?.into_iter().map(alone))
+                all.extend(data::demonstrations(&[row])?.into_iter().map(alone))
             }
             Row::Text(_) | Row::Prompt(_) => {}
         }
@@ -94,8 +94,8 @@ fn alone((prompt, completion): (Content, Content)) -> Row {
 
 /// Prompts of a file: a line of a `.txt` each, or rows with a prompt.
 pub fn prompts(file: &Path) -> Result<Vec<Content>> {
-    if let Some(lines) = data::prompt_lines(file).map_err(data_failure)? {
+    if let Some(lines) = data::prompt_lines(file)? {
         return Ok(lines.into_iter().map(Content::Text).collect());
     }
-    data::prompts(&load(&[file.to_path_buf()])?).map_err(data_failure)
+    data::prompts(&load(&[file.to_path_buf()])?).map_err(Failure::from)
 }

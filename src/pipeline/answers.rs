@@ -2,7 +2,6 @@
 
 use super::datasets::Prompt;
 use crate::error::Result;
-use crate::error::library_failure;
 use kernels::{Rng, Sampling};
 use model::{GenerateConfig, Model, generate};
 use rlhf_core::data::Codec;
@@ -62,7 +61,7 @@ impl Sampler {
             let streams: Vec<u32> = (first..first + some.len()).map(|i| i as u32).collect();
             let weights = self.model.params.frozen();
             let made = generate(&self.model.net, &weights, some, &config, rng, Some(&streams), |_, _| ());
-            let made = made.map_err(library_failure)?;
+            let made = made?;
             out.extend(some.iter().zip(made).map(|(prompt, g)| answer(codec, prompt, g.tokens, g.ended)));
             tick(out.len())?;
         }

@@ -5,7 +5,6 @@ use super::judges::Judges;
 use crate::config::Recipe;
 use crate::config::sections::Source;
 use crate::error::Result;
-use crate::error::data_failure;
 use kernels::Rng;
 use rlhf_core::data::{Codec, Content, Row, Template};
 use rlhf_core::world;
@@ -38,7 +37,7 @@ pub struct Prompt {
 impl Prompt {
     /// What the model is given, with room for an answer.
     pub fn ids(&self, codec: &Codec, room: usize) -> Result<Vec<u32>> {
-        Ok(codec.with_room(codec.prompt_of(&self.content).map_err(data_failure)?, room))
+        Ok(codec.with_room(codec.prompt_of(&self.content)?, room))
     }
 }
 

@@ -9,7 +9,6 @@ use super::runner::Pipeline;
 use super::stage_rng;
 use crate::config::Recipe;
 use crate::error::Result;
-use crate::error::data_failure;
 use crate::results::{ByModel, Rate, Results, RewardModel, WinRate};
 use crate::runlog;
 use crate::stages::{STAGES, Shown, Stage};
@@ -274,7 +273,7 @@ fn measure_models(
     let windows = codec.windows(&datasets.heldout_text, Rng::new(p.recipe.seed).stream("held-out windows"));
     let shown = match datasets.heldout_demonstrations.is_empty() {
         true => Vec::new(),
-        false => codec.demonstrations(&datasets.heldout_demonstrations).map_err(data_failure)?,
+        false => codec.demonstrations(&datasets.heldout_demonstrations)?,
     };
     tell_cuts(p, codec, "held-out demonstrations");
     for size in p.recipe.sizes() {

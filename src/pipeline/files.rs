@@ -5,7 +5,6 @@ use super::too_little;
 use crate::config::Recipe;
 use crate::config::sections::Data;
 use crate::error::Result;
-use crate::error::data_failure;
 use crate::rows;
 use kernels::Rng;
 use rlhf_core::data::{self, Content, Row, Template};
@@ -96,9 +95,9 @@ fn texts(section: &Data) -> Result<(Vec<String>, Vec<String>)> {
 
 fn prompts(rows: &[Row], shots: &str, template: &Template) -> Result<Vec<Prompt>> {
     let mut seen = HashSet::new();
-    let found = data::prompts(rows).map_err(data_failure)?;
+    let found = data::prompts(rows)?;
     let prompt = |content: Content| {
-        let text = template.prompt_text(&content).map_err(data_failure)?;
+        let text = template.prompt_text(&content)?;
         Ok(Prompt { content, text, shots: shots.to_string(), task: None })
     };
     let mut prompts = found.into_iter().map(prompt).collect::<Result<Vec<_>>>()?;

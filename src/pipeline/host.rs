@@ -4,7 +4,7 @@ use super::datasets::Datasets;
 use super::rankings::Rankings;
 use super::runner::Pipeline;
 use super::{stage_rng, too_little};
-use crate::error::{Failure, Result, data_failure, library_failure};
+use crate::error::{Failure, Result};
 use crate::rows;
 use crate::stages::{Host, Stage};
 use crate::training::memory::{self, Need};
@@ -47,7 +47,7 @@ pub fn check_judge(p: &Pipeline, codec: &mut Codec) -> Result {
         true if p.recipe.makes("rm") => (format!("size {}", p.recipe.rm_size()).into(), rows(p.recipe.rm_size())?),
         true => {
             let path = p.stage_dir("rm");
-            let config = model::read_config(&path).map_err(library_failure)?;
+            let config = model::read_config(&path)?;
             loading::check_tokens(&path, codec)?;
             codec.context = codec.context.min(config.context);
             (path, config.vocab)
@@ -66,11 +66,11 @@ pub fn tokenizer(pipeline: &mut Pipeline, datasets: &Datasets) -> Result<Codec> 
         let shown = shown.iter().take(200).flat_map(|(p, c)| [p, c]);
         let texts: Vec<&String> = shown.chain(&datasets.text).collect();
         let tokenizer = text::learn(&texts, &section);
-        tokenizer.save(dir).map_err(library_failure)?;
+        tokenizer.save(dir)?;
         Ok(Some(tokenizer.vocab_size()))
     })?;
     let file = pipeline.stage_dir("tokenizer").join("tokenizer.json");
-    let tokenizer = Tokenizer::from_file(&file).map_err(library_failure)?;
+    let tokenizer = Tokenizer::from_file(&file)?;
     let context = pipeline.recipe.model.values().map(|s| s.context).min().expect("check() made sure of a size");
     text::own(tokenizer, context, datasets.template.clone())
 }
@@ -164,7 +164,7 @@ impl Host for OfPipeline<'_> {
         if rows.is_empty() && !self.stage.per_size {
             return Ok(Vec::new()); // a reward model does without
         }
-        let examples = self.codec.demonstrations(rows).map_err(data_failure)?;
+        let examples = self.codec.demonstrations(rows)?;
         tell_cuts(self.p, self.codec, "demonstrations");
         Ok(examples)
     }

@@ -6,7 +6,6 @@ use super::host::tell_cuts;
 use super::judges::Judges;
 use super::runner::Pipeline;
 use super::stage_rng;
-use crate::error::data_failure;
 use crate::error::{Failure, Result};
 use crate::training;
 use kernels::Rng;
@@ -66,7 +65,7 @@ impl Annotations {
 pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, datasets: &Datasets) -> Result<Rankings> {
     let rankings = match &datasets.preferences {
         Preferences::Given { train, heldout } => {
-            let read = |rows: &[Row]| codec.rankings(rows).map_err(data_failure);
+            let read = |rows: &[Row]| codec.rankings(rows).map_err(Failure::from);
             let heldout = heldout.iter().map(|(name, rows)| Ok((name.clone(), read(rows)?)));
             let train = if train.is_empty() { Vec::new() } else { read(train)? };
             Rankings { train, heldout: heldout.collect::<Result<_>>()?, ..Rankings::default() }

@@ -16,7 +16,7 @@ pub use estimate::{Sizes, estimate};
 pub use recipe::{load, parse};
 
 use crate::config::{Recipe, Section, keys};
-use crate::error::{Failure, Result, train_failure};
+use crate::error::{Failure, Result};
 use crate::training::Setup;
 use crate::training::memory::Need;
 use clap::{Args, Command};
@@ -138,7 +138,7 @@ fn config<C: Args + Serialize>(host: &dyn Host) -> C {
 fn outcome<T>(host: &dyn Host, result: std::result::Result<T, TrainError>) -> Result<T> {
     match host.log_failure() {
         Some(failure) => Err(failure),
-        None => result.map_err(train_failure),
+        None => Ok(result?),
     }
 }
 

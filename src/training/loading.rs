@@ -1,8 +1,7 @@
 //! A model as the verbs read it (a directory, a GGUF file, or a name on the hub): network, numbers, and the
 //! tokenizer if it has one.
 
-use crate::error::library_failure;
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, library_failure};
 use crate::hub;
 use crate::training::memory::{self, Reader};
 use kernels::{Device, Precision};

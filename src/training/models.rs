@@ -43,10 +43,9 @@ pub fn save(model: &Model, dir: &Path, codec: &Codec) -> Result {
             net.config.pad = if before { net.config.pad } else { codec.padding(net.config.pad) };
             codec.tokenizer.save_padding(dir, net.config.pad)
         }
-    }
-    .map_err(library_failure)?;
+    }?;
     let model = Model { net, params: model.params.clone() };
-    model::save(dir, &model, None).map_err(library_failure)?;
+    model::save(dir, &model, None)?;
     model.net.lora.as_ref().map_or(Ok(()), |lora| card::write(dir, &model.net, lora, codec))
 }
 
@@ -71,7 +70,7 @@ pub fn as_score(model: Model, rng: Rng, codec: &Codec) -> Model {
 /// The model of a size: one that is there already, or what the shape makes with such a vocabulary.
 pub fn config_of(shape: &Shape, vocab: usize) -> Result<Config> {
     let Some(from) = given(&shape.from) else { return Ok(config(shape, vocab)) };
-    let there = model::read_config(&hub::find(from)?).map_err(library_failure)?;
+    let there = model::read_config(&hub::find(from)?)?;
     Ok(Config { context: there.context.min(shape.context), ..there })
 }
 

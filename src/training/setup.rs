@@ -1,6 +1,5 @@
 //! How a stage trains a model that is there: all of it, or adapters upon it; in which precision; with which memory.
 
-use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use autograd::Params;
 use kernels::{Device, Precision, Rng};
@@ -33,7 +32,7 @@ impl Setup {
     /// The model of a directory, about to be trained. An adapter that is there already goes on.
     pub fn load(&self, dir: &Path, rng: Rng, device: &Device, bases: &mut BaseModels) -> Result<Model> {
         if self.rank == 0 || lora::is_adapter(dir) {
-            let loaded = model::load_sharing(dir, device, bases).map_err(library_failure)?;
+            let loaded = model::load_sharing(dir, device, bases)?;
             let there = loaded.net.lora.as_ref().map_or(0, |lora| lora.rank);
             if self.rank > 0 && self.rank != there {
                 let hint = "leave lora_rank at 0 to go on with it, or merge it first with rlhf merge";
@@ -41,7 +40,7 @@ impl Setup {
             }
             return Ok(self.apply(loaded.net, loaded.params));
         }
-        let on = bases.open(dir, device).map_err(library_failure)?;
+        let on = bases.open(dir, device)?;
         lora::check_name(&on).map_err(|e| Failure::usage(e.to_string()))?;
         let modules = lora::modules(&on.net, &self.targets)
             .map_err(|e| Failure::usage(format!("lora_targets = {:?}: {e}", self.targets)))?;

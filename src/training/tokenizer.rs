@@ -1,8 +1,7 @@
 //! A tokenizer of our own, learned from the text that is trained on.
 
 use crate::config::sections::Tokenizer as Section;
-use crate::error::Result;
-use crate::error::data_failure;
+use crate::error::{Failure, Result};
 use model::Tokenizer;
 use rlhf_core::data::{Codec, Template};
 
@@ -23,5 +22,5 @@ pub fn learn<T: AsRef<str>>(texts: &[T], section: &Section) -> Tokenizer {
 
 /// A codec of one of our own tokenizers and templates.
 pub fn own(tokenizer: Tokenizer, context: usize, template: Template) -> Result<Codec> {
-    Codec::new(tokenizer, context, template, &[]).map_err(data_failure)
+    Codec::new(tokenizer, context, template, &[]).map_err(Failure::from)
 }

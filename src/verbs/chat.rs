@@ -1,8 +1,6 @@
 //! `rlhf chat`: a conversation in the terminal, streamed.
 
 use super::generate::sampling;
-use crate::error::data_failure;
-use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::session::Common;
 use crate::terminal::to_stdout;
@@ -67,7 +65,7 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
             }
             words => said.push(Message::new(Role::User, words)),
         }
-        let prompt = codec.prompt_of(&Content::from(said.clone())).map_err(data_failure)?;
+        let prompt = codec.prompt_of(&Content::from(said.clone()))?;
         let prompt = codec.with_room(prompt, max_new);
         if let Some(report) = codec.cut_report() {
             eprintln!("{report}; /new starts afresh");
@@ -83,8 +81,7 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
                 let _ = std::io::stdout().flush();
                 answer.push_str(&piece);
             }
-        })
-        .map_err(library_failure)?;
+        })?;
         println!("{}", stream.finish());
         said.push(Message::new(Role::Assistant, answer.trim()));
     }

@@ -1,6 +1,5 @@
 //! `rlhf convert`: a model from one kind of file to another.
 
-use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::hub;
 use crate::session::Common;
@@ -39,7 +38,7 @@ pub fn run(args: &ConvertArgs, common: &Common) -> Result {
     }
     let from = hub::find(&args.from)?;
     memory::check(&Reader::of(&from, &Device::Cpu)?.converting(), &Device::Cpu)?;
-    model::convert(&from, to, args.dtype).map_err(library_failure)?;
+    model::convert(&from, to, args.dtype)?;
     let bytes = size(to);
     if common.json {
         println!("{}", json!({"path": to.to_string_lossy(), "bytes": bytes}));

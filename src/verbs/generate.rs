@@ -1,6 +1,5 @@
 //! `rlhf generate`: text or ids out of a model.
 
-use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::rows;
 use crate::session::Common;
@@ -75,8 +74,7 @@ pub fn run(args: &GenerateArgs, common: &Common) -> Result {
     let config = GenerateConfig { max_new_tokens: args.max_new, sampling, eos_ids: eos, batch: slots };
     let rng = Rng::new(common.seed()).stream("generate");
     let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
-    let made =
-        generate(&opened.loaded.net, &weights, &repeated, &config, rng, None, |_, _| ()).map_err(library_failure)?;
+    let made = generate(&opened.loaded.net, &weights, &repeated, &config, rng, None, |_, _| ())?;
     if common.json {
         let rows: Vec<Value> = repeated.iter().zip(&made).map(|(prompt, g)| row(&opened, prompt, g)).collect();
         println!("{}", json_to_stdout(&json!({ "generations": rows })));
@@ -149,7 +147,7 @@ fn encode(args: &GenerateArgs, opened: &Opened, prompts: Vec<Content>) -> Result
     let said = |prompt: Content| if args.chat { prompt.said_by(Role::User) } else { prompt };
     let prompts: Vec<Content> = prompts.into_iter().map(said).collect();
     let chat = prompts.iter().any(|prompt| matches!(prompt, Content::Messages(_)));
-    let ids = prompts.iter().map(|prompt| codec.prompt_of(prompt).map_err(crate::error::data_failure));
+    let ids = prompts.iter().map(|prompt| codec.prompt_of(prompt).map_err(Failure::from));
     let ids = ids.collect::<Result<_>>()?;
     if let Some(report) = codec.cut_report() {
         eprintln!("{report}");

@@ -1,8 +1,6 @@
 //! `rlhf inspect`: what is in a model or a data file.
 
 use crate::error::Result;
-use crate::error::data_failure;
-use crate::error::library_failure;
 use crate::hub;
 use crate::progress::use_colour;
 use crate::session::Common;
@@ -56,8 +54,8 @@ fn data_files(args: &InspectArgs, common: &Common) -> Result {
     let mut codec = args.model.as_deref().map(|dir| codec(dir, args.context)).transpose()?;
     codec.iter_mut().for_each(|codec| codec.chat = args.chat);
     for file in &files {
-        let file = data::load_file(file).map_err(data_failure)?;
-        let inspection = Inspection::new(&file, codec.as_ref(), args.rows).map_err(data_failure)?;
+        let file = data::load_file(file)?;
+        let inspection = Inspection::new(&file, codec.as_ref(), args.rows)?;
         if common.json {
             println!("{}", serde_json::to_string(&inspection).expect("plain values"));
         } else {
@@ -70,7 +68,7 @@ fn data_files(args: &InspectArgs, common: &Common) -> Result {
 /// How text becomes tokens for a model, within its context or a smaller one.
 fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
     let path = hub::find(model)?;
-    let mut config = model::stated_config(&path).map_err(library_failure)?;
+    let mut config = model::stated_config(&path)?;
     if let Some(context) = context {
         config.context = loading::shorter(config.context, context)?;
     }
@@ -78,8 +76,7 @@ fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
 }
 
 fn model_files(dir: &Path, common: &Common) -> Result {
-    let Description { config, head, learning, frozen, adapter, answering, dtypes } =
-        model::describe(dir).map_err(library_failure)?;
+    let Description { config, head, learning, frozen, adapter, answering, dtypes } = model::describe(dir)?;
     let parameters = learning + frozen;
     let arch = config.arch;
     let head = if head == HeadKind::Lm { "language model" } else { "reward model (one score a token)" };

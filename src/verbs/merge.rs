@@ -1,6 +1,5 @@
 //! `rlhf merge`: an adapter and the model that it stands on, as one model.
 
-use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::hub;
 use crate::session::Common;
@@ -35,14 +34,14 @@ pub fn run(args: &MergeArgs, common: &Common) -> Result {
         return Err(Failure::usage(format!("{out} is not empty; choose another folder with --out")));
     }
     memory::check(&Reader::of(&adapter, &Device::Cpu)?.merging(), &Device::Cpu)?;
-    let loaded = model::load_to_answer(&adapter, &Device::Cpu).map_err(library_failure)?;
+    let loaded = model::load_to_answer(&adapter, &Device::Cpu)?;
     let merged = lora::merge(&loaded);
     let head = loaded.head();
     let opened = loading::read(adapter, None, head, loaded)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Failure::write(&args.out, e))?;
     match opened.tokenizer {
         Some(_) => save(&merged, &args.out, &opened.codec()?)?,
-        None => model::save(&args.out, &merged, None).map_err(library_failure)?,
+        None => model::save(&args.out, &merged, None)?,
     }
     common.progress().say(&format!("merged into {}", args.out.display()));
     Ok(())

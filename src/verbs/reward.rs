@@ -1,7 +1,6 @@
 //! `rlhf reward`: the reward of every completion; on preference data the accuracy with its interval.
 
-use crate::error::Result;
-use crate::error::library_failure;
+use crate::error::{Failure, Result};
 use crate::rows;
 use crate::session::Common;
 use crate::terminal::json_to_stdout;
@@ -44,24 +43,24 @@ pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let params = &opened.loaded.params.clone().multiply_in(args.precision);
     let net = &opened.loaded.net;
     let rows = rows::scorable(&args.data)?;
-    let read = codec.rankings(&rows).map_err(crate::error::data_failure)?;
+    let read = codec.rankings(&rows)?;
     if let Some(report) = codec.cut_report() {
         eprintln!("{report}");
     }
     let sequences = rm::sequences(&read);
-    model::score::check(net, &sequences).map_err(library_failure)?;
+    model::score::check(net, &sequences)?;
     let longest = sequences.iter().map(Vec::len).max().unwrap_or(0);
     let tokens = sequences.iter().map(Vec::len).sum::<usize>().min(BUDGET).max(longest);
     memory::check(&Reader::of(&opened.path, &device)?.reading(tokens, HeadKind::Score), &device)?;
     let rewards = rm::score(net, params, &sequences, BUDGET);
     if let Some(at) = rewards.iter().position(|reward| !reward.is_finite()) {
         let what = format!("the reward of answer {}", at + 1);
-        return Err(library_failure(ModelError::NotFinite { what }));
+        return Err(Failure::from(ModelError::NotFinite { what }));
     }
     let mut each = rewards.iter();
     let mut line = |(row, read): (&Row, &Ranking)| -> Result<Value> {
         let Row::Ranked { prompt, .. } = row else { unreachable!("scorable rows are rankings") };
-        let prompt = codec.template.prompt_text(prompt).map_err(crate::error::data_failure)?;
+        let prompt = codec.template.prompt_text(prompt)?;
         let rewards: Vec<f32> = each.by_ref().take(read.completions.len()).copied().collect();
         Ok(json!({"prompt": prompt, "rewards": rewards}))
     };

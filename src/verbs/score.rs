@@ -1,6 +1,5 @@
 //! `rlhf score`: the log-probability of every token given those before it.
 
-use crate::error::library_failure;
 use crate::error::{Failure, Result};
 use crate::rows;
 use crate::session::Common;
@@ -53,7 +52,7 @@ pub fn run(args: &ScoreArgs, common: &Common) -> Result {
         None => {
             let mut codec = opened.codec()?;
             codec.chat = args.chat;
-            let encode = |row: &Row| codec.sequences_of(row).map_err(crate::error::data_failure);
+            let encode = |row: &Row| codec.sequences_of(row).map_err(Failure::from);
             let read = rows::load(&args.data)?.iter().map(encode).collect::<Result<Vec<_>>>()?;
             if let Some(report) = codec.cut_report() {
                 eprintln!("{report}");
@@ -125,7 +124,7 @@ fn logprobs(net: &Transformer, weights: &Weights, sequences: &[Vec<u32>], stride
     let pieces = sequences.iter().zip(&windows);
     let pieces: Vec<Vec<u32>> =
         pieces.flat_map(|(s, windows)| windows.iter().map(|(range, _)| s[range.clone()].to_vec())).collect();
-    let mut read = model::score::logprobs(net, weights, &pieces, 1.0, BUDGET).map_err(library_failure)?.into_iter();
+    let mut read = model::score::logprobs(net, weights, &pieces, 1.0, BUDGET)?.into_iter();
     let mut all = Vec::with_capacity(sequences.len());
     for (row, windows) in windows.iter().enumerate() {
         let mut logp = Vec::new();
@@ -134,7 +133,7 @@ fn logprobs(net: &Transformer, weights: &Weights, sequences: &[Vec<u32>], stride
         }
         if let Some(at) = logp.iter().position(|x| !x.is_finite()) {
             let what = format!("the log-probability of token {} of text {}", at + 2, row + 1);
-            return Err(library_failure(ModelError::NotFinite { what }));
+            return Err(Failure::from(ModelError::NotFinite { what }));
         }
         all.push(logp);
     }

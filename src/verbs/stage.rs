@@ -3,7 +3,7 @@
 use super::options::Options;
 use crate::config::keys;
 use crate::config::sections::{Shape, Tokenizer};
-use crate::error::{Failure, Kind, Result, data_failure, library_failure};
+use crate::error::{Failure, Kind, Result};
 use crate::folder::inputs::{Inputs, must_agree};
 use crate::folder::{self, Lock, nothing_to_resume, write_environment};
 use crate::reporter::Reporter;
@@ -174,7 +174,7 @@ impl<'a> OfVerb<'a> {
     ) -> Result<(Model, Opened)> {
         let path = hub::find(dir)?;
         memory::check_files(&path)?;
-        let config = model::read_config(&path).map_err(library_failure)?;
+        let config = model::read_config(&path)?;
         let plan = Plan::of(config, setup)?;
         let plan = if lora::is_adapter(&path) { plan.adapter() } else { plan };
         memory::check(&plan.weights_only(), &self.device)?;
@@ -264,14 +264,13 @@ impl Host for OfVerb<'_> {
     fn rankings(&mut self) -> Result<[Vec<Ranking>; 2]> {
         let holdout = self.keys.get("holdout").and_then(Value::as_float).unwrap_or(0.0);
         let (train, heldout) = rows::split(&self.data, holdout, self.rng.stream("holdout"))?;
-        let train = self.codec().comparisons(&train).map_err(data_failure)?;
-        let heldout =
-            if heldout.is_empty() { Vec::new() } else { self.codec().comparisons(&heldout).map_err(data_failure)? };
+        let train = self.codec().comparisons(&train)?;
+        let heldout = if heldout.is_empty() { Vec::new() } else { self.codec().comparisons(&heldout)? };
         Ok([train, heldout])
     }
 
     fn prompts(&mut self, room: usize) -> Result<Vec<Vec<u32>>> {
-        self.codec().prompts(&rows::load(&self.data)?, room).map_err(data_failure)
+        self.codec().prompts(&rows::load(&self.data)?, room).map_err(Failure::from)
     }
 
     fn watch(&self, _: &[Episode]) {}

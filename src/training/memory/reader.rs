@@ -2,7 +2,6 @@
 
 use super::Need;
 use crate::error::Result;
-use crate::error::library_failure;
 use kernels::{Device, Precision};
 use model::{Config, Description, HeadKind, lora};
 use std::path::{Path, PathBuf};
@@ -34,8 +33,7 @@ impl Reader {
     /// Of a model's files: nothing is read but its config and the tables at their beginnings.
     pub fn of(path: &Path, device: &Device) -> Result<Reader> {
         check_files(path)?;
-        let Description { config, learning, frozen, adapter, answering, .. } =
-            model::describe(path).map_err(library_failure)?;
+        let Description { config, learning, frozen, adapter, answering, .. } = model::describe(path)?;
         let files = weights_in(path) + adapter.as_ref().map_or(0.0, |(_, base)| weights_in(base));
         let numbers = (learning + frozen) as f64;
         let weights = if *device == Device::Cpu { answering as f64 } else { 4.0 * numbers };
@@ -104,7 +102,7 @@ impl Reader {
 
 /// Before anything of a model is read: its files are mapped for that, those of the model that an adapter stands on too.
 pub fn check_files(path: &Path) -> Result {
-    let base = lora::is_adapter(path).then(|| lora::base_of(path)).transpose().map_err(library_failure)?;
+    let base = lora::is_adapter(path).then(|| lora::base_of(path)).transpose()?;
     let files = weights_in(path) + base.map_or(0.0, |base| weights_in(&base));
     super::check(&Need::of_files(files), &Device::Cpu)
 }
