@@ -1,5 +1,5 @@
-//! Frozen base weights: matrices in bf16 (or in f32), vectors in f32, shared by all [`Params`](crate::Params) that stand
-//! on them; and the adapters that are added to its matrices (LoRA: Hu et al. 2021).
+//! Frozen base weights: matrices in bf16 (or in f32), vectors in f32, shared by all [`Params`](crate::Params) that
+//! stand on them; and the adapters that are added to its matrices (LoRA: Hu et al. 2021).
 use crate::params::ParamId;
 use kernels::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
 use std::ops::Range;

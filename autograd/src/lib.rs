@@ -2,8 +2,8 @@
 //!
 //! Read in this order: [`tape`] (what a `Var` is, how an op gets onto the tape and off again),
 //! [`params`] (one flat buffer of named slots; [`grads`] of the same layout; [`base`] for what does not learn;
-//! [`weights`] for both as a forward pass sees them), [`ops`] (forward and backward of each op in one function), [`optim`] (AdamW over the flat buffer), [`check`] (finite
-//! differences against the tape).
+//! [`weights`] for both as a forward pass sees them), [`ops`] (forward and backward of each op in one function),
+//! [`optim`] (AdamW over the flat buffer), [`check`] (finite differences against the tape).
 //!
 //! The whole crate in a few lines:
 //!
@@ -33,6 +33,7 @@
 //! ```
 
 #![warn(missing_docs)]
+#![allow(rustdoc::broken_intra_doc_links)] // [N] is a shape, not a link
 
 pub mod base;
 pub mod check;

@@ -7,7 +7,8 @@
 //! So AdamW and gradient clipping are one pass over one array, accumulating micro-batches costs nothing
 //! extra, and `policy.clone()` is free until the first step writes.
 //!
-//! Parameters may stand on a frozen [`BaseWeights`]: its arrays keep their ids, the slots of what learns come after them.
+//! Parameters may stand on a frozen [`BaseWeights`]: its arrays keep their ids, the slots of what learns come after
+//! them.
 use crate::base::{Adapter, BaseWeights, Frozen, Numbers};
 use crate::grads::Grads;
 use crate::tape::{Tape, Var};

@@ -80,8 +80,8 @@ impl Heads {
     }
 }
 
-/// Packed sequences, by their cumulative lengths (the `cu_seqlens` of FlashAttention): those of a ragged batch, laid end
-/// to end, with no padding and no mask.
+/// Packed sequences, by their cumulative lengths (the `cu_seqlens` of FlashAttention): those of a ragged batch, laid
+/// end to end, with no padding and no mask.
 #[derive(Clone)]
 pub struct Segments {
     starts: Ids,

@@ -7,8 +7,15 @@
 //! Axes, everywhere: B sequences, N tokens (sequences laid end to end, no padding), C channels,
 //! H query heads, G key/value heads, D head size, F hidden size of the MLP, V vocabulary, L layers,
 //! R picked rows. `dx` is the gradient of `x`; the backward kernel of `x` is `x_back`.
+//!
+//! # Panics
+//!
+//! Nothing here returns a `Result` but opening a device. Shapes that do not fit, ids beyond their table and arrays on
+//! two devices are bugs: a kernel panics at the caller's line with both shapes. A device that is full, lost or too
+//! small for an array is not: the panic carries a [`DeviceFault`].
 
 #![warn(missing_docs)]
+#![allow(rustdoc::broken_intra_doc_links)] // [N] is a shape, not a link
 
 pub mod cpu;
 pub mod gpu;

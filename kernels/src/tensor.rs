@@ -121,8 +121,8 @@ impl Tensor {
         Tensor { shape, ..self.clone() }
     }
 
-    /// A view: `shape` worth of elements from element `offset` on; shares memory. What a GPU kernel writes must start at
-    /// a multiple of 64 elements (256 bytes) of its buffer; what it reads elsewhere is copied first.
+    /// A view: `shape` worth of elements from element `offset` on; shares memory. What a GPU kernel writes must start
+    /// at a multiple of 64 elements (256 bytes) of its buffer; what it reads elsewhere is copied first.
     ///
     /// # Panics
     /// If it leaves the array.

@@ -21,17 +21,17 @@ pub fn gelu_erf(x: &Var) -> Var {
     activation("gelu_erf", Unary::GeluErf, Binary::GeluErfBack, x)
 }
 
-/// x·σ(x)
+/// SiLU: x·σ(x)
 pub fn silu(x: &Var) -> Var {
     activation("silu", Unary::Silu, Binary::SiluBack, x)
 }
 
-/// log σ(x), without overflow on either side.
+/// Log-sigmoid: log σ(x), without overflow on either side.
 pub fn log_sigmoid(x: &Var) -> Var {
     activation("log_sigmoid", Unary::LogSigmoid, Binary::LogSigmoidBack, x)
 }
 
-/// σ(x);  dσ = σ(1 - σ)
+/// Sigmoid: σ(x);  dσ = σ(1 - σ)
 pub fn sigmoid(x: &Var) -> Var {
     let y = map(Unary::Sigmoid, x.value(), NONE);
     let yv = y.clone();
@@ -41,19 +41,19 @@ pub fn sigmoid(x: &Var) -> Var {
     })
 }
 
-/// eˣ
+/// Exponential: eˣ
 pub fn exp(x: &Var) -> Var {
     let y = map(Unary::Exp, x.value(), NONE);
     let yv = y.clone();
     record("exp", [x], y, move |dy, _| [Some(times(&dy, &yv))])
 }
 
-/// x²
+/// Square: x²
 pub fn square(x: &Var) -> Var {
     activation("square", Unary::Square, Binary::SquareBack, x)
 }
 
-/// silu(gate)·up of the two side by side.  gu [N, 2F] → [N, F]
+/// SwiGLU: silu(gate)·up of the two side by side.  gu [N, 2F] → [N, F]
 #[track_caller]
 pub fn swiglu(gu: &Var) -> Var {
     let (guv, again) = (gu.value().clone(), gu.value().clone());

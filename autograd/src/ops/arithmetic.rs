@@ -5,14 +5,14 @@ use std::ops::{Add, Mul, Neg, Sub};
 
 const NONE: [f32; 2] = [0.0; 2];
 
-/// a + b, of one shape.
+/// Sum: a + b, of one shape.
 #[track_caller]
 pub fn add(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Add, a.value(), b.value(), NONE);
     record("add", [a, b], y, |dy, needs| [needs[0].then(|| dy.clone()), needs[1].then_some(dy)])
 }
 
-/// a − b, of one shape.
+/// Difference: a − b, of one shape.
 #[track_caller]
 pub fn sub(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Sub, a.value(), b.value(), NONE);
@@ -22,7 +22,7 @@ pub fn sub(a: &Var, b: &Var) -> Var {
     })
 }
 
-/// a·b, of one shape.
+/// Product of elements: a·b, of one shape.
 #[track_caller]
 pub fn mul(a: &Var, b: &Var) -> Var {
     let (av, bv) = (a.value().clone(), b.value().clone());
@@ -32,30 +32,30 @@ pub fn mul(a: &Var, b: &Var) -> Var {
     })
 }
 
-/// −x
+/// Negation: −x
 pub fn neg(x: &Var) -> Var {
     record("neg", [x], map(Unary::Neg, x.value(), NONE), |dy, _| [Some(map(Unary::Neg, &dy, NONE))])
 }
 
-/// s · x
+/// Scaling: s·x
 pub fn scale(x: &Var, s: f32) -> Var {
     let times = move |x: &Tensor| map(Unary::Scale, x, [s, 0.0]);
     record("scale", [x], times(x.value()), move |dy, _| [Some(times(&dy))])
 }
 
-/// x + c
+/// Shift: x + c
 pub fn shift(x: &Var, c: f32) -> Var {
     record("shift", [x], map(Unary::Shift, x.value(), [c, 0.0]), |dy, _| [Some(dy)])
 }
 
-/// x held between `low` and `high`; where it is outside, no gradient. A NaN comes out as `low`: test before.
+/// Clamp: x held between `low` and `high`; where it is outside, no gradient. A NaN comes out as `low`: test before.
 pub fn clamp(x: &Var, low: f32, high: f32) -> Var {
     let xv = x.value().clone();
     let y = map(Unary::Clamp, &xv, [low, high]);
     record("clamp", [x], y, move |dy, _| [Some(zip(Binary::ClampBack, &dy, &xv, [low, high]))])
 }
 
-/// The smaller; of equal numbers the one from `a`, to which the gradient then goes.
+/// Minimum: the smaller; of equal numbers the one from `a`, to which the gradient then goes.
 #[track_caller]
 pub fn min(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Min, a.value(), b.value(), NONE);
@@ -63,7 +63,7 @@ pub fn min(a: &Var, b: &Var) -> Var {
     record("min", [a, b], y, move |dy, _| split(dy, &from_a))
 }
 
-/// The larger; of equal numbers the one from `a`, to which the gradient then goes.
+/// Maximum: the larger; of equal numbers the one from `a`, to which the gradient then goes.
 #[track_caller]
 pub fn max(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Max, a.value(), b.value(), NONE);
@@ -78,7 +78,7 @@ fn split(dy: Tensor, from_a: &Tensor) -> [Option<Tensor>; 2] {
     [Some(da), Some(db)]
 }
 
-/// y with scale·x added from column `start` on.  y [N, C], x [N, W] → [N, C]
+/// Scaled addition to a slice of columns: y with scale·x added from column `start` on.  y [N, C], x [N, W] → [N, C]
 #[track_caller]
 pub fn add_columns(y: &Var, start: usize, scale: f32, x: &Var) -> Var {
     let range = start..start + x.value().dims::<2>()[1];
@@ -96,7 +96,7 @@ pub fn add_columns(y: &Var, start: usize, scale: f32, x: &Var) -> Var {
     })
 }
 
-/// The same numbers under other axes. Free.
+/// Reshape: the same numbers under other axes. Free.
 #[track_caller]
 pub fn reshape(x: &Var, shape: &[usize]) -> Var {
     let old = x.shape().to_vec();

@@ -2,7 +2,8 @@
 use crate::tape::{Var, record};
 use kernels::{Heads, Ids, Segments, Tensor};
 
-/// Every token looks at those before it in its own sequence.  qkv [N, (H + 2G)·D] → [N, H·D]
+/// Causal attention: every token looks at itself and those before it in its own sequence.
+/// qkv [N, (H + 2G)·D] → [N, H·D]
 #[track_caller]
 pub fn attention(qkv: &Var, segments: &Segments, heads: Heads) -> Var {
     let (qkv_value, segments) = (qkv.value().clone(), segments.clone());
@@ -13,7 +14,8 @@ pub fn attention(qkv: &Var, segments: &Segments, heads: Heads) -> Var {
     })
 }
 
-/// Turn queries and keys by their positions (Su et al. 2021); values stay.  qkv [N, (H + 2G)·D], same out.
+/// Rotary position embedding (Su et al. 2021): queries and keys turned by their positions; values stay.
+/// qkv [N, (H + 2G)·D], same out.
 /// `table` is from `kernels::rope_table`, on the device of `qkv`.
 #[track_caller]
 pub fn rope(qkv: &Var, table: &Tensor, positions: &Ids, heads: Heads) -> Var {

@@ -2,7 +2,7 @@
 use crate::tape::{Var, record};
 use kernels::Rng;
 
-/// Each element is zeroed with probability `p`, the others divided by 1 - p. Which ones is a function of
+/// Dropout: each element is zeroed with probability `p`, the others divided by 1 - p. Which ones is a function of
 /// `rng`: another layer or step wants another stream.
 pub fn dropout(x: &Var, p: f32, rng: Rng) -> Var {
     let y = kernels::dropout(x.value(), p, rng);

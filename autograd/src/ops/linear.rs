@@ -2,13 +2,13 @@
 use crate::tape::{Gradient, Product, Var, record, record_products};
 use kernels::{Bf16, Form, Precision, linear_bf16_back, matmul_in, sum_rows};
 
-/// y = x Wᵀ + b, in f32.  x [N, I], w [O, I], b [O] → [N, O]
+/// The linear layer, in f32: y = x Wᵀ + b.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]
 pub fn linear(x: &Var, w: &Var, b: Option<&Var>) -> Var {
     linear_in(Precision::F32, x, w, b)
 }
 
-/// y = x Wᵀ + b; all three products, the two of the way back too, multiply in `precision`.
+/// The linear layer: y = x Wᵀ + b; all three products, the two of the way back too, multiply in `precision`.
 #[track_caller]
 pub fn linear_in(precision: Precision, x: &Var, w: &Var, b: Option<&Var>) -> Var {
     let (saved, wv) = (x.save(), w.value().clone());
@@ -27,7 +27,7 @@ pub fn linear_in(precision: Precision, x: &Var, w: &Var, b: Option<&Var>) -> Var
     }
 }
 
-/// As [`linear_in`] with weights that do not learn, in bf16.
+/// The linear layer with weights that do not learn, in bf16.
 #[track_caller]
 pub fn linear_bf16(precision: Precision, x: &Var, w: &Bf16, b: Option<&Var>) -> Var {
     let (y, w) = (kernels::linear_bf16(precision, x.value(), w, b.map(Var::value)), w.clone());

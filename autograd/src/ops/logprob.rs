@@ -2,7 +2,7 @@
 use crate::tape::{Var, record};
 use kernels::{Ids, Tensor};
 
-/// log softmax(logits)[n, ids[n]].  logits [N, V] → [N]
+/// Log-probabilities of chosen ids: log softmax(logits)[n, ids[n]].  logits [N, V], ids [N] → [N]
 ///
 /// The gradient is written over the logits where nobody else holds them: drop the `Var` that you gave.
 #[track_caller]

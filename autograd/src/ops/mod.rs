@@ -1,7 +1,8 @@
 //! Differentiable ops. Each is one function: the value, computed with kernels, then the way back to each
 //! input, recorded. What backward needs is what the closure captures.
 //!
-//! Nothing broadcasts by itself, and every op has a row in `tests/it/gradcheck.rs`.
+//! Nothing broadcasts by itself: shapes that do not fit panic at the caller's line. Every op has a row in
+//! `tests/it/gradcheck.rs`.
 
 mod activation;
 mod arithmetic;

@@ -3,7 +3,7 @@ use crate::tape::{Var, record};
 use kernels::{Heads, Tensor};
 use std::ops::Range;
 
-/// (x - mean) / √(variance + eps) · w + b.  x [N, C], w [C], b [C] → [N, C]
+/// Layer norm: (x - mean) / √(variance + eps) · w + b.  x [N, C], w [C], b [C] → [N, C]
 #[track_caller]
 pub fn layer_norm(x: &Var, w: &Var, b: &Var, eps: f32) -> Var {
     let (xv, wv) = (x.value().clone(), w.value().clone());
@@ -13,7 +13,7 @@ pub fn layer_norm(x: &Var, w: &Var, b: &Var, eps: f32) -> Var {
         .recomputed_by(move || kernels::layer_norm(&xa, &wa, &ba, eps).0)
 }
 
-/// x / √(mean of x² + eps) · w.  x [N, C], w [C] → [N, C]
+/// RMS norm: x / √(mean of x² + eps) · w.  x [N, C], w [C] → [N, C]
 #[track_caller]
 pub fn rms_norm(x: &Var, w: &Var, eps: f32) -> Var {
     let (xv, wv) = (x.value().clone(), w.value().clone());
@@ -23,7 +23,7 @@ pub fn rms_norm(x: &Var, w: &Var, eps: f32) -> Var {
         .recomputed_by(move || kernels::rms_norm(&xa, &wa, eps).0)
 }
 
-/// RMS norm of each query head and of each key head; values stay (Dehghani et al. 2023, section 2.2).
+/// QK norm: RMS norm of each query head and of each key head; values stay (Dehghani et al. 2023, section 2.2).
 /// qkv [N, (H + 2G)·D], gains of queries and keys [D] each → as qkv
 #[track_caller]
 pub fn qk_norm(qkv: &Var, q_gain: &Var, k_gain: &Var, heads: Heads, eps: f32) -> Var {

@@ -2,7 +2,7 @@
 use crate::tape::{Var, record};
 use kernels::{Form, Tensor, matmul};
 
-/// Σ x.  any shape → [1]
+/// The sum of all elements: Σ x.  any shape → [1]
 pub fn sum(x: &Var) -> Var {
     let like = x.value().clone();
     record("sum", [x], kernels::sum(x.value()), move |dy, _| {
@@ -10,7 +10,7 @@ pub fn sum(x: &Var) -> Var {
     })
 }
 
-/// Σ x·weights: a weight is 1.0 where a token counts.  both of one shape → [1]
+/// The weighted sum: Σ x·weights. A weight is 1.0 where a token counts.  both of one shape → [1]
 #[track_caller]
 pub fn dot(x: &Var, weights: &Tensor) -> Var {
     let weights = weights.clone();

@@ -6,7 +6,7 @@ pub mod plain;
 use crate::tensor::same_device;
 use crate::{Device, Tensor};
 
-/// The numbers of one step.
+/// The constants of one AdamW step.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamWStep {
     /// The learning rate.
@@ -29,7 +29,8 @@ pub struct AdamWStep {
     pub grad_scale: f32,
 }
 
-/// m and v follow the gradient; p −= lr·(m̂ / (√v̂ + eps) + weight_decay·p). All of one length.
+/// One AdamW step, in place: m and v follow the gradient; p −= lr·(m̂ / (√v̂ + eps) + weight_decay·p).
+/// All of one length.
 #[track_caller]
 pub fn adamw(p: &mut Tensor, g: &Tensor, m: &mut Tensor, v: &mut Tensor, step: &AdamWStep) {
     let n = p.len();

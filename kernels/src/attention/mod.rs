@@ -27,7 +27,8 @@ fn reach(sliding_window: Option<usize>) -> usize {
     sliding_window.unwrap_or(u32::MAX as usize)
 }
 
-/// Each token attends to itself and those before it in its segment, as far as the sliding window reaches.
+/// Causal attention: each token attends to itself and those before it in its sequence, as far as the sliding window
+/// reaches.
 /// qkv [N, (H+2G)·D] → y [N, H·D] and the log-sum-exp of its scores [N, H]
 #[track_caller]
 pub fn attention(qkv: &Tensor, seg: &Segments, heads: Heads) -> (Tensor, Tensor) {
@@ -42,7 +43,8 @@ pub fn attention(qkv: &Tensor, seg: &Segments, heads: Heads) -> (Tensor, Tensor)
     }
 }
 
-/// dqkv of `attention`; the probabilities are computed again from `lse`.
+/// The gradient of [`attention`] by qkv; the probabilities are recomputed from `lse`.
+/// dy and y [N, H·D], lse [N, H] → dqkv [N, (H+2G)·D]
 #[track_caller]
 pub fn attention_back(dy: &Tensor, qkv: &Tensor, y: &Tensor, lse: &Tensor, seg: &Segments, heads: Heads) -> Tensor {
     let n = check(qkv, seg, heads);
@@ -69,7 +71,7 @@ fn check_cache(qkv: &Tensor, k: &Tensor, v: &Tensor, slots: &Ids, positions: &Id
     [n, context]
 }
 
-/// Write the keys and values of each token to its slot and position.
+/// Append to a KV cache: the keys and values of each token, to its slot and position.
 /// k, v [slots, T, G·D], qkv [N, (H+2G)·D], slots and positions [N]
 #[track_caller]
 pub fn kv_append(k: &mut Tensor, v: &mut Tensor, qkv: &Tensor, slots: &Ids, positions: &Ids, heads: Heads) {
@@ -87,8 +89,9 @@ pub fn kv_append(k: &mut Tensor, v: &mut Tensor, qkv: &Tensor, slots: &Ids, posi
     }
 }
 
-/// Each token attends to positions 0..=its own of its slot, as far as the sliding window reaches: prefill (many tokens of
-/// a slot) and decode (one token a slot) alike. Append first. → [N, H·D]
+/// Attention over a KV cache: each token attends to positions 0..=its own of its slot, as far as the sliding window
+/// reaches: prefill (many tokens of a slot) and decode (one token a slot) alike. Append first.
+/// qkv [N, (H+2G)·D], k and v [slots, T, G·D], slots and positions [N] → [N, H·D]
 #[track_caller]
 pub fn attention_cached(
     qkv: &Tensor,

@@ -43,7 +43,7 @@ impl Bf16 {
     }
 }
 
-/// Element 2i in the low half of word i, element 2i + 1 in the high half.
+/// Conversion to bf16: each number rounded, element 2i in the low half of word i, element 2i + 1 in the high half.
 pub fn pack_bf16(x: &Tensor) -> Bf16 {
     let words = match x.device() {
         Device::Cpu => {
@@ -59,7 +59,7 @@ pub fn pack_bf16(x: &Tensor) -> Bf16 {
     Bf16 { words, shape: Shape::new(x.shape()) }
 }
 
-/// The numbers in f32, exactly: every bf16 is one.
+/// Conversion to f32, exact: every bf16 is one.
 pub fn unpack_bf16(x: &Bf16) -> Tensor {
     match &x.words {
         Words::Cpu(words) => {

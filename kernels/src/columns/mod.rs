@@ -7,7 +7,7 @@ use crate::tensor::same_device;
 use crate::{Device, Tensor, cpu::pool};
 use std::ops::Range;
 
-/// Columns `range` of x [N, C] → [N, range]
+/// A slice of columns: those in `range`.  x [N, C] → [N, range]
 #[track_caller]
 pub fn slice_columns(x: &Tensor, range: Range<usize>) -> Tensor {
     let [n, c] = x.dims();
@@ -22,7 +22,7 @@ pub fn slice_columns(x: &Tensor, range: Range<usize>) -> Tensor {
     }
 }
 
-/// y[n, start..] = x[n], in place.  y [N, C], x [N, W]
+/// Assignment to a slice of columns, in place: y[n, start..] = x[n].  y [N, C], x [N, W]
 #[track_caller]
 pub fn set_columns(y: &mut Tensor, start: usize, x: &Tensor) {
     let ([n, c], [rows, w]) = (y.dims(), x.dims());

@@ -125,8 +125,8 @@ pub fn wrong_wish() -> Option<String> {
     (!known).then(|| unknown(&wish.to_string_lossy()))
 }
 
-/// Runs `f` once for every instruction set of this machine, from the plainest up, one caller at a time. For tests and benches:
-/// what other threads compute meanwhile runs on it too.
+/// Runs `f` once for every instruction set of this machine, from the plainest up, one caller at a time. For tests and
+/// benches: what other threads compute meanwhile runs on it too.
 pub fn each_isa(mut f: impl FnMut(Isa)) {
     use std::sync::Mutex;
     static TURN: Mutex<()> = Mutex::new(());

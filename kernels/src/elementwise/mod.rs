@@ -10,7 +10,7 @@ pub use table::{Binary, Unary};
 use crate::tensor::same_device;
 use crate::{Device, Tensor, cpu::pool};
 
-/// y[i] = op(x[i]); `p` are the op's two parameters.
+/// A function of each element: y[i] = op(x[i]); `p` are the op's two parameters.  any shape, same out
 pub fn map(op: Unary, x: &Tensor, p: [f32; 2]) -> Tensor {
     match x.device() {
         Device::Cpu => {
@@ -22,7 +22,7 @@ pub fn map(op: Unary, x: &Tensor, p: [f32; 2]) -> Tensor {
     }
 }
 
-/// y[i] = op(a[i], b[i]). Nothing broadcasts: the shapes are the same.
+/// A function of two arrays' elements: y[i] = op(a[i], b[i]). Nothing broadcasts: the shapes are the same.
 #[track_caller]
 pub fn zip(op: Binary, a: &Tensor, b: &Tensor, p: [f32; 2]) -> Tensor {
     assert_eq!(a.shape(), b.shape(), "{op:?}: shapes differ (nothing broadcasts by itself)");
@@ -36,14 +36,14 @@ pub fn zip(op: Binary, a: &Tensor, b: &Tensor, p: [f32; 2]) -> Tensor {
     }
 }
 
-/// y += s·x, in place.
+/// Scaled addition, in place: y += s·x. Of one number of elements.
 #[track_caller]
 pub fn axpy(y: &mut Tensor, s: f32, x: &Tensor) {
     assert_eq!(y.len(), x.len(), "axpy: {:?} and {:?}", y.shape(), x.shape());
     add_at(y, 0, s, x);
 }
 
-/// y[offset..] += s·x, in place: how gradients reach their slot of the flat buffer.
+/// Scaled addition to a part, in place: y[offset..] += s·x, how gradients reach their slot of the flat buffer.
 #[track_caller]
 pub fn add_at(y: &mut Tensor, offset: usize, s: f32, x: &Tensor) {
     assert!(offset + x.len() <= y.len(), "add_at: {offset} + {:?} leaves {:?}", x.shape(), y.shape());
@@ -56,7 +56,7 @@ pub fn add_at(y: &mut Tensor, offset: usize, s: f32, x: &Tensor) {
     }
 }
 
-/// y += t·(x − y), in place: a moving average.
+/// Linear interpolation, in place: y += t·(x − y), a moving average.
 #[track_caller]
 pub fn lerp(y: &mut Tensor, t: f32, x: &Tensor) {
     assert_eq!(y.len(), x.len(), "lerp: {:?} and {:?}", y.shape(), x.shape());
@@ -69,7 +69,7 @@ pub fn lerp(y: &mut Tensor, t: f32, x: &Tensor) {
     }
 }
 
-/// y *= s, in place.
+/// Scaling, in place: y *= s.
 pub fn scale_in_place(y: &mut Tensor, s: f32) {
     match y.device() {
         Device::Cpu => cpu::scale(y.data_mut(), s),

@@ -12,7 +12,7 @@ fn check(ids: &Ids, rows: usize) {
     }
 }
 
-/// y[r] = x[ids[r]].  x [N, C], ids [R] → [R, C]
+/// Rows by number: y[r] = x[ids[r]].  x [N, C], ids [R] → [R, C]
 #[track_caller]
 pub fn index_select(x: &Tensor, ids: &Ids) -> Tensor {
     let [n, c] = x.dims();
@@ -42,7 +42,8 @@ pub fn index_select_bf16(w: &Bf16, ids: &Ids) -> Tensor {
     }
 }
 
-/// dx of [`index_select`]: each of the `rows` rows sums the gradients of its uses.  dy [R, C] → [rows, C]
+/// The gradient of [`index_select`] by x: each of the `rows` rows sums the gradients of its uses.
+/// dy [R, C], ids [R] → [rows, C]
 #[track_caller]
 pub fn index_select_back(dy: &Tensor, ids: &Ids, rows: usize) -> Tensor {
     let [n, c] = dy.dims();

@@ -18,7 +18,8 @@ fn check(logits: &Tensor, ids: &Ids) -> [usize; 2] {
     [n, v]
 }
 
-/// logits [N, V], ids [N] → log softmax(logits)[n, ids[n]] [N] and the log-sum-exp of each row [N]
+/// Log-probabilities of chosen ids: log softmax(logits)[n, ids[n]], in nats.
+/// logits [N, V], ids [N] → log-probabilities [N], log-sum-exp of each row [N]
 #[track_caller]
 pub fn logprob(logits: &Tensor, ids: &Ids) -> (Tensor, Tensor) {
     let [n, v] = check(logits, ids);
@@ -32,7 +33,7 @@ pub fn logprob(logits: &Tensor, ids: &Ids) -> (Tensor, Tensor) {
     }
 }
 
-/// dlogits of `logprob`, written over the logits where nobody else holds them.
+/// The gradient of [`logprob`] by the logits, written over them where nobody else holds them.
 /// d [N], logits [N, V], lse [N] → [N, V]
 #[track_caller]
 pub fn logprob_back(d: &Tensor, mut logits: Tensor, ids: &Ids, lse: &Tensor) -> Tensor {

@@ -1,4 +1,5 @@
-//! Through wgpu: the ladder of products, the one of skinny products (few rows), and how a product that one binding cannot cover is cut.
+//! Through wgpu: the ladder of products, the one of skinny products (few rows), and how a product that one binding
+//! cannot cover is cut.
 use super::{Form, Size};
 use crate::Tensor;
 use crate::gpu::{Compiled, Gpu, Kernel, Rungs, chunks, compiled, flat_groups, log2, read, row_groups, wgsl, write};
@@ -255,7 +256,8 @@ struct Part {
     k: Range<usize>,
 }
 
-/// Parts whose operands one binding of `most` words can cover: mostly one. Cut where a binding may start, at multiples of 64 rows.
+/// Parts whose operands one binding of `most` words can cover: mostly one. Cut where a binding may start, at multiples
+/// of 64 rows.
 fn parts(most: usize, form: Form, Size { m, n, k }: Size) -> Vec<Part> {
     let fit = |widths: &[usize]| ((most / widths.iter().max().expect("one").max(&1)) & !63).max(64);
     // rows of c; where a is read along k, of a; where b is, of b; else k are the rows of the operands

@@ -8,7 +8,7 @@ use crate::cpu::pool;
 use crate::tensor::same_device;
 use crate::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
 
-/// How a product multiplies. Arrays are f32 either way, and sums are kept in f32.
+/// The precision of a product: how it multiplies. Arrays are f32 either way, and sums are kept in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// As the numbers are.
@@ -90,7 +90,7 @@ pub fn matmul_in(precision: Precision, form: Form, a: &Tensor, b: &Tensor) -> Te
     }
 }
 
-/// The M·N numbers of c from `offset` on, += product: where gradients of a matrix accumulate.
+/// An accumulated product: the M·N numbers of c from `offset` on += it, where gradients of a matrix accumulate.
 #[track_caller]
 pub fn matmul_add_at(c: &mut Tensor, offset: usize, precision: Precision, form: Form, a: &Tensor, b: &Tensor) {
     let s = size(form, a, b);
@@ -106,13 +106,13 @@ pub fn matmul_add_at(c: &mut Tensor, offset: usize, precision: Precision, form: 
     }
 }
 
-/// y = x wᵀ + b, in f32.  x [N, I], w [O, I], b [O] → [N, O]
+/// The linear layer, in f32: y = x wᵀ + b.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     linear_in(Precision::F32, x, w, b)
 }
 
-/// y = x wᵀ + b.  x [N, I], w [O, I], b [O] → [N, O]
+/// The linear layer: y = x wᵀ + b.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]
 pub fn linear_in(precision: Precision, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     let s = size(Form::NT, x, w);
@@ -133,7 +133,7 @@ pub fn linear_in(precision: Precision, x: &Tensor, w: &Tensor, b: Option<&Tensor
     }
 }
 
-/// As [`linear_in`], with weights in bf16: half the bytes for decoding to read.
+/// The linear layer with weights in bf16: half the bytes for decoding to read.
 #[track_caller]
 pub fn linear_bf16(precision: Precision, x: &Tensor, w: &Bf16, b: Option<&Tensor>) -> Tensor {
     let ([m, k], [n, inner]) = (x.dims(), w.dims());
@@ -145,7 +145,7 @@ pub fn linear_bf16(precision: Precision, x: &Tensor, w: &Bf16, b: Option<&Tensor
     Tensor::new(&[m, n], y)
 }
 
-/// dx = dy w of [`linear_bf16`].  dy [N, O], w [O, I] → [N, I]
+/// The gradient of [`linear_bf16`] by x: dx = dy w.  dy [N, O], w [O, I] → [N, I]
 #[track_caller]
 pub fn linear_bf16_back(precision: Precision, dy: &Tensor, w: &Bf16) -> Tensor {
     let ([m, n], [outer, k]) = (dy.dims(), w.dims());
@@ -156,18 +156,18 @@ pub fn linear_bf16_back(precision: Precision, dy: &Tensor, w: &Bf16) -> Tensor {
     Tensor::new(&[m, k], dx)
 }
 
-/// Weights on the CPU as the product wants them, for many products: a copy.
+/// Packed weights: a copy on the CPU as the product wants it, for many products.
 pub struct Packed(Panels);
 
 impl Packed {
-    /// w [O, I]
+    /// Those of w [O, I].
     #[track_caller]
     pub fn new(precision: Precision, w: &Tensor) -> Packed {
         Packed(Panels::new(precision, w.dims(), w.data()))
     }
 }
 
-/// As [`linear_in`], with weights that are packed.
+/// The linear layer with packed weights.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]
 pub fn linear_packed(x: &Tensor, w: &Packed, b: Option<&Tensor>) -> Tensor {
     let ([m, k], [n, inner]) = (x.dims(), w.0.shape());

@@ -6,7 +6,7 @@ pub mod plain;
 use crate::tensor::same_device;
 use crate::{Device, Tensor, cpu::pool};
 
-/// y = (x − mean)·rstd·w + b over each row.  x [N, C], w and b [C] → y [N, C], (mean, rstd) [N, 2]
+/// Layer norm: y = (x − mean)·rstd·w + b over each row.  x [N, C], w and b [C] → y [N, C], (mean, rstd) [N, 2]
 #[track_caller]
 pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, eps: f32) -> (Tensor, Tensor) {
     let (n, c) = x.rows_cols();
@@ -27,7 +27,7 @@ pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, eps: f32) -> (Tensor, Tens
     }
 }
 
-/// [dx, dw, db] of `layer_norm`.
+/// The gradients of [`layer_norm`].  dy and x [N, C], w [C], stats [N, 2] → dx [N, C], dw [C], db [C]
 #[track_caller]
 pub fn layer_norm_back(dy: &Tensor, x: &Tensor, w: &Tensor, stats: &Tensor) -> [Tensor; 3] {
     let (n, c) = x.rows_cols();
@@ -43,7 +43,7 @@ pub fn layer_norm_back(dy: &Tensor, x: &Tensor, w: &Tensor, stats: &Tensor) -> [
     }
 }
 
-/// y = x·rstd·w over each row, rstd = 1/√(mean x² + eps).  x [N, C], w [C] → y [N, C], rstd [N]
+/// RMS norm: y = x·rstd·w over each row, rstd = 1/√(mean x² + eps).  x [N, C], w [C] → y [N, C], rstd [N]
 #[track_caller]
 pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f32) -> (Tensor, Tensor) {
     let (n, c) = x.rows_cols();
@@ -58,7 +58,7 @@ pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f32) -> (Tensor, Tensor) {
     }
 }
 
-/// [dx, dw] of `rms_norm`.
+/// The gradients of [`rms_norm`].  dy and x [N, C], w [C], rstd [N] → dx [N, C], dw [C]
 #[track_caller]
 pub fn rms_norm_back(dy: &Tensor, x: &Tensor, w: &Tensor, rstd: &Tensor) -> [Tensor; 2] {
     let (n, c) = x.rows_cols();

@@ -5,7 +5,7 @@ pub mod plain;
 
 use crate::{Device, Rng, Tensor, cpu::pool};
 
-/// Element i is kept, and scaled by 1/(1−p), where `rng.unit_at(i) >= p`; else 0. Its own backward.
+/// Dropout: element i is kept, and scaled by 1/(1−p), where `rng.unit_at(i) >= p`; else 0. Its own backward.
 pub fn dropout(x: &Tensor, p: f32, rng: Rng) -> Tensor {
     match x.device() {
         Device::Cpu => {
@@ -17,7 +17,7 @@ pub fn dropout(x: &Tensor, p: f32, rng: Rng) -> Tensor {
     }
 }
 
-/// Uniform in (0, 1): element i is `rng.unit_at(i)`.
+/// Uniform numbers in (0, 1): element i is `rng.unit_at(i)`.
 pub fn uniform(rng: Rng, device: &Device, shape: &[usize]) -> Tensor {
     match device {
         Device::Cpu => {
@@ -29,7 +29,7 @@ pub fn uniform(rng: Rng, device: &Device, shape: &[usize]) -> Tensor {
     }
 }
 
-/// Normal with mean 0: element i is `std · rng.normal_at(i)`. Made on the host, so that a model starts
+/// Normal numbers with mean 0: element i is `std · rng.normal_at(i)`. Made on the host, so that a model starts
 /// from the same bits on every device.
 pub fn normal(rng: Rng, device: &Device, shape: &[usize], std: f32) -> Tensor {
     let mut y = pool::take(shape.iter().product());

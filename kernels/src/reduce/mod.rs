@@ -6,7 +6,7 @@ pub mod plain;
 use crate::tensor::same_device;
 use crate::{Device, Tensor, cpu::pool};
 
-/// Sum of all elements → [1]
+/// The sum of all elements → [1]
 pub fn sum(x: &Tensor) -> Tensor {
     match x.device() {
         Device::Cpu => Tensor::scalar(cpu::sum(x.data())),
@@ -14,7 +14,7 @@ pub fn sum(x: &Tensor) -> Tensor {
     }
 }
 
-/// Σ a·b over all elements → [1]
+/// The inner product: Σ a·b over all elements → [1]
 #[track_caller]
 pub fn dot(a: &Tensor, b: &Tensor) -> Tensor {
     assert_eq!(a.len(), b.len(), "dot: {:?} and {:?}", a.shape(), b.shape());
@@ -24,12 +24,12 @@ pub fn dot(a: &Tensor, b: &Tensor) -> Tensor {
     }
 }
 
-/// Σ x² → [1]
+/// The sum of squares → [1]
 pub fn sum_squares(x: &Tensor) -> Tensor {
     dot(x, x)
 }
 
-/// Sum over the rows.  x [N, C] → [C]
+/// The sum over the rows.  x [N, C] → [C]
 pub fn sum_rows(x: &Tensor) -> Tensor {
     let (_, c) = x.rows_cols();
     match x.device() {

@@ -6,8 +6,9 @@ pub mod plain;
 use crate::tensor::same_device;
 use crate::{Device, Heads, Ids, Tensor, cpu::pool};
 
-/// cos, then sin, of position·inv_freq: a row for each position. Made once, in f64, so that every device
-/// rotates by the same angles. R/2 frequencies → [positions, R]
+/// The table of rotary embeddings: cos, then sin, of position·inv_freq, a row for each position. Made once, in f64, so
+/// that every device rotates by the same angles.
+/// R/2 frequencies → [positions, R]
 pub fn rope_table(positions: usize, inv_freq: &[f64]) -> Vec<f32> {
     (0..positions)
         .flat_map(|p| {
@@ -17,9 +18,9 @@ pub fn rope_table(positions: usize, inv_freq: &[f64]) -> Vec<f32> {
         .collect()
 }
 
-/// Rotate the first R numbers of each query and key head by its row's position; the others and the values pass
-/// through. qkv [N, (H+2G)·D], table [T, R], positions [N] → [N, (H+2G)·D]. `backwards` rotates the other way,
-/// which is the gradient.
+/// Rotary position embedding: rotate the first R numbers of each query and key head by its row's position; the others
+/// and the values pass through. `backwards` rotates the other way, which is the gradient.
+/// qkv [N, (H+2G)·D], table [T, R], positions [N] → [N, (H+2G)·D]
 #[track_caller]
 pub fn rope(qkv: &Tensor, table: &Tensor, positions: &Ids, heads: Heads, backwards: bool) -> Tensor {
     let ([n, c], [t, turned]) = (qkv.dims(), table.dims());

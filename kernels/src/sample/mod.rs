@@ -8,7 +8,7 @@ pub mod plain;
 
 use crate::{Device, Rng, Tensor};
 
-/// How the next token is drawn from the logits.
+/// Sampling parameters: how the next token is drawn from the logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
     /// 0 takes the likeliest token.
@@ -29,7 +29,7 @@ impl Sampling {
     }
 }
 
-/// One token for each row of logits [R, V], with its log-probability under softmax(logits / temperature)
+/// Sampling: one token for each row of logits [R, V], with its log-probability under softmax(logits / temperature)
 /// before any truncation (greedy: temperature 1). A row with NaN or infinity in it gives NaN. Waits for the device.
 #[track_caller]
 pub fn sample(logits: &Tensor, how: &Sampling, rng: Rng, streams: &[u32], positions: &[u32]) -> (Vec<u32>, Vec<f32>) {

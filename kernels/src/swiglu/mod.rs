@@ -6,7 +6,7 @@ pub mod plain;
 use crate::tensor::same_device;
 use crate::{Device, Tensor, cpu::pool};
 
-/// y = silu(gate) · up.  gu [N, 2F]: gate, then up → [N, F]
+/// SwiGLU: y = silu(gate) · up.  gu [N, 2F]: gate, then up → [N, F]
 #[track_caller]
 pub fn swiglu(gu: &Tensor) -> Tensor {
     let [n, two_f] = gu.dims();
@@ -21,7 +21,7 @@ pub fn swiglu(gu: &Tensor) -> Tensor {
     }
 }
 
-/// dy [N, F], gu [N, 2F] → dgu [N, 2F]
+/// The gradient of [`swiglu`].  dy [N, F], gu [N, 2F] → dgu [N, 2F]
 #[track_caller]
 pub fn swiglu_back(dy: &Tensor, gu: &Tensor) -> Tensor {
     let ([n, f], [n2, two_f]) = (dy.dims(), gu.dims());

@@ -63,8 +63,8 @@ mod pairs {
         Product { m, n, k: k.div_ceil(2), a, b, pack, beta, c: Out(c), c_row, spread }.run_pairs();
     }
 
-    /// Words of rows of A. Rows stay rows where they are dense; where its columns are, pairs of them become lines of words,
-    /// which only a tile with a depth wants as rows.
+    /// Words of rows of A. Rows stay rows where they are dense; where its columns are, pairs of them become lines of
+    /// words, which only a tile with a depth wants as rows.
     pub fn pack_a<'a, T: Tile>(
         a: &Matrix,
         k: usize,
@@ -117,8 +117,8 @@ mod pairs {
         static ROWS_OF_THREAD: RefCell<[f32; 64 * SOME]> = const { RefCell::new([0.0; 64 * SOME]) };
     }
 
-    /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`; rows beyond the last, up to a multiple of `depth`,
-    /// are zero.
+    /// Copies B(2p, j) and B(2p + 1, j) to word `panel[p * width + j]`; rows beyond the last, up to a multiple of
+    /// `depth`, are zero.
     pub fn pack_b(b: &Matrix, k: usize, ps: Range<usize>, js: Range<usize>, depth: usize, mut to: PackBuffer) {
         to.clear(ps.len()..ps.len().next_multiple_of(depth), &js);
         if b.col == 1 {

@@ -109,8 +109,8 @@ trait Tile {
     const KC: usize;
     /// Does a tile read no more columns of B than it has?
     const MASKED: bool;
-    /// It takes so many k at a time, and always `MR` rows: where there are fewer k, A and B go on with zeros; what is in
-    /// rows beyond the last does not matter.
+    /// It takes so many k at a time, and always `MR` rows: where there are fewer k, A and B go on with zeros; what is
+    /// in rows beyond the last does not matter.
     const DEPTH: usize = 1;
     /// How many times faster it multiplies than the others, beside reading and packing.
     const SPEED: usize = 1;
@@ -299,8 +299,8 @@ impl Product<'_> {
         self.k.div_ceil(self.k.div_ceil(T::KC).max(1)).max(1)
     }
 
-    /// LOOP 4 to LOOP 2 over some rows and some panels of columns. Where A is packed in parts, all panels of B are packed
-    /// before, once for all.
+    /// LOOP 4 to LOOP 2 over some rows and some panels of columns. Where A is packed in parts, all panels of B are
+    /// packed before, once for all.
     fn block<T: Tile>(&self, rows: Range<usize>, panels: Range<usize>, packs_a: bool) {
         let kc = self.kc::<T>();
         let parts = if packs_a { rows.len().div_ceil(PACKED_A / kc) } else { 1 };

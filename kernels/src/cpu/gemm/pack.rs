@@ -3,8 +3,8 @@
 use super::{Matrix, transpose};
 use std::ops::Range;
 
-/// Room for `count` lines of `len` numbers, and how far they are apart: an odd number of cache lines, so that they spread
-/// over the sets.
+/// Room for `count` lines of `len` numbers, and how far they are apart: an odd number of cache lines, so that they
+/// spread over the sets.
 pub(super) fn near(count: usize, len: usize, out: &mut Vec<f32>) -> (usize, &mut [f32]) {
     let width = (len.div_ceil(16) | 1) * 16;
     out.resize(out.len().max(count * width), 0.0);
@@ -55,8 +55,8 @@ impl PackBuffer<'_> {
         }
     }
 
-    /// `write(k, columns, their place in row k of a panel)`, all columns of a row before the next: they are in one page.
-    /// Columns beyond the last are zero.
+    /// `write(k, columns, their place in row k of a panel)`, all columns of a row before the next: they are in one
+    /// page. Columns beyond the last are zero.
     pub fn by_rows(self, rows: usize, js: Range<usize>, mut write: impl FnMut(usize, Range<usize>, &mut [f32])) {
         for k in 0..rows {
             for (i, js) in panels(&js, self.width) {

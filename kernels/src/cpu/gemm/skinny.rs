@@ -141,8 +141,8 @@ per_isa! {
     }
 }
 
-/// X × S = 16 sums, their lanes in registers; see `dot` and `dot_of_pairs`. The next tile's rows of W are `next` numbers
-/// behind these.
+/// X × S = 16 sums, their lanes in registers; see `dot` and `dot_of_pairs`. The next tile's rows of W are `next`
+/// numbers behind these.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512<const X: usize, const S: usize, const HALVES: bool>(
