@@ -32,6 +32,7 @@ pub use files::source::{self, ChatTemplate, chat_template};
 pub use net::block::Dropout;
 pub use net::cache::Cache;
 pub use net::config::{Activation, Biases, Config, HeadKind, NormKind};
+pub use net::engine::{Engine, Event, Finish, Request, RequestId};
 pub use net::generate::{GenerateConfig, Generated, generate};
 pub use net::model::Model;
 pub use net::rope::{Rope, Scaling};

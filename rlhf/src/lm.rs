@@ -2,12 +2,12 @@
 //! model is read (mean loss on a text, log-probability of every token).
 
 use crate::{
-    data::{self, Batch, Example},
+    data::{Batch, Example},
     train::{Learner, Progress, TrainError},
 };
 use autograd::{Params, Var, Weights, ops};
 use kernels::{Rng, Tensor, read_all};
-use model::Transformer;
+use model::{Transformer, score::micro_batches};
 
 /// −scale · Σ_i weight_i · log π(token_i | those before it) → [1].
 /// Only rows whose next token counts go through the head.
@@ -32,7 +32,7 @@ pub fn accumulate(
 ) -> Vec<Tensor> {
     let examples: Vec<&Example> = examples.iter().copied().filter(|e| weight(e) > 0.0).collect();
     let scale = times / examples.iter().map(|e| weight(e)).sum::<f32>();
-    let cuts = data::cut(&examples, token_budget).into_iter().enumerate();
+    let cuts = micro_batches(examples.iter().map(|e| e.tokens.len()), token_budget).into_iter().enumerate();
     cuts.map(|(micro, range)| {
         let batch = Batch::new(&examples[range]);
         let dropout = dropout.map(|(p, rng)| (p, rng.fold(micro as u64)));
@@ -62,7 +62,9 @@ pub(crate) fn loss_now(model: &Transformer, params: &Params, examples: &[&Exampl
     let examples: Vec<&Example> = examples.iter().copied().filter(|e| weight(e) > 0.0).collect();
     let w = params.frozen();
     let part = |range| loss(model, &w, &Batch::new(&examples[range]), 1.0, None).value().clone();
-    total(&data::cut(&examples, token_budget).into_iter().map(part).collect::<Vec<_>>())
+    total(
+        &micro_batches(examples.iter().map(|e| e.tokens.len()), token_budget).into_iter().map(part).collect::<Vec<_>>(),
+    )
 }
 
 /// log π(token | those before it) of every token but the first, for each sequence. Temperature 1.

@@ -185,8 +185,7 @@ impl Rollout {
 
 /// Micro-batches of whole episodes.
 pub(crate) fn cut(episodes: &[&Episode], token_budget: usize) -> Vec<Range<usize>> {
-    let lengths: Vec<usize> = episodes.iter().map(|e| e.prompt.len() + e.response.len() - 1).collect();
-    score::cut(&lengths, token_budget)
+    score::micro_batches(episodes.iter().map(|e| e.prompt.len() + e.response.len() - 1), token_budget)
 }
 
 /// Episodes as the networks read them: the last token of a response predicts nothing and is left out.

@@ -6,6 +6,7 @@ pub mod adapter;
 pub(crate) mod block;
 pub mod cache;
 pub mod config;
+pub mod engine;
 pub mod generate;
 mod heads;
 pub(crate) mod layers;

@@ -1,5 +1,4 @@
 //! What a model says about text that is already there: the log-probability of every token, or its score.
-use super::generate::check_tokens;
 use super::transformer::Transformer;
 use crate::error::{ModelError, Result};
 use autograd::{Var, Weights, ops};
@@ -9,27 +8,29 @@ use std::ops::Range;
 /// Logits of so many numbers at a time.
 const LOGITS: usize = 1 << 24;
 
-/// Consecutive items of at most `budget` tokens together, at least one item each.
-pub fn cut(lengths: &[usize], budget: usize) -> Vec<Range<usize>> {
-    let (mut parts, mut start, mut tokens) = (Vec::new(), 0, 0);
-    for (i, &length) in lengths.iter().enumerate() {
-        if i > start && tokens + length > budget {
-            parts.push(start..i);
-            (start, tokens) = (i, 0);
+/// Micro-batches: consecutive items of at most `token_budget` tokens together, at least one item each. `lengths` are
+/// those of the items in tokens; the results are ranges of their numbers.
+pub fn micro_batches(lengths: impl IntoIterator<Item = usize>, token_budget: usize) -> Vec<Range<usize>> {
+    let (mut all, mut batch, mut tokens) = (Vec::new(), 0..0, 0);
+    for length in lengths {
+        if !batch.is_empty() && tokens + length > token_budget {
+            all.push(batch.clone());
+            (batch, tokens) = (batch.end..batch.end, 0);
         }
+        batch.end += 1;
         tokens += length;
     }
-    if start < lengths.len() {
-        parts.push(start..lengths.len());
+    if !batch.is_empty() {
+        all.push(batch);
     }
-    parts
+    all
 }
 
 /// Can a model read these sequences? Each of its tokens has a row of the embedding, and they fit into the context.
-pub fn check(model: &Transformer, sequences: &[Vec<u32>]) -> Result<()> {
-    let context = model.config.context;
+pub fn check(net: &Transformer, sequences: &[Vec<u32>]) -> Result<()> {
+    let context = net.config.context;
     for (i, sequence) in sequences.iter().enumerate() {
-        check_tokens(sequence, model.config.vocab, i)?;
+        net.check_tokens(sequence, i)?;
         if sequence.len() > context {
             let problem = format!("sequence {i} has {} tokens, the model holds {context}", sequence.len());
             return Err(ModelError::request(problem, "Shorten it, or split it into several."));
@@ -39,20 +40,20 @@ pub fn check(model: &Transformer, sequences: &[Vec<u32>]) -> Result<()> {
 }
 
 /// Log-probability under softmax(logits / temperature) of every token but the first, given those before it:
-/// one number less than tokens for each sequence. At most `budget` tokens go through the model at a time.
+/// one number less than tokens for each sequence. At most `token_budget` tokens go through the model at a time.
 pub fn logprobs(
-    model: &Transformer,
+    net: &Transformer,
     w: &Weights,
     sequences: &[Vec<u32>],
     temperature: f32,
-    budget: usize,
+    token_budget: usize,
 ) -> Result<Vec<Vec<f32>>> {
     let mut out = Vec::with_capacity(sequences.len());
-    for_each_part(model, w, sequences, budget, |part, seg, hidden| {
+    for_each_part(net, w, sequences, token_budget, |part, seg, hidden| {
         let ranges = || (0..part.len()).map(|b| seg.range(b)).filter(|range| !range.is_empty());
         let rows: Vec<u32> = ranges().flat_map(|r| r.start as u32..r.end as u32 - 1).collect();
         let targets: Vec<u32> = part.iter().flat_map(|s| s.iter().skip(1).copied()).collect();
-        let all = of_rows(model, w, hidden, &rows, &targets, temperature);
+        let all = of_rows(net, w, hidden, &rows, &targets, temperature);
         let mut rest = &all[..];
         for sequence in part {
             let (these, others) = rest.split_at(sequence.len().saturating_sub(1));
@@ -64,17 +65,10 @@ pub fn logprobs(
 }
 
 /// log softmax(logits / temperature)[targets[r]] of each picked row, in pieces that bound the logits.
-fn of_rows(
-    model: &Transformer,
-    w: &Weights,
-    hidden: &Var,
-    rows: &[u32],
-    targets: &[u32],
-    temperature: f32,
-) -> Vec<f32> {
-    let piece = (LOGITS / model.config.vocab).max(1);
+fn of_rows(net: &Transformer, w: &Weights, hidden: &Var, rows: &[u32], targets: &[u32], temperature: f32) -> Vec<f32> {
+    let piece = (LOGITS / net.config.vocab).max(1);
     let pieces = rows.chunks(piece).zip(targets.chunks(piece)).map(|(rows, targets)| {
-        let logits = model.logits(w, &ops::index_select(hidden, &Ids::from(rows)));
+        let logits = net.logits(w, &ops::index_select(hidden, &Ids::from(rows)));
         let logits = if temperature == 1.0 { logits } else { ops::scale(&logits, 1.0 / temperature) };
         kernels::logprob(logits.value(), &Ids::from(targets)).0
     });
@@ -84,10 +78,10 @@ fn of_rows(
 
 /// The score of every token of each sequence: a value network's values. The last one is a reward model's
 /// reward of the whole.
-pub fn scores(model: &Transformer, w: &Weights, sequences: &[Vec<u32>], budget: usize) -> Result<Vec<Vec<f32>>> {
+pub fn scores(net: &Transformer, w: &Weights, sequences: &[Vec<u32>], token_budget: usize) -> Result<Vec<Vec<f32>>> {
     let mut out = Vec::with_capacity(sequences.len());
-    for_each_part(model, w, sequences, budget, |part, seg, hidden| {
-        let all = model.score(w, hidden).value().to_vec();
+    for_each_part(net, w, sequences, token_budget, |part, seg, hidden| {
+        let all = net.score(w, hidden).value().to_vec();
         out.extend((0..part.len()).map(|b| all[seg.range(b)].to_vec()));
     })?;
     Ok(out)
@@ -95,21 +89,21 @@ pub fn scores(model: &Transformer, w: &Weights, sequences: &[Vec<u32>], budget: 
 
 /// Run `f` on the hidden states of a few sequences at a time.
 fn for_each_part(
-    model: &Transformer,
+    net: &Transformer,
     w: &Weights,
     sequences: &[Vec<u32>],
-    budget: usize,
+    token_budget: usize,
     mut f: impl FnMut(&[Vec<u32>], &Segments, &Var),
 ) -> Result<()> {
-    check(model, sequences)?;
+    check(net, sequences)?;
     let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
-    for range in cut(&lengths, budget) {
+    for range in micro_batches(lengths.iter().copied(), token_budget) {
         let seg = Segments::from_lengths(&lengths[range.clone()]);
         let part = &sequences[range];
         let tokens = Ids::new(part.concat());
         match tokens.is_empty() {
-            true => f(part, &seg, &Var::from(Tensor::zeros(&w.device(), &[0, model.config.channels]))),
-            false => f(part, &seg, &model.hidden(w, &tokens, &seg, None)),
+            true => f(part, &seg, &Var::from(Tensor::zeros(&w.device(), &[0, net.config.channels]))),
+            false => f(part, &seg, &net.hidden(w, &tokens, &seg, None)),
         }
     }
     Ok(())

@@ -21,6 +21,7 @@ use super::block::{Block, Dropout, Positions, dropped};
 use super::config::{Config, HeadKind, Lora};
 use super::layers::{Head, Norm, ParameterBuilder};
 use super::rope::RopeCache;
+use crate::error::{ModelError, Result};
 use autograd::{ParamId, ParamsBuilder, Var, Weights, checkpoint, ops};
 use kernels::{Ids, Rng, Segments};
 
@@ -72,6 +73,18 @@ impl Transformer {
             head: builder.head(config, head),
         };
         (net, builder.params)
+    }
+
+    /// Has each of these tokens a row of the embedding? `index` is what the error calls the sequence.
+    pub(super) fn check_tokens(&self, sequence: &[u32], index: usize) -> Result<()> {
+        let vocab = self.config.vocab;
+        match sequence.iter().find(|&&id| id as usize >= vocab) {
+            None => Ok(()),
+            Some(id) => {
+                let problem = format!("sequence {index} has token {id}, the vocabulary has {vocab}");
+                Err(ModelError::request(problem, "Encode the text with the tokenizer of this model."))
+            }
+        }
     }
 
     /// Hidden states: what the model knows at each token, after the last norm.  tokens [N] → [N, C]

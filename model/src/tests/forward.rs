@@ -49,6 +49,15 @@ fn log_probabilities_do_not_depend_on_the_budget() {
 }
 
 #[test]
+fn micro_batches_keep_to_the_budget_where_they_can() {
+    let batches = |budget| score::micro_batches([3, 3, 9, 1, 4], budget);
+    assert_eq!(batches(6), [0..2, 2..3, 3..5]);
+    assert_eq!(batches(1), [0..1, 1..2, 2..3, 3..4, 4..5]);
+    assert_eq!(batches(1000), vec![0..5; 1]);
+    assert!(score::micro_batches([], 6).is_empty());
+}
+
+#[test]
 fn a_score_model_has_the_body_it_was_made_from() {
     for config in all() {
         let whole = shaken(&config, HeadKind::Lm);

@@ -5,6 +5,7 @@
 //! directories what is saved loads again; hostile and broken files are refused by name
 //! archives    safetensors: hostile headers, mutations, and the crate as a second opinion
 //! gguf        the same for GGUF; directories become files and directories again
+//! engine      requests that come, go and differ, each as if alone
 //! generation  independent of the batch, ends, streams, errors
 //! lora        merged = unmerged, gradients, round trips, refusals
 //! strangers   files that others wrote: heads, numbers that are not finite, spellings, what is no file
@@ -14,6 +15,7 @@
 mod archives;
 mod checkpoints;
 mod directories;
+mod engine;
 mod forward;
 mod generation;
 mod gguf;

@@ -1,7 +1,6 @@
 //! Examples and ragged batches. A weight per token says what is trained; it is made here and nowhere else.
 
 use kernels::{Ids, Segments};
-use std::ops::Range;
 
 /// One sequence, and which of its tokens are trained.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,23 +56,6 @@ impl Batch {
     }
 }
 
-/// Cuts examples into consecutive micro-batches of at most `token_budget` tokens (or one example, where that alone is
-/// longer).
-pub fn cut(examples: &[&Example], token_budget: usize) -> Vec<Range<usize>> {
-    let (mut cuts, mut start, mut tokens) = (Vec::new(), 0, 0);
-    for (i, example) in examples.iter().enumerate() {
-        if tokens + example.tokens.len() > token_budget && i > start {
-            cuts.push(start..i);
-            (start, tokens) = (i, 0);
-        }
-        tokens += example.tokens.len();
-    }
-    if start < examples.len() {
-        cuts.push(start..examples.len());
-    }
-    cuts
-}
-
 /// A long text as sequences of `context` tokens, each starting with the last token of the one before, so that every
 /// token but the very first is predicted once.
 pub fn windows(tokens: &[u32], context: usize) -> Vec<Example> {
@@ -101,14 +83,5 @@ mod tests {
     fn nothing_predicts_the_first_token() {
         assert_eq!(Example::answer(&[], &[3, 4]).weights, [0.0, 1.0]);
         assert!(Example::text(vec![]).weights.is_empty());
-    }
-
-    #[test]
-    fn cuts_keep_to_the_budget_where_they_can() {
-        let examples: Vec<Example> = [3, 3, 9, 1, 4].map(|n| Example::text(vec![0; n])).into();
-        let examples: Vec<&Example> = examples.iter().collect();
-        assert_eq!(cut(&examples, 6), [0..2, 2..3, 3..5]);
-        assert_eq!(cut(&examples, 1000), vec![0..5; 1]);
-        assert!(cut(&[], 6).is_empty());
     }
 }

@@ -11,7 +11,7 @@ mod read;
 mod rows;
 mod template;
 
-pub use batch::{Batch, Example, cut, windows};
+pub use batch::{Batch, Example, windows};
 pub use codec::Codec;
 pub use cuts::Cuts;
 pub use error::DataError;

@@ -15,7 +15,7 @@ use crate::{
 use autograd::{Params, Var, Weights, ops};
 use clap::Args;
 use kernels::{Ids, Rng, Segments, Tensor, read_all};
-use model::{Transformer, score::cut};
+use model::{Transformer, score::micro_batches};
 use serde::Serialize;
 
 /// The defaults are for small models; the paper's values stand beside them.
@@ -107,7 +107,7 @@ fn scores(model: &Transformer, w: &Weights, sequences: &[&[u32]]) -> Var {
 pub fn score(model: &Transformer, params: &Params, sequences: &[Vec<u32>], token_budget: usize) -> Vec<f32> {
     let w = params.frozen();
     let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
-    let cuts = cut(&sequences.iter().map(|s| s.len()).collect::<Vec<_>>(), token_budget);
+    let cuts = micro_batches(sequences.iter().map(|s| s.len()), token_budget);
     let parts: Vec<Tensor> =
         cuts.into_iter().map(|range| scores(model, &w, &sequences[range]).value().clone()).collect();
     read_all(&parts.iter().collect::<Vec<_>>()).concat()
@@ -202,7 +202,7 @@ fn accumulate(
     token_budget: usize,
 ) -> (Vec<Tensor>, Vec<Tensor>) {
     let scale = 1.0 / batch.len() as f32;
-    let cuts = cut(&batch.iter().map(|r| r.tokens).collect::<Vec<_>>(), token_budget);
+    let cuts = micro_batches(batch.iter().map(|r| r.tokens), token_budget);
     cuts.into_iter()
         .map(|range| {
             let sequences: Vec<&[u32]> =
