@@ -125,6 +125,9 @@ fn files_are_short() {
 
 #[test]
 fn every_kernel_has_its_oracle_its_fast_path_and_its_shader() {
+    let listed = fs::read_to_string(root().join("kernels/src/gpu/ladders.rs")).unwrap();
+    let cases = files(&root().join("tests/it/parity"), "rs");
+    let cases: String = cases.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     for entry in fs::read_dir(root().join("kernels/src")).unwrap() {
         let folder = entry.unwrap().path();
         let name = relative(&folder);
@@ -135,6 +138,9 @@ fn every_kernel_has_its_oracle_its_fast_path_and_its_shader() {
             assert!(folder.join(file).exists(), "{name} lacks {file}");
         }
         assert!(!files(&folder, "wgsl").is_empty(), "{name} lacks a .wgsl");
+        let kernel = name.rsplit('/').next().unwrap();
+        assert!(listed.contains(&format!("crate::{kernel}::gpu::sources()")), "ladders.rs lacks the shaders of {name}");
+        assert!(cases.contains(&format!("kernels::{kernel}::")), "tests/it/parity has no case of {name}");
     }
 }
 
