@@ -22,8 +22,6 @@ struct Shared {
     log: RunLog,
     progress: Progress,
     verbose: bool,
-    /// Figures that somebody other than the loop adds to its next step, such as gold.
-    extra: Vec<(&'static str, f64)>,
     steps: usize,
     /// The log could not be written: the run stops, and says so.
     failure: Option<Failure>,
@@ -31,17 +29,12 @@ struct Shared {
 
 impl Reporter {
     pub fn new(log: RunLog, progress: Progress, verbose: bool, stop: Arc<AtomicBool>) -> Reporter {
-        let shared = Shared { log, progress, verbose, extra: Vec::new(), steps: 0, failure: None };
+        let shared = Shared { log, progress, verbose, steps: 0, failure: None };
         Reporter { shared: Rc::new(RefCell::new(shared)), stop }
     }
 
     pub fn say(&self, line: &str) {
         self.shared.borrow_mut().progress.say(line);
-    }
-
-    /// A figure for the next step that is reported.
-    pub fn add(&self, name: &'static str, value: f64) {
-        self.shared.borrow_mut().extra.push((name, value));
     }
 
     /// Progress of work that is not a training loop.
@@ -61,12 +54,10 @@ impl Reporter {
 
     fn step(&self, stage: &str, step: &Step) {
         let mut shared = self.shared.borrow_mut();
-        let mut figures = step.metrics.clone();
-        figures.append(&mut shared.extra);
-        let note = note(&figures, shared.verbose);
+        let note = note(&step.metrics, shared.verbose);
         shared.progress.step(step.step, step.total, &note);
         shared.steps = step.step;
-        if let Err(failure) = shared.log.step(stage, step.step, step.total, &figures) {
+        if let Err(failure) = shared.log.step(stage, step.step, step.total, &step.metrics) {
             shared.failure.get_or_insert(failure);
             self.stop.store(true, Ordering::Relaxed);
         }
@@ -84,6 +75,7 @@ impl Reporter {
             on_step: Box::new(move |step| reporter.step(&name, step)),
             tell: Box::new(move |what| teller.say(&format!("{task}: {what}"))),
             stop: self.stop.clone(),
+            ..Run::quiet()
         }
     }
 

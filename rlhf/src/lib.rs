@@ -4,13 +4,17 @@
 //! [`methods::ppo`]; [`methods::pretrain`] makes what they start from. What their loops share is in [`train`], as
 //! functions; what they log is explained in [`metrics`]; how their results are judged is in [`stats`].
 
+pub mod advantage;
 pub mod data;
 pub mod lm;
 pub mod methods;
 pub mod metrics;
+mod minibatch;
 mod printable;
 pub mod range;
+pub mod rewards;
 pub mod rollout;
+mod self_check;
 pub mod stats;
 pub mod train;
 pub mod world;

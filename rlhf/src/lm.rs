@@ -20,7 +20,7 @@ pub fn loss(model: &Transformer, w: &Weights, batch: &Batch, scale: f32, dropout
 }
 
 /// Adds `times` the gradient of the mean loss per trained token of `examples`, cut into micro-batches of at most
-/// `token_budget` tokens. The mean is over all of them, so how they are cut changes nothing.
+/// `token_budget` tokens. The mean is over all of them, those of other ranks too, so how they are cut changes nothing.
 /// Returns each micro-batch's share of `times` · loss, still on the device.
 pub fn accumulate(
     model: &Transformer,
@@ -31,7 +31,8 @@ pub fn accumulate(
     dropout: Option<(f32, Rng)>,
 ) -> Vec<Tensor> {
     let examples: Vec<&Example> = examples.iter().copied().filter(|e| weight(e) > 0.0).collect();
-    let scale = times / examples.iter().map(|e| weight(e)).sum::<f32>();
+    let weight: f32 = examples.iter().map(|e| weight(e)).sum();
+    let scale = times / learner.comm.total(weight.into()) as f32;
     let cuts = micro_batches(examples.iter().map(|e| e.tokens.len()), token_budget).into_iter().enumerate();
     cuts.map(|(micro, range)| {
         let batch = Batch::new(&examples[range]);
@@ -87,7 +88,7 @@ pub(crate) fn finish_step(
     let grad_norm = norm.as_ref().map_or(f64::NAN, |&norm| norm as f64);
     progress.count(norm.map(|_| ()))?;
     progress.step += 1;
-    progress.tokens += batch.iter().map(|e| e.tokens.len() as u64).sum::<u64>();
+    progress.tokens += learner.comm.total(batch.iter().map(|e| e.tokens.len() as f64).sum()) as u64;
     Ok(vec![
         ("loss", loss),
         ("learning_rate", lr as f64),

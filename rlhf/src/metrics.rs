@@ -2,6 +2,7 @@
 //! where it should be. One table; the terminal, the report and the documentation read it from here, and a loop that
 //! logs a name missing from it fails its test.
 
+use crate::train::Comm;
 use std::ops::RangeInclusive;
 
 /// One logged number.
@@ -120,8 +121,9 @@ impl Average {
         }
     }
 
-    pub(crate) fn means(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
-        self.sums.iter().map(|&(name, sum, weight)| (name, sum / weight))
+    /// Over all ranks.
+    pub(crate) fn means(&self, comm: &dyn Comm) -> impl Iterator<Item = (&'static str, f64)> {
+        self.sums.iter().map(|&(name, sum, weight)| (name, comm.total(sum) / comm.total(weight)))
     }
 }
 

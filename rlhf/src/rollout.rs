@@ -1,215 +1,184 @@
-//! Rollouts: the policy answers prompts, and everything PPO needs to know about the answers is gathered.
+//! Rollouts: a policy completes prompts, and models read the completions. No method is known here: whoever needs
+//! log-probabilities or values asks for them.
+//!
+//! T counts the tokens of all completions, laid end to end.
 
-use crate::methods::ppo::check;
-use crate::train::TrainError;
+use crate::{self_check, train::TrainError};
 use autograd::{Params, Var, Weights, ops};
-use kernels::{Ids, Precision, Rng, Sampling, Segments, Tensor, read_all};
-use model::{GenerateConfig, ModelError, Transformer, generate, score};
+use kernels::{Ids, Precision, Rng, Segments, Tensor, read_all};
+use model::{GenerateConfig, Transformer, generate, score};
 use std::ops::Range;
 
-/// One answer to one prompt.
+/// One completion of one prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Episode {
+    /// which of the prompts that the loop was given
+    pub number: usize,
+    /// its tokens
     pub prompt: Vec<u32>,
     /// with its end token, if it has one; never empty
-    pub response: Vec<u32>,
+    pub completion: Vec<u32>,
     /// it ended by itself, not by running out of room
     pub ended: bool,
 }
 
 impl Episode {
-    /// Prompt and response.
+    /// Prompt and completion.
     pub fn sequence(&self) -> Vec<u32> {
-        [&self.prompt[..], &self.response].concat()
+        [&self.prompt[..], &self.completion].concat()
     }
 }
 
-/// A batch of B episodes. T: the tokens of all responses, laid end to end.
+/// What a policy drew: B episodes. Those of one prompt, a group, stand side by side.
 #[derive(Clone, Debug)]
-pub struct Rollout {
+pub struct Samples {
+    /// [B]
     pub episodes: Vec<Episode>,
-    /// [B] where each response lies in the arrays of length T
+    /// [B] where each completion lies in the arrays of length T
     pub spans: Vec<Range<usize>>,
     /// [T] log π(token) as the sampler drew it
     pub logp: Vec<f32>,
-    /// [T] log π_ref(token)
-    pub ref_logp: Vec<f32>,
-    /// [T] the value network's guess where that token was about to be chosen
-    pub values: Vec<f32>,
-    /// [B] reward of the whole answer, clipped, less the missing-end penalty
-    pub scores: Vec<f32>,
 }
 
-impl Rollout {
-    /// Σ_t f(log π − log π_ref) of each answer.
-    pub fn kl(&self, estimator: fn(f64) -> f64) -> Vec<f64> {
-        let of =
-            |span: &Range<usize>| span.clone().map(|t| estimator(self.logp[t] as f64 - self.ref_logp[t] as f64)).sum();
+impl Samples {
+    /// Σ_t f(log π − log π_ref) of each completion → [B].  `ref_logp` [T]
+    pub fn kl(&self, ref_logp: &[f32], estimator: fn(f64) -> f64) -> Vec<f64> {
+        let of = |span: &Range<usize>| span.clone().map(|t| estimator(self.logp[t] as f64 - ref_logp[t] as f64)).sum();
         self.spans.iter().map(of).collect()
     }
 }
 
-/// How answers are drawn and scored.
+/// How completions are drawn and read again.
 #[derive(Clone, Debug)]
-pub struct RolloutConfig {
+pub struct Sampler<'a> {
+    /// divides the logits, in sampling and everywhere else
     pub temperature: f32,
+    /// longest completion
     pub max_new_tokens: usize,
-    /// taken from the score of an answer without an end token
-    pub missing_eos_penalty: f32,
-    /// scores are clipped to ±this; 0 leaves them
-    pub score_clip: f32,
+    /// completions that grow side by side
+    pub generate_batch: usize,
+    /// tokens that end a completion
+    pub eos: &'a [u32],
     /// tokens a micro-batch of the forward passes
     pub token_budget: usize,
-    /// answers that grow side by side
-    pub generate_batch: usize,
 }
 
-/// Who takes part in a rollout.
-pub struct Actors<'a> {
-    pub policy: (&'a Transformer, &'a Params),
-    pub reference: (&'a Transformer, &'a Params),
-    pub value: (&'a Transformer, &'a Params),
-    /// scores whole answers: a reward model, or any function
-    pub reward: &'a dyn Fn(&[Episode]) -> Vec<f32>,
-    pub eos: &'a [u32],
-}
-
-/// The policy answers each prompt once; the others have their say.
-pub fn collect(
-    actors: &Actors,
-    prompts: Vec<Vec<u32>>,
-    config: &RolloutConfig,
+/// The policy completes each of the prompts that are `asked` for, by number, `n` times.
+///
+/// # Errors
+///
+/// A number of the policy is not finite, or generation and training disagree about what was drawn.
+pub fn sample(
+    policy: (&Transformer, &Params),
+    prompts: &[Vec<u32>],
+    asked: &[usize],
+    n: usize,
+    how: &Sampler,
     rng: Rng,
-) -> Result<Rollout, TrainError> {
-    let (episodes, mut logp) = answer(actors, prompts, config, rng)?;
-    let spans = spans(&episodes);
-    if actors.policy.1.precision() == Precision::Bf16 {
-        // A token at a time and a whole answer at once are rounded differently: the trainer's numbers count.
-        let scored = logprobs(actors.policy, &episodes, config);
-        check::same_policy(&episodes.iter().collect::<Vec<_>>(), &logp, &scored, check::TOLERANCE_BF16)
-            .map_err(TrainError::SelfCheck)?;
-        logp = scored;
-    }
-    let (ref_logp, values) = reread(actors, &episodes, config);
-    let scores = scores(actors, &episodes, config);
-    let rollout = Rollout { episodes, spans, logp, ref_logp, values, scores };
-    rollout.check_finite()?;
-    Ok(rollout)
-}
-
-fn answer(
-    actors: &Actors,
-    prompts: Vec<Vec<u32>>,
-    config: &RolloutConfig,
-    rng: Rng,
-) -> Result<(Vec<Episode>, Vec<f32>), ModelError> {
-    let (policy, params) = actors.policy;
-    let sampling = Sampling { temperature: config.temperature, top_k: 0, top_p: 1.0 }; // what is sampled is what is scored
-    let how = GenerateConfig {
-        max_new_tokens: config.max_new_tokens,
+) -> Result<Samples, TrainError> {
+    let asked: Vec<usize> = asked.iter().flat_map(|&number| std::iter::repeat_n(number, n)).collect();
+    let texts: Vec<Vec<u32>> = asked.iter().map(|&number| prompts[number].clone()).collect();
+    let sampling = kernels::Sampling { temperature: how.temperature, top_k: 0, top_p: 1.0 }; // what is sampled is what is scored
+    let config = GenerateConfig {
+        max_new_tokens: how.max_new_tokens,
         sampling,
-        eos_ids: actors.eos.to_vec(),
-        batch: config.generate_batch,
+        eos_ids: how.eos.to_vec(),
+        batch: how.generate_batch,
     };
-    let generated = generate(policy, &params.decoding(), &prompts, &how, rng, None, |_, _| ())?;
-    let logp = generated.iter().flat_map(|g| g.logprobs.iter().copied()).collect();
-    let episodes = prompts.into_iter().zip(generated);
-    Ok((episodes.map(|(prompt, g)| Episode { prompt, response: g.tokens, ended: g.ended }).collect(), logp))
+    let generated = generate(policy.0, &policy.1.decoding(), &texts, &config, rng, None, |_, _| ())?;
+
+    let mut logp: Vec<f32> = generated.iter().flat_map(|g| g.logprobs.iter().copied()).collect();
+    let episodes: Vec<Episode> = asked
+        .into_iter()
+        .zip(texts)
+        .zip(generated)
+        .map(|((number, prompt), g)| Episode { number, prompt, completion: g.tokens, ended: g.ended })
+        .collect();
+    if policy.1.precision() == Precision::Bf16 {
+        // A token at a time and a whole completion at once are rounded differently: the trainer's numbers count.
+        let read = logprobs(policy, &episodes, how.temperature, how.token_budget);
+        self_check::same_policy(&episodes.iter().collect::<Vec<_>>(), &logp, &read, self_check::TOLERANCE_BF16)
+            .map_err(TrainError::SelfCheck)?;
+        logp = read;
+    }
+    check_finite("log-probability", &logp)?;
+    Ok(Samples { spans: spans(&episodes), episodes, logp })
 }
 
 fn spans(episodes: &[Episode]) -> Vec<Range<usize>> {
     let mut end = 0;
     let span = |e: &Episode| {
-        end += e.response.len();
-        end - e.response.len()..end
+        end += e.completion.len();
+        end - e.completion.len()..end
     };
     episodes.iter().map(span).collect()
 }
 
-/// log π of every response token.
-fn logprobs((model, params): (&Transformer, &Params), episodes: &[Episode], config: &RolloutConfig) -> Vec<f32> {
-    let (w, episodes) = (params.frozen(), episodes.iter().collect::<Vec<_>>());
-    let of = |range| {
-        let batch = ResponseBatch::new(&episodes[range]);
-        batch.logprobs(model, &w, config.temperature).value().clone()
-    };
-    let parts: Vec<Tensor> = cut(&episodes, config.token_budget).into_iter().map(of).collect();
+/// log π of every completion token, by a model that is not learning → [T].
+pub fn logprobs(
+    (model, params): (&Transformer, &Params),
+    episodes: &[Episode],
+    temperature: f32,
+    token_budget: usize,
+) -> Vec<f32> {
+    let w = params.frozen();
+    read(episodes, token_budget, |batch| ops::logprob(&batch.logits(model, &w, temperature), batch.targets()))
+}
+
+/// What a value network expects where each completion token is about to be chosen → [T].
+pub fn values((model, params): (&Transformer, &Params), episodes: &[Episode], token_budget: usize) -> Vec<f32> {
+    let w = params.frozen();
+    read(episodes, token_budget, |batch| batch.values(model, &w))
+}
+
+/// A number for every completion token, by micro-batches, with one wait → [T].
+fn read(episodes: &[Episode], token_budget: usize, of: impl Fn(&CompletionBatch) -> Var) -> Vec<f32> {
+    let episodes: Vec<&Episode> = episodes.iter().collect();
+    let parts: Vec<Tensor> = micro_batches(&episodes, token_budget)
+        .into_iter()
+        .map(|range| of(&CompletionBatch::new(&episodes[range])).value().clone())
+        .collect();
     read_all(&parts.iter().collect::<Vec<_>>()).concat()
 }
 
-/// log π_ref and values of every response token.
-fn reread(actors: &Actors, episodes: &[Episode], config: &RolloutConfig) -> (Vec<f32>, Vec<f32>) {
-    let (reference, value) = (actors.reference.1.frozen(), actors.value.1.frozen());
-    let episodes: Vec<&Episode> = episodes.iter().collect();
-    let (mut logp, mut values) = (Vec::new(), Vec::new());
-    for range in cut(&episodes, config.token_budget) {
-        let batch = ResponseBatch::new(&episodes[range]);
-        logp.push(batch.logprobs(actors.reference.0, &reference, config.temperature).value().clone());
-        values.push(batch.values(actors.value.0, &value).value().clone());
-    }
-    let read = read_all(&logp.iter().chain(&values).collect::<Vec<_>>());
-    (read[..logp.len()].concat(), read[logp.len()..].concat())
-}
-
-fn scores(actors: &Actors, episodes: &[Episode], config: &RolloutConfig) -> Vec<f32> {
-    let scores = (actors.reward)(episodes);
-    assert_eq!(scores.len(), episodes.len(), "the reward function must give one score an episode");
-    let clip = if config.score_clip > 0.0 { config.score_clip } else { f32::INFINITY };
-    let final_score = |(score, episode): (f32, &Episode)| {
-        // f32::clamp lets NaN through, which check_finite then finds
-        score.clamp(-clip, clip) - if episode.ended { 0.0 } else { config.missing_eos_penalty }
-    };
-    scores.into_iter().zip(episodes).map(final_score).collect()
-}
-
-impl Rollout {
-    /// NaN must be found before anything is clipped: `clamp` and `min` on a GPU turn it into an innocent number.
-    fn check_finite(&self) -> Result<(), TrainError> {
-        let parts = [
-            ("log-probability", &self.logp),
-            ("reference log-probability", &self.ref_logp),
-            ("value", &self.values),
-            ("score", &self.scores),
-        ];
-        for (what, numbers) in parts {
-            if let Some(at) = numbers.iter().position(|x| !x.is_finite()) {
-                return Err(TrainError::Diverged {
-                    step: 0,
-                    what: format!("the {what} at place {at} of the rollout is {}", numbers[at]),
-                });
-            }
+/// NaN must be found before anything is clipped: `clamp` and `min` on a GPU turn it into an innocent number.
+pub(crate) fn check_finite(what: &str, numbers: &[f32]) -> Result<(), TrainError> {
+    match numbers.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(at) => {
+            let what = format!("the {what} at place {at} of the rollout is {}", numbers[at]);
+            Err(TrainError::Diverged { step: 0, what })
         }
-        Ok(())
     }
 }
 
-/// Micro-batches of whole episodes.
-pub(crate) fn cut(episodes: &[&Episode], token_budget: usize) -> Vec<Range<usize>> {
-    score::micro_batches(episodes.iter().map(|e| e.prompt.len() + e.response.len() - 1), token_budget)
+/// Ranges of whole episodes, each of at most `token_budget` tokens where that can be.
+pub(crate) fn micro_batches(episodes: &[&Episode], token_budget: usize) -> Vec<Range<usize>> {
+    score::micro_batches(episodes.iter().map(|e| e.prompt.len() + e.completion.len() - 1), token_budget)
 }
 
-/// Episodes as the networks read them: the last token of a response predicts nothing and is left out.
-pub(crate) struct ResponseBatch {
+/// Episodes as the networks read them: the last token of a completion predicts nothing and is left out.
+pub(crate) struct CompletionBatch {
     tokens: Ids,
     seg: Segments,
-    /// [T] rows at which a response token is about to be chosen
+    /// [t] rows at which a completion token is about to be chosen
     rows: Ids,
-    /// [T] those tokens
+    /// [t] those tokens
     targets: Ids,
 }
 
-impl ResponseBatch {
-    pub(crate) fn new(episodes: &[&Episode]) -> ResponseBatch {
+impl CompletionBatch {
+    pub(crate) fn new(episodes: &[&Episode]) -> CompletionBatch {
         let (mut tokens, mut rows, mut targets, mut lengths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for e in episodes {
-            let inputs = &e.response[..e.response.len() - 1];
+            let inputs = &e.completion[..e.completion.len() - 1];
             let first = tokens.len() + e.prompt.len() - 1;
             tokens.extend(e.prompt.iter().chain(inputs));
             rows.extend((first..tokens.len()).map(|row| row as u32));
-            targets.extend(&e.response);
+            targets.extend(&e.completion);
             lengths.push(e.prompt.len() + inputs.len());
         }
-        ResponseBatch {
+        CompletionBatch {
             tokens: tokens.into(),
             seg: Segments::from_lengths(&lengths),
             rows: rows.into(),
@@ -217,24 +186,20 @@ impl ResponseBatch {
         }
     }
 
-    /// log-softmax(logits / temperature) of the response tokens.  → [T]
-    pub(crate) fn logprobs(&self, model: &Transformer, w: &Weights, temperature: f32) -> Var {
-        ops::logprob(&self.logits(model, w, temperature), &self.targets)
-    }
-
-    /// logits / temperature at the response positions only.  → [T, V]
+    /// logits / temperature where completion tokens are chosen, and only there.  → [t, V]
     pub(crate) fn logits(&self, model: &Transformer, w: &Weights, temperature: f32) -> Var {
         let hidden = model.hidden(w, &self.tokens, &self.seg, None); // no dropout: log π must be a function
         let logits = model.logits(w, &ops::index_select(&hidden, &self.rows));
         if temperature == 1.0 { logits } else { ops::scale(&logits, 1.0 / temperature) }
     }
 
-    /// What the value network expects before each response token.  → [T]
+    /// What the value network expects before each completion token.  → [t]
     pub(crate) fn values(&self, model: &Transformer, w: &Weights) -> Var {
         let hidden = model.hidden(w, &self.tokens, &self.seg, None);
         model.score(w, &ops::index_select(&hidden, &self.rows))
     }
 
+    /// The completion tokens.  [t]
     pub(crate) fn targets(&self) -> &Ids {
         &self.targets
     }

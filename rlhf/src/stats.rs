@@ -1,4 +1,4 @@
-//! The statistics that training and evaluation quote: intervals, the bootstrap, KL estimators, best-of-n.
+//! The statistics that training and evaluation quote: intervals, the bootstrap, KL estimators.
 //! Plain functions on slices, in f64; nothing here knows of a model.
 
 use kernels::Rng;
@@ -84,22 +84,17 @@ pub fn mean(x: &[f64]) -> f64 {
     x.iter().sum::<f64>() / x.len() as f64
 }
 
-/// Σ(x − mean)² / n; with `unbiased` / (n − 1).
-pub fn variance(x: &[f64], unbiased: bool) -> f64 {
+/// Σ(x − mean)² / n.
+pub fn variance(x: &[f64]) -> f64 {
     let m = mean(x);
-    let squares: f64 = x.iter().map(|v| (v - m) * (v - m)).sum();
-    squares / (x.len() as f64 - if unbiased { 1.0 } else { 0.0 })
-}
-
-pub fn std(x: &[f64]) -> f64 {
-    variance(x, false).sqrt()
+    x.iter().map(|v| (v - m) * (v - m)).sum::<f64>() / x.len() as f64
 }
 
 /// 1 − Var(target − guess) / Var(target): 1 is a perfect critic, 0 one that knows only the mean.
 pub fn explained_variance(guess: &[f64], target: &[f64]) -> f64 {
     let residual: Vec<f64> = target.iter().zip(guess).map(|(t, g)| t - g).collect();
-    let total = variance(target, false);
-    if total == 0.0 { 0.0 } else { 1.0 - variance(&residual, false) / total }
+    let total = variance(target);
+    if total == 0.0 { 0.0 } else { 1.0 - variance(&residual) / total }
 }
 
 // ---- Kullback-Leibler divergence from samples: ℓ = log π(x) − log π_ref(x), x drawn from π (Schulman 2020) --------
@@ -117,50 +112,6 @@ pub fn k2(log_ratio: f64) -> f64 {
 /// e^{−ℓ} − 1 + ℓ: unbiased and never negative, but explodes where ℓ ≪ 0.
 pub fn k3(log_ratio: f64) -> f64 {
     (-log_ratio).exp_m1() + log_ratio
-}
-
-/// Σ p (log p − log q) of two distributions given as logits, the figure that k1 and k3 estimate.
-pub fn exact_kl(logits: &[f32], reference: &[f32]) -> f64 {
-    let (p, q) = (log_softmax(logits), log_softmax(reference));
-    p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum()
-}
-
-/// logits [V] → log-probabilities [V], in f64
-pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
-    let max = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b)) as f64;
-    let total = logits.iter().map(|&x| (x as f64 - max).exp()).sum::<f64>().ln() + max;
-    logits.iter().map(|&x| x as f64 - total).collect()
-}
-
-// ---- best of n -------------------------------------------------------------------------------------------------
-
-/// How far choosing the best of n samples moves away from the sampler: log n − (n − 1)/n nats.
-pub fn best_of_n_kl(n: usize) -> f64 {
-    (n as f64).ln() - (n as f64 - 1.0) / n as f64
-}
-
-/// What the best of n by `proxy` is worth in `gold`, estimated without bias from N ≥ n samples of one prompt:
-/// sorted by proxy, Σ_{i=n}^{N} C(i−1, n−1) / C(N, n) · gold_(i). Nakano et al. 2021, appendix I.
-#[track_caller]
-pub fn best_of_n(proxy: &[f64], gold: &[f64], n: usize) -> f64 {
-    let samples = proxy.len();
-    assert!(
-        samples == gold.len() && (1..=samples).contains(&n),
-        "best of {n} from {samples} proxy and {} gold scores",
-        gold.len()
-    );
-    let mut order: Vec<usize> = (0..samples).collect();
-    order.sort_by(|&a, &b| proxy[a].total_cmp(&proxy[b]));
-    // weight of rank i (from 1) is C(i−1, n−1) / C(N, n): n/N for the best, then times (i−n)/(i−1) a rank further down
-    let mut weight = n as f64 / samples as f64;
-    let mut total = 0.0;
-    for rank in (n..=samples).rev() {
-        total += weight * gold[order[rank - 1]];
-        if rank > n {
-            weight *= (rank - n) as f64 / (rank - 1) as f64;
-        }
-    }
-    total
 }
 
 #[cfg(test)]
@@ -207,32 +158,13 @@ mod tests {
         close(b.high - b.low, 2.0 * Z95 * 2.0 / 20.0, 0.06);
     }
 
+    /// Two distributions over three tokens whose divergence is known: ½ ln 2 + ¼ ln ½ + ¼ ln 1.
     #[test]
     fn kl_estimators_agree_with_the_exact_sum() {
-        let (p, q) = ([1.0f32, 2.0, 0.5, -1.0], [0.5f32, 2.5, 0.0, 0.0]);
-        let (lp, lq) = (log_softmax(&p), log_softmax(&q));
-        let expect = |k: fn(f64) -> f64| lp.iter().zip(&lq).map(|(a, b)| a.exp() * k(a - b)).sum::<f64>();
-        close(expect(k1), exact_kl(&p, &q), 1e-12);
-        close(expect(k3), exact_kl(&p, &q), 1e-12);
-        assert!(lp.iter().zip(&lq).all(|(a, b)| k3(a - b) >= 0.0 && k2(a - b) >= 0.0));
-        close(exact_kl(&p, &p), 0.0, 1e-15);
-    }
-
-    #[test]
-    fn best_of_n_equals_every_subset_counted() {
-        let proxy = [0.3f64, -1.0, 2.0, 0.9, 0.1, 1.5];
-        let gold = [1.0, 5.0, -2.0, 3.0, 0.5, 4.0];
-        for n in 1..=6usize {
-            let (mut total, mut count) = (0.0, 0);
-            for subset in 0u32..64 {
-                if subset.count_ones() as usize == n {
-                    let chosen =
-                        (0..6).filter(|i| subset >> i & 1 == 1).max_by(|&a, &b| proxy[a].total_cmp(&proxy[b])).unwrap();
-                    total += gold[chosen];
-                    count += 1;
-                }
-            }
-            close(best_of_n(&proxy, &gold, n), total / count as f64, 1e-12);
-        }
+        let (p, q) = ([0.5f64, 0.25, 0.25], [0.25f64, 0.5, 0.25]);
+        let expect = |k: fn(f64) -> f64| p.iter().zip(&q).map(|(p, q)| p * k(p.ln() - q.ln())).sum::<f64>();
+        close(expect(k1), 0.25 * 2f64.ln(), 1e-12);
+        close(expect(k3), 0.25 * 2f64.ln(), 1e-12);
+        assert!(p.iter().zip(&q).all(|(p, q)| k3(p.ln() - q.ln()) >= 0.0 && k2(p.ln() - q.ln()) >= 0.0));
     }
 }

@@ -15,7 +15,6 @@ use model::{BaseModels, HeadKind, Model, Tokenizer};
 use rlhf_core::data::{Codec, Example, Ranking};
 use rlhf_core::rollout::Episode;
 use rlhf_core::train::Run;
-use std::collections::HashMap;
 use std::path::Path;
 use toml::Table;
 
@@ -94,9 +93,8 @@ pub fn run(
     let name = stage.of_size(size);
     pipeline.stage(&name, |p, dir| {
         let (keys, rng) = (stage.keys(p.recipe, size), stage_rng(p.recipe, &name));
-        let asked = HashMap::new();
         let name = &name;
-        (stage.body)(&mut OfPipeline { p, stage, size, name, dir, keys, rng, codec, datasets, rankings, asked })?;
+        (stage.body)(&mut OfPipeline { p, stage, size, name, dir, keys, rng, codec, datasets, rankings })?;
         Ok(None)
     })
 }
@@ -112,8 +110,6 @@ struct OfPipeline<'a> {
     codec: &'a Codec,
     datasets: &'a Datasets,
     rankings: Option<&'a Rankings>,
-    /// Number of the prompt that has these tokens.
-    asked: HashMap<Vec<u32>, usize>,
 }
 
 impl Host for OfPipeline<'_> {
@@ -176,21 +172,18 @@ impl Host for OfPipeline<'_> {
 
     fn prompts(&mut self, room: usize) -> Result<Vec<Vec<u32>>> {
         let prompts = &self.datasets.ppo_prompts;
-        let prompts: Vec<Vec<u32>> = prompts.iter().map(|t| t.ids(self.codec, room)).collect::<Result<_>>()?;
+        let prompts = prompts.iter().map(|t| t.ids(self.codec, room)).collect::<Result<_>>()?;
         tell_cuts(self.p, self.codec, "prompts");
-        self.asked = prompts.iter().cloned().zip(0..).collect();
         Ok(prompts)
     }
 
-    /// Notes the mean gold score of each rollout batch, where there is gold. The training never sees it.
-    fn watch(&self, episodes: &[Episode]) {
-        let Some(judges) = &self.datasets.judges else { return };
+    /// The gold score, where there is gold.
+    fn watch(&self, episodes: &[Episode]) -> Vec<(&'static str, Vec<f64>)> {
+        let Some(judges) = &self.datasets.judges else { return Vec::new() };
         let score = |e: &Episode| {
-            let prompt = &self.datasets.ppo_prompts[self.asked[&e.prompt]];
-            judges.gold(prompt, &self.codec.text(&e.response), e.ended).score
+            judges.gold(&self.datasets.ppo_prompts[e.number], &self.codec.text(&e.completion), e.ended).score
         };
-        let mean = episodes.iter().map(score).sum::<f64>() / episodes.len().max(1) as f64;
-        self.p.reporter.add("gold", mean);
+        vec![("gold", episodes.iter().map(score).collect())]
     }
 
     fn begin(&mut self) -> Result {

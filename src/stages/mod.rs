@@ -111,8 +111,8 @@ pub trait Host {
     fn rankings(&mut self) -> Result<[Vec<Ranking>; 2]>;
     /// Prompts with room for so many tokens of completion.
     fn prompts(&mut self, room: usize) -> Result<Vec<Vec<u32>>>;
-    /// Somebody who looks at each batch of completions, and has no say.
-    fn watch(&self, episodes: &[Episode]);
+    /// What somebody else makes of each completion, by name: logged beside the reward, never learnt from.
+    fn watch(&self, episodes: &[Episode]) -> Vec<(&'static str, Vec<f64>)>;
     /// All that can be wrong with the input was found right: the folder is made, or gone on with.
     fn begin(&mut self) -> Result;
     /// Refuses what the machine has no memory for, and says what of the data was cut.

@@ -7,8 +7,9 @@ use crate::training::Setup;
 use crate::training::memory::Plan;
 use clap::Args;
 use model::{BaseModels, HeadKind, Model};
-use rlhf_core::methods::ppo::{Config, Ppo, train};
+use rlhf_core::methods::ppo::{Config, Models, train};
 use rlhf_core::methods::rm;
+use rlhf_core::rewards::Rewards;
 use rlhf_core::rollout::Episode;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,18 +98,15 @@ fn body(host: &mut dyn Host) -> Result {
     let shared = Arc::ptr_eq(start.params.base(), judge.params.base());
     host.fits(&Plan::of_model(&start, &setup).ppo(&Plan::of_model(&judge, &setup), shared, &config, longest))?;
     let eos = host.codec().ends.clone();
-    let score = |episodes: &[Episode]| {
-        host.watch(episodes);
-        let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
-        rm::score(&judge.net, &judge.params, &sequences, config.compute.token_budget)
-    };
-    let models = Ppo {
+    let score = rm::reward(&judge.net, &judge.params, config.compute.token_budget);
+    let reward = |episodes: &[Episode]| score(episodes).map(|of| Rewards { parts: host.watch(episodes), ..of });
+    let models = Models {
         policy: &start.net,
         policy_params: start.params.clone(),
         reference: (&start.net, &start.params),
         value: &judge.net,
         value_params: judge.params.clone(),
-        reward: &score,
+        reward: &reward,
         eos: &eos,
     };
     let mut run = host.training(config.saving.save_every);

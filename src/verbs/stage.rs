@@ -273,7 +273,9 @@ impl Host for OfVerb<'_> {
         self.codec().prompts(&rows::load(&self.data)?, room).map_err(Failure::from)
     }
 
-    fn watch(&self, _: &[Episode]) {}
+    fn watch(&self, _: &[Episode]) -> Vec<(&'static str, Vec<f64>)> {
+        Vec::new()
+    }
 
     fn begin(&mut self) -> Result {
         let mut inputs = Inputs::on(&self.device);

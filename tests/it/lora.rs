@@ -9,7 +9,7 @@ use crate::support::tiny;
 use autograd::Params;
 use kernels::{Device, Rng};
 use model::{BaseModels, HeadKind, Model, Transformer, lora};
-use rlhf_core::methods::ppo::{self, Ppo, PpoOutcome};
+use rlhf_core::methods::ppo::{self, Models, Outcome};
 use rlhf_core::methods::{rm, sft};
 use rlhf_core::train::{Run, TrainError};
 use std::fs;
@@ -68,8 +68,8 @@ fn reward_model_learns_with_adapters_and_a_head() {
     assert!(accuracy > 0.9, "{accuracy}");
 }
 
-fn train(adapted: &Adapted, config: &ppo::Config, run: &mut Run) -> Result<PpoOutcome, TrainError> {
-    let players = Ppo {
+fn train(adapted: &Adapted, config: &ppo::Config, run: &mut Run) -> Result<Outcome, TrainError> {
+    let models = Models {
         policy: &adapted.policy.0,
         policy_params: adapted.policy.1.clone(),
         reference: (&adapted.policy.0, &adapted.policy.1),
@@ -78,7 +78,7 @@ fn train(adapted: &Adapted, config: &ppo::Config, run: &mut Run) -> Result<PpoOu
         reward: &count_letter,
         eos: &[EOS],
     };
-    ppo::train(players, &prompts(24), &[], config, Rng::new(1), run)
+    ppo::train(models, &prompts(24), &[], config, Rng::new(1), run)
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn ppo_shares_one_frozen_model() {
     }
     assert!(everything(&outcome.policy, &adapted.policy.0) == before);
 
-    let all = |o: PpoOutcome| [o.policy, o.ema, o.value].map(|p| p.flat().to_vec()).concat();
+    let all = |o: Outcome| [o.policy, o.ema, o.value].map(|p| p.flat().to_vec()).concat();
     let [whole, resumed] =
         interrupted(2, |run| train(&adapted, &ppo::Config { ema: 0.9, ..ppo_config() }, run).map(all));
     assert!(whole == resumed);

@@ -4,12 +4,13 @@
 use crate::support::{Golden, close, close_all, golden};
 use autograd::{Init, ParamsBuilder, Var, ops};
 use kernels::{Device, Ids, Rng, Tensor};
-use rlhf_core::methods::{
-    ppo::{
-        advantage::{KlControl, gae, token_rewards, whiten},
-        loss::{policy_loss, value_loss},
+use rlhf_core::{
+    advantage::{KlControl, gae, token_rewards, whiten},
+    methods::{
+        ppo::{policy_loss, value_loss},
+        rm,
     },
-    rm,
+    train::Alone,
 };
 use std::ops::Range;
 
@@ -38,10 +39,10 @@ fn rewards_gae_and_whitening_match_the_worked_example() {
     let advantages = gae(&w.spans, &rewards, &w.values, 1.0, 0.95);
     close_all(&advantages, &[1.2592125, 1.23075, 1.185, -0.8663031, -0.8329506, -0.7557375, -0.69025, -0.595], 1e-6);
     let whitened = [1.2368329, 1.2090562, 1.1644087, -0.8374649, -0.8049161, -0.7295635, -0.6656541, -0.5726993];
-    close_all(&whiten(&advantages, true), &whitened, 1e-6);
+    close_all(&whiten(&advantages, true, &Alone), &whitened, 1e-6);
     let rewards_whitened =
         [-0.10603763, -0.0800619, 2.4828767, -0.0454276, -0.1146962, -0.0887205, -0.1320134, -0.9459196];
-    close_all(&whiten(&rewards, false), &rewards_whitened, 1e-6);
+    close_all(&whiten(&rewards, false, &Alone), &rewards_whitened, 1e-6);
 }
 
 #[test]
@@ -55,9 +56,8 @@ fn losses_and_gradients_match_the_worked_example() {
     let values = add(&w.values, [0.05, -0.3, 0.5, -0.25, 0.1, 0.3, -0.1, 0.0]);
     // this example whitened with n instead of n − 1
     let white = [1.32223, 1.2925355, 1.2448052, -0.8952876, -0.8604915, -0.7799362, -0.7116141, -0.6122413];
-    let (old, white) = (flat(&w.logp), flat(&white));
-    let (policy, dlogp) = gradient_of(&logp, |x| policy_loss(x, &old, &white, 0.2, 0.125));
-    let (value, dvalues) = gradient_of(&values, |x| value_loss(x, &flat(&w.values), &flat(&returns), 0.2, 0.125));
+    let (policy, dlogp) = gradient_of(&logp, |x| clipped(x, &w.logp, &white, 0.2));
+    let (value, dvalues) = gradient_of(&values, |x| mean(&value_loss(x, &flat(&w.values), &flat(&returns), 0.2).0));
     close(policy, 0.032671824665363516, 1e-6);
     close(value, 0.4941858653432007, 1e-6);
     close(policy + 0.1 * value, 0.08209041119968359, 1e-6);
@@ -87,14 +87,13 @@ fn ppo_matches_pytorch() {
     close_all(&rewards, &get("ppo.rewards"), 1e-5);
     let advantages = gae(&spans, &rewards, &values, number("gamma"), number("lambda"));
     close_all(&advantages, &get("ppo.advantages"), 1e-5);
-    let white = whiten(&advantages, true);
+    let white = whiten(&advantages, true, &Alone);
     close_all(&white, &get("ppo.whitened_advantages"), 1e-5);
     let returns: Vec<f32> = advantages.iter().zip(&values).map(|(a, v)| a + v).collect();
     close_all(&returns, &get("ppo.returns"), 1e-5);
 
-    let scale = 1.0 / kept.len() as f32;
     let (loss, dvalues) = gradient_of(&get("ppo.values_new"), |v| {
-        value_loss(v, &flat(&values), &flat(&returns), number("value_clip"), scale)
+        mean(&value_loss(v, &flat(&values), &flat(&returns), number("value_clip")).0)
     });
     close(loss, number("value_loss"), 1e-5);
     let coefficient = number("vf_coef");
@@ -106,7 +105,7 @@ fn ppo_matches_pytorch() {
     let (loss, dlogits) = gradient_of(&rows("ppo.logits"), |x| {
         let logp = ops::logprob(&ops::reshape(x, &[kept.len(), 13]), &Ids::new(actions.clone()));
         close_all(&logp.value().to_vec(), &get("ppo.logp"), 1e-5);
-        policy_loss(&logp, &flat(&old), &flat(&white), number("clip"), scale)
+        clipped(&logp, &old, &white, number("clip"))
     });
     close(loss, number("policy_loss"), 1e-5);
     close_all(&dlogits, &rows("ppo.grad_logits"), 1e-6);
@@ -156,8 +155,17 @@ fn ties_are_dropped_and_their_order_is_irrelevant() {
     close(a, b, 1e-6);
 }
 
-fn flat(x: &[f32]) -> Tensor {
-    Tensor::new(&[x.len()], x.to_vec())
+fn flat(x: &[f32]) -> Var {
+    Tensor::new(&[x.len()], x.to_vec()).into()
+}
+
+fn mean(x: &Var) -> Var {
+    ops::scale(&ops::sum(x), 1.0 / x.value().len() as f32)
+}
+
+/// The mean of the clipped policy loss.
+fn clipped(logp: &Var, old_logp: &[f32], advantages: &[f32], clip: f32) -> Var {
+    mean(&policy_loss(&ops::exp(&(logp - &flat(old_logp))), &flat(advantages), clip).0)
 }
 
 /// A loss of one array, and its gradient.

@@ -15,6 +15,7 @@ mod losses; // rewards, GAE, PPO and ranking losses with their gradients: by han
 mod model_files; // real models through GGUF against transformers; SmolLM2 where RLHF_SMOLLM2 names it
 mod numbers; // numbers that cannot be meant, and training that diverges
 mod parity; // every kernel: plain loop in f64, CPU, GPU
+mod ranks; // two ranks train as one
 mod recipes; // recipes that start from models that are there
 mod resume; // stopped, killed and gone on with; signals; output that cannot be written
 mod rlhf; // SFT, reward model and PPO on tiny models: self-checks, accumulation, learning, resume bit for bit

@@ -1,6 +1,5 @@
 //! The loops of SFT, reward model and PPO on models small enough to check everything: what implementations of RLHF get
-//! wrong, a test each. Best-of-n is checked in `stats`, the gradient of PPO-ptx in `methods::ppo`, the arithmetic in
-//! `losses.rs`.
+//! wrong, a test each. The gradient of PPO-ptx is checked in `methods::ppo`, the arithmetic in `losses.rs`.
 
 use crate::support::{close, close_all, tiny};
 use autograd::{Params, ops};
@@ -11,10 +10,11 @@ use rlhf_core::{
     lm,
     methods::{
         groups::{Compute, Optim, Sampling},
-        ppo::{self, Ppo, PpoOutcome},
+        ppo::{self, Models, Outcome},
         pretrain, rm, sft,
     },
-    rollout::{Actors, Episode, Rollout, RolloutConfig, collect},
+    rewards::{Reward, Rewards},
+    rollout::{self, Episode, Sampler, Samples, sample},
     stats,
     train::{Learner, Run, TrainError},
 };
@@ -58,8 +58,8 @@ impl Tiny {
         Tiny { policy, params, value, value_params }
     }
 
-    fn ppo<'a>(&'a self, reward: &'a dyn Fn(&[Episode]) -> Vec<f32>) -> Ppo<'a> {
-        Ppo {
+    fn models<'a>(&'a self, reward: &'a Reward) -> Models<'a> {
+        Models {
             policy: &self.policy,
             policy_params: self.params.clone(),
             reference: (&self.policy, &self.params),
@@ -70,24 +70,14 @@ impl Tiny {
         }
     }
 
-    fn rollout(&self, config: &RolloutConfig, reward: &dyn Fn(&[Episode]) -> Vec<f32>) -> Rollout {
-        let reference = (&self.policy, &self.params);
-        let actors =
-            Actors { policy: reference, reference, value: (&self.value, &self.value_params), reward, eos: &[EOS] };
-        collect(&actors, prompts(24), config, Rng::new(3)).unwrap()
+    fn sample(&self, how: &Sampler) -> Samples {
+        let asked: Vec<usize> = (0..24).collect();
+        sample((&self.policy, &self.params), &prompts(24), &asked, 1, how, Rng::new(3)).unwrap()
     }
 }
 
-fn rollout_config() -> RolloutConfig {
-    RolloutConfig {
-        temperature: 1.0,
-        max_new_tokens: 8,
-        missing_eos_penalty: 0.0,
-        score_clip: 0.0,
-        token_budget: 64,
-        generate_batch: 5,
-    }
-}
+const SAMPLER: Sampler =
+    Sampler { temperature: 1.0, max_new_tokens: 8, generate_batch: 5, eos: &[EOS], token_budget: 64 };
 
 pub fn optim(lr: f64) -> Optim {
     Optim { lr, ..Optim::default() }
@@ -111,8 +101,9 @@ pub fn ppo_config() -> ppo::Config {
     }
 }
 
-pub fn count_letter(episodes: &[Episode]) -> Vec<f32> {
-    episodes.iter().map(|e| e.response.iter().filter(|&&t| t == LETTER).count() as f32).collect()
+pub fn count_letter(episodes: &[Episode]) -> Result<Rewards, TrainError> {
+    let count = |e: &Episode| e.completion.iter().filter(|&&t| t == LETTER).count() as f32;
+    Ok(episodes.iter().map(count).collect::<Vec<f32>>().into())
 }
 
 /// A run that keeps what it was told.
@@ -141,11 +132,14 @@ fn a_batch_of_different_lengths_equals_each_alone() {
         close_all(&together[i], &lm::logprobs(&t.policy, &t.params, alone, 1000)[0], 1e-4);
         close(scores[i], rm::score(&t.value, &t.value_params, alone, 1000)[0], 1e-4);
     }
-    let rollout = t.rollout(&rollout_config(), &count_letter);
-    let one = t.rollout(&RolloutConfig { token_budget: 1, generate_batch: 1, ..rollout_config() }, &count_letter);
-    assert_eq!(rollout.episodes, one.episodes, "what is drawn must not depend on the batch");
-    close_all(&rollout.values, &one.values, 1e-4);
-    close_all(&rollout.ref_logp, &one.ref_logp, 1e-4);
+    let samples = t.sample(&SAMPLER);
+    let one = t.sample(&Sampler { token_budget: 1, generate_batch: 1, ..SAMPLER });
+    assert_eq!(samples.episodes, one.episodes, "what is drawn must not depend on the batch");
+    let logp = |budget| rollout::logprobs((&t.policy, &t.params), &samples.episodes, 1.0, budget);
+    let values = |budget| rollout::values((&t.value, &t.value_params), &samples.episodes, budget);
+    close_all(&logp(64), &logp(1), 1e-4);
+    close_all(&logp(64), &samples.logp, 1e-4);
+    close_all(&values(64), &values(1), 1e-4);
 }
 
 // ---- 2 ratio 1, 7 KL -------------------------------------------------------------------------------------------------------
@@ -157,7 +151,7 @@ fn the_first_minibatch_starts_at_ratio_one() {
         let (mut run, told) = listening();
         let mut config = ppo::Config { episodes: 24, minibatch: 24, ..ppo_config() };
         config.sampling.temperature = temperature;
-        ppo::train(t.ppo(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
+        ppo::train(t.models(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
         let first = &told.borrow()[0];
         close(named(first, "val/ratio") as f32, 1.0, 1e-5);
         assert!(named(first, "policy/approxkl_avg") < 1e-9 && named(first, "policy/clipfrac_avg") == 0.0);
@@ -172,29 +166,30 @@ fn the_first_minibatch_starts_at_ratio_one() {
 #[test]
 fn kl_estimators_agree_with_the_exact_kl() {
     let (policy, other) = (Tiny::new(3), Tiny::new(40));
-    let reference = (&policy.policy, &other.params);
-    let value = (&policy.value, &policy.value_params);
-    let actors = Actors { policy: (&policy.policy, &policy.params), reference, value, reward: &count_letter, eos: &[] };
-    let config = RolloutConfig { max_new_tokens: 1, token_budget: 4000, generate_batch: 64, ..rollout_config() };
+    let how = Sampler { max_new_tokens: 1, token_budget: 4000, generate_batch: 64, eos: &[], ..SAMPLER };
     let prompt = vec![3, 4];
-    let rollout = collect(&actors, vec![prompt.clone(); 2000], &config, Rng::new(5)).unwrap();
-    let logits = |params: &Params| {
+    let prompts = [prompt.clone()];
+    let samples = sample((&policy.policy, &policy.params), &prompts, &[0], 2000, &how, Rng::new(5)).unwrap();
+    let ref_logp = rollout::logprobs((&policy.policy, &other.params), &samples.episodes, 1.0, 4000);
+    let log_p = |params: &Params| -> Vec<f64> {
         let w = params.frozen();
         let seg = kernels::Segments::from_lengths(&[2]);
         let hidden = policy.policy.hidden(&w, &Ids::new(prompt.clone()), &seg, None);
-        policy.policy.logits(&w, &ops::index_select(&hidden, &Ids::new(vec![1]))).value().to_vec()
+        let logits = policy.policy.logits(&w, &ops::index_select(&hidden, &Ids::new(vec![1]))).value().to_vec();
+        let total = logits.iter().map(|&x| f64::from(x).exp()).sum::<f64>().ln();
+        logits.iter().map(|&x| f64::from(x) - total).collect()
     };
-    let exact = stats::exact_kl(&logits(&policy.params), &logits(&other.params));
+    let (log_p, log_q) = (log_p(&policy.params), log_p(&other.params));
+    let exact: f64 = log_p.iter().zip(&log_q).map(|(p, q)| p.exp() * (p - q)).sum();
     for estimator in [stats::k1, stats::k3] {
-        let samples = rollout.kl(estimator);
-        let error = stats::std(&samples) / (samples.len() as f64).sqrt();
-        let mean = stats::mean(&samples);
+        let kl = samples.kl(&ref_logp, estimator);
+        let (mean, error) = (stats::mean(&kl), (stats::variance(&kl) / kl.len() as f64).sqrt());
         assert!((mean - exact).abs() < 3.0 * error, "{mean} ± {error} is not {exact}");
     }
-    assert!(rollout.kl(stats::k3).iter().all(|&k| k >= 0.0));
+    assert!(samples.kl(&ref_logp, stats::k3).iter().all(|&k| k >= 0.0));
 }
 
-// ---- 5 bias, 6 end token ---------------------------------------------------------------------------------------------------
+// ---- 5 bias ---------------------------------------------------------------------------------------------------
 
 #[test]
 fn after_centering_demonstrations_score_zero() {
@@ -206,19 +201,19 @@ fn after_centering_demonstrations_score_zero() {
     close(scores.iter().sum::<f32>() / 30.0, 0.0, 1e-4);
 }
 
+/// Between two rewards that work: the run ends with what the reward says.
 #[test]
-fn an_answer_without_an_end_pays_the_penalty() {
+fn a_reward_that_fails_ends_the_run() {
     let t = Tiny::new(5);
-    let fined = RolloutConfig { missing_eos_penalty: 2.5, ..rollout_config() };
-    let rollout = t.rollout(&fined, &|episodes| vec![1.0; episodes.len()]);
-    assert!(
-        rollout.episodes.iter().any(|e| e.ended) && rollout.episodes.iter().any(|e| !e.ended),
-        "a test of both kinds"
-    );
-    for (episode, score) in rollout.episodes.iter().zip(&rollout.scores) {
-        assert_eq!(episode.ended, episode.response.last() == Some(&EOS));
-        assert_eq!(*score, if episode.ended { 1.0 } else { -1.5 });
-    }
+    let (mut run, told) = listening();
+    let asked = std::cell::Cell::new(0);
+    let reward = |episodes: &[Episode]| {
+        asked.set(asked.get() + 1);
+        if asked.get() == 2 { Err(TrainError::Data("the judge is gone".into())) } else { count_letter(episodes) }
+    };
+    let result = ppo::train(t.models(&reward), &prompts(24), &[], &ppo_config(), Rng::new(1), &mut run);
+    assert_eq!(result.err().expect("an error").to_string(), "the judge is gone");
+    assert_eq!(told.borrow().len(), 1);
 }
 
 // ---- 8 accumulation --------------------------------------------------------------------------------------------------------
@@ -258,7 +253,7 @@ fn micro_batches_change_nothing() {
     let ppo = norms(&|token_budget, run| {
         let config =
             ppo::Config { episodes: 24, minibatch: 24, compute: budget(token_budget), ptx_coef: 0.5, ..ppo_config() };
-        ppo::train(t.ppo(&count_letter), &prompts(24), &demos, &config, Rng::new(1), run).unwrap();
+        ppo::train(t.models(&count_letter), &prompts(24), &demos, &config, Rng::new(1), run).unwrap();
     });
     for both in [rm, ppo] {
         assert!(both[0].len() >= 2);
@@ -308,7 +303,7 @@ fn bandit_rises_to_its_maximum() {
         kl_coef: 0.0,
         ..ppo_config()
     };
-    ppo::train(t.ppo(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
+    ppo::train(t.models(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
     let scores: Vec<f64> = told.borrow().iter().map(|m| named(m, "objective/scores")).collect();
     assert!(scores[0] < 2.0 && *scores.last().unwrap() > 5.7, "of 6 at most: {scores:.2?}");
 }
@@ -326,7 +321,7 @@ fn a_dear_kl_keeps_the_policy_near() {
         kl_coef: 0.5,
         ..ppo_config()
     };
-    ppo::train(t.ppo(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
+    ppo::train(t.models(&count_letter), &prompts(24), &[], &config, Rng::new(1), &mut run).unwrap();
     let told = told.borrow();
     let (kl, score) = (named(told.last().unwrap(), "objective/kl"), named(told.last().unwrap(), "objective/scores"));
     assert!(kl > 0.0 && kl < 12.0, "KL {kl}");
@@ -348,8 +343,8 @@ fn the_average_trails_the_weights() {
 
 // ---- 11 resume, stopping, diverging ----------------------------------------------------------------------------------------
 
-fn train_ppo(t: &Tiny, config: &ppo::Config, run: &mut Run) -> Result<PpoOutcome, TrainError> {
-    ppo::train(t.ppo(&count_letter), &prompts(24), &demonstrations(20), config, Rng::new(1), run)
+fn train_ppo(t: &Tiny, config: &ppo::Config, run: &mut Run) -> Result<Outcome, TrainError> {
+    ppo::train(t.models(&count_letter), &prompts(24), &demonstrations(20), config, Rng::new(1), run)
 }
 
 /// Runs to the end at once; then again, stopped after `stop_at` steps and resumed. Gives the bits of both.
@@ -407,7 +402,7 @@ fn ppo_resumes_bit_for_bit() {
     let t = Tiny::new(13);
     let adaptive = ppo::Config { kl_coef: 0.1, kl_target: 2.0, kl_horizon: 100.0, ..ppo_config() };
     let config = ppo::Config { epochs: 2, ptx_coef: 1.0, ema: 0.9, ..adaptive };
-    let all = |o: PpoOutcome| [o.policy, o.ema, o.value].map(|p| p.flat().to_vec()).concat();
+    let all = |o: Outcome| [o.policy, o.ema, o.value].map(|p| p.flat().to_vec()).concat();
     let [whole, resumed] = interrupted(2, |run| train_ppo(&t, &config, run).map(all));
     assert!(whole == resumed);
 }
@@ -426,7 +421,7 @@ fn input_that_cannot_be_used_is_named() {
     assert!(message(rm).contains("no ranking prefers"));
     let mut config = ppo_config();
     config.sampling.max_new_tokens = 30;
-    let ppo = ppo::train(t.ppo(&count_letter), &[vec![1, 2, 3]], &[], &config, Rng::new(1), quiet);
+    let ppo = ppo::train(t.models(&count_letter), &[vec![1, 2, 3]], &[], &config, Rng::new(1), quiet);
     assert!(message(ppo.map(|o| o.policy)).contains("33 tokens"));
 }
 

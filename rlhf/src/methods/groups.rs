@@ -4,6 +4,7 @@
 //! differs it says so on its own struct, as `#[command(mut_arg("lr", |a| a.default_value("5e-4")))]`.
 
 use crate::range::{MANY, TOKENS, count, positive, rate, within};
+use crate::rollout::Sampler;
 use autograd::{AdamWConfig, Schedule};
 use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,13 @@ pub struct Sampling {
     /// Answers that grow side by side: memory depends on it
     #[arg(long, default_value_t = 64, value_parser = count(1, 1 << 20))]
     pub generate_batch: usize,
+}
+
+impl Sampling {
+    pub(crate) fn sampler<'a>(&self, eos: &'a [u32], token_budget: usize) -> Sampler<'a> {
+        let Sampling { temperature, max_new_tokens, generate_batch } = *self;
+        Sampler { temperature: temperature as f32, max_new_tokens, generate_batch, eos, token_budget }
+    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use super::groups::{Adapter, Compute, Cosine, Optim, Saving, default_from_attrib
 use crate::{
     data::{Example, Ranking},
     range::{count, positive},
+    rewards::Rewards,
     rollout::Episode,
     stats::Interval,
-    train::{Learner, Order, Progress, Run, State, TrainError, check_lengths, plan},
+    train::{Comm, Learner, Order, Progress, Run, State, TrainError, check_lengths, plan},
 };
 use autograd::{Params, Var, Weights, ops};
 use clap::Args;
@@ -113,13 +114,16 @@ pub fn score(model: &Transformer, params: &Params, sequences: &[Vec<u32>], token
     read_all(&parts.iter().collect::<Vec<_>>()).concat()
 }
 
-/// A reward model as PPO asks it: the score of every answer, prompt included.
+/// A reward model as a reward: the score of every completion, prompt included.
 pub fn reward<'a>(
     model: &'a Transformer,
     params: &'a Params,
     token_budget: usize,
-) -> impl Fn(&[Episode]) -> Vec<f32> + 'a {
-    move |episodes| score(model, params, &episodes.iter().map(Episode::sequence).collect::<Vec<_>>(), token_budget)
+) -> impl Fn(&[Episode]) -> Result<Rewards, TrainError> + 'a {
+    move |episodes| {
+        let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
+        Ok(score(model, params, &sequences, token_budget).into())
+    }
 }
 
 // ---- training ------------------------------------------------------------------------------------------------------
@@ -141,8 +145,8 @@ pub fn train(
     let (end, total) = plan(rankings.len(), config.epochs as f32, config.batch)?;
     let budget = config.compute.token_budget;
     let (peak, schedule) = (config.optim.lr as f32, config.cosine.schedule(&config.optim));
-    let (mut learner, mut progress) = (Learner::of(params, &config.optim), Progress::default());
-    let mut order = Order::new(rng.stream("order"), rankings.len());
+    let (mut learner, mut progress) = (Learner::of(params, &config.optim, run), Progress::default());
+    let mut order = Order::new(rng.stream("order"), rankings.len(), run.comm.clone());
     run.tell_schedule(total, config.epochs, config.optim.warmup);
     run.restore(State::of(&mut progress, &mut learner))?;
 
@@ -153,11 +157,11 @@ pub fn train(
         let lr = schedule.lr_at(peak, progress.step, total);
         let norm = learner.step(lr);
 
-        let mut metrics = describe(&batch, &losses, &scores);
+        let mut metrics = describe(&batch, &losses, &scores, &*run.comm);
         metrics.push(("grad_norm", norm.as_ref().map_or(f64::NAN, |&norm| norm as f64)));
         progress.count(norm.map(|_| ()))?;
         progress.step += 1;
-        progress.tokens += batch.iter().map(|r| r.tokens as u64).sum::<u64>();
+        progress.tokens += run.comm.total(batch.iter().map(|r| r.tokens as f64).sum()) as u64;
         metrics.extend([
             ("learning_rate", lr as f64),
             ("epoch", progress.step as f64 * config.batch as f64 / rankings.len() as f64),
@@ -201,7 +205,7 @@ fn accumulate(
     batch: &[&Prepared],
     token_budget: usize,
 ) -> (Vec<Tensor>, Vec<Tensor>) {
-    let scale = 1.0 / batch.len() as f32;
+    let scale = 1.0 / learner.comm.total(batch.len() as f64) as f32;
     let cuts = micro_batches(batch.iter().map(|r| r.tokens), token_budget);
     cuts.into_iter()
         .map(|range| {
@@ -232,17 +236,18 @@ fn sum(scores: &[f32]) -> f64 {
     scores.iter().map(|&s| f64::from(s)).sum()
 }
 
-fn describe(batch: &[&Prepared], losses: &[Tensor], scores: &[Tensor]) -> Vec<(&'static str, f64)> {
+/// Of all ranks, the lowest and the highest score aside.
+fn describe(batch: &[&Prepared], losses: &[Tensor], scores: &[Tensor], comm: &dyn Comm) -> Vec<(&'static str, f64)> {
     let read = read_all(&losses.iter().chain(scores).collect::<Vec<_>>());
     let loss: f64 = read[..losses.len()].iter().map(|l| l[0] as f64).sum();
     let scores: Vec<f64> = read[losses.len()..].iter().flatten().map(|&s| s as f64).collect();
     let margins: Vec<f64> = all_pairs(batch).iter().map(|p| scores[p.better] - scores[p.worse]).collect();
-    let right: f64 = margins.iter().map(|&margin| half_point(margin, 0.0)).sum();
+    let right: Vec<f64> = margins.iter().map(|&margin| half_point(margin, 0.0)).collect();
     vec![
-        ("loss", loss),
-        ("accuracy", right / margins.len() as f64),
-        ("margin", crate::stats::mean(&margins)),
-        ("mean_reward", crate::stats::mean(&scores)),
+        ("loss", comm.total(loss)),
+        ("accuracy", comm.mean(&right)),
+        ("margin", comm.mean(&margins)),
+        ("mean_reward", comm.mean(&scores)),
         ("min_reward", scores.iter().fold(f64::INFINITY, |a, &b| a.min(b))),
         ("max_reward", scores.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b))),
     ]

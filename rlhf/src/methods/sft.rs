@@ -85,9 +85,10 @@ pub fn train(
     let (end, total) = plan(demonstrations.len(), config.epochs as f32, config.batch)?;
     let (budget, dropout) = (config.compute.token_budget, config.dropout as f32);
     let (peak, schedule) = (config.optim.lr as f32, config.cosine.schedule(&config.optim));
-    let (mut learner, mut progress) = (Learner::of(params, &config.optim), Progress::default());
-    let mut order = Order::new(rng.stream("order"), demonstrations.len());
-    let mut text_order = Order::new(rng.stream("text"), text.len().max(1));
+    let (mut learner, mut progress) = (Learner::of(params, &config.optim, run), Progress::default());
+    let mut order = Order::new(rng.stream("order"), demonstrations.len(), run.comm.clone());
+    let mut text_order = Order::new(rng.stream("text"), text.len().max(1), run.comm.clone());
+    let masks = run.comm.own(rng.stream("dropout"));
     let steps_per_epoch = demonstrations.len() as f64 / config.batch as f64;
     run.tell_schedule(total, config.epochs, config.optim.warmup);
     run.restore(State::of(&mut progress, &mut learner))?;
@@ -98,7 +99,7 @@ pub fn train(
             order.batch(step, config.batch, end).into_iter().map(|i| &demonstrations[i]).collect();
         batch.extend(text_order.batch(step, mixed_in, usize::MAX).into_iter().map(|i| &text[i]));
 
-        let dropout = (dropout > 0.0).then(|| (dropout, rng.stream("dropout").fold(step as u64)));
+        let dropout = (dropout > 0.0).then(|| (dropout, masks.fold(step as u64)));
         let loss = lm::accumulate(model, &mut learner, &batch, budget, 1.0, dropout);
         let lr = schedule.lr_at(peak, step, total);
         let metrics = lm::finish_step(&mut learner, &mut progress, lr, &loss, &batch, steps_per_epoch)?;

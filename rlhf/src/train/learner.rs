@@ -1,8 +1,10 @@
 //! A network that learns: parameters, their gradient, AdamW.
 
+use super::{Alone, Comm, Run};
 use crate::methods::groups::Optim;
 use autograd::{AdamW, AdamWConfig, Grads, Params, Var, Weights};
 use kernels::{Device, Tensor};
+use std::sync::Arc;
 
 /// A network that learns: its numbers, where their gradient gathers, and the optimizer's memory.
 pub struct Learner {
@@ -10,18 +12,24 @@ pub struct Learner {
     grads: Grads,
     pub(super) adam: AdamW,
     clip: Option<f32>,
+    pub(crate) comm: Arc<dyn Comm>,
 }
 
 impl Learner {
     /// `clip` 0 leaves the gradient as it is.
     pub fn new(params: Params, config: AdamWConfig, clip: f32) -> Learner {
         let (grads, adam) = (params.grads(), AdamW::new(config, &params));
-        Learner { params, grads, adam, clip: (clip > 0.0).then_some(clip) }
+        Learner { params, grads, adam, clip: (clip > 0.0).then_some(clip), comm: Arc::new(Alone) }
     }
 
-    /// With the optimizer that a configuration asks for.
-    pub(crate) fn of(params: Params, optim: &Optim) -> Learner {
-        Learner::new(params, optim.adam(), optim.max_grad_norm as f32)
+    /// With the optimizer that a configuration asks for, among the ranks of the run.
+    pub(crate) fn of(params: Params, optim: &Optim, run: &Run) -> Learner {
+        Learner::new(params, optim.adam(), optim.max_grad_norm as f32).among(&run.comm)
+    }
+
+    /// As one of several ranks, whose gradients are summed.
+    pub fn among(self, comm: &Arc<dyn Comm>) -> Learner {
+        Learner { comm: comm.clone(), ..self }
     }
 
     /// Adds the gradient of the loss [1] that `f` returns; micro-batches of one step come one after the other.
@@ -36,12 +44,13 @@ impl Learner {
         self.step_and_read(lr, &[]).0
     }
 
-    /// As `step`, and the sum of these losses, read back in the same wait for the device.
+    /// As `step`, and the sum of these losses over all ranks, read back in the same wait for the device.
     pub fn step_and_read(&mut self, lr: f32, losses: &[Tensor]) -> (Result<f32, String>, f64) {
+        self.comm.all_reduce_tensor(self.grads.flat_mut());
         let losses: Vec<&Tensor> = losses.iter().collect();
         let (norm, read) = self.adam.step_and_read(&mut self.params, &self.grads, lr, self.clip, &losses);
         self.grads.zero();
-        (norm.map_err(|e| e.to_string()), read.concat().into_iter().map(f64::from).sum())
+        (norm.map_err(|e| e.to_string()), self.comm.total(read.concat().into_iter().map(f64::from).sum()))
     }
 
     /// Forgets what has gathered.

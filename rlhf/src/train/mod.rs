@@ -4,11 +4,13 @@
 //! The state of a loop is its learners and a [`Progress`]; everything random is a function of (rng, step). So a
 //! checkpoint needs no generator state and no data cursor, and a resumed run is the uninterrupted one, bit for bit.
 
+mod comm;
 mod learner;
 mod order;
 mod run;
 mod state;
 
+pub use comm::{Alone, Comm};
 pub use learner::Learner;
 pub use order::Order;
 pub(crate) use order::{check_lengths, plan};

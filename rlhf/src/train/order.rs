@@ -1,8 +1,9 @@
 //! Which rows a step reads, and whether they can be read.
 
-use super::TrainError;
+use super::{Comm, TrainError};
 use kernels::Rng;
 use model::Transformer;
+use std::sync::Arc;
 
 /// The order in which data are seen: a new permutation every epoch, each a function of (rng, epoch) alone, so that any
 /// position can be looked up without having come there.
@@ -11,13 +12,14 @@ pub struct Order {
     len: usize,
     epoch: usize,
     permutation: Vec<usize>,
+    comm: Arc<dyn Comm>,
 }
 
 impl Order {
     #[track_caller]
-    pub fn new(rng: Rng, len: usize) -> Order {
+    pub fn new(rng: Rng, len: usize, comm: Arc<dyn Comm>) -> Order {
         assert!(len > 0, "an order of nothing");
-        Order { rng, len, epoch: 0, permutation: rng.fold(0).permutation(len) }
+        Order { rng, len, epoch: 0, permutation: rng.fold(0).permutation(len), comm }
     }
 
     /// Which item stands at `position`, counted over all epochs.
@@ -29,9 +31,10 @@ impl Order {
         self.permutation[position % self.len]
     }
 
-    /// The items of batch `step`, up to position `end`.
+    /// The items of batch `step`, up to position `end`: this rank's share of them.
     pub fn batch(&mut self, step: usize, size: usize, end: usize) -> Vec<usize> {
-        (step * size..((step + 1) * size).min(end)).map(|position| self.at(position)).collect()
+        let share = self.comm.share(step * size..((step + 1) * size).min(end));
+        share.map(|position| self.at(position)).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a loop talks to the world: steps, warnings, checkpoints, the wish to stop.
 
-use super::{State, TrainError};
+use super::{Alone, Comm, State, TrainError};
 use model::checkpoint;
 use std::{
     path::PathBuf,
@@ -23,6 +23,8 @@ pub struct Run {
     pub tell: Box<dyn Fn(&str)>,
     /// set from outside: finish the step, save, and return [`TrainError::Stopped`]
     pub stop: Arc<AtomicBool>,
+    /// who trains together
+    pub comm: Arc<dyn Comm>,
 }
 
 /// What one step has to say.
@@ -38,7 +40,7 @@ impl Run {
     /// A run that saves nothing and tells nobody.
     pub fn quiet() -> Run {
         let (on_step, tell) = (Box::new(|_: &Step| ()), Box::new(|_: &str| ()));
-        Run { dir: None, resume: false, save_every: 0, on_step, tell, stop: Arc::default() }
+        Run { dir: None, resume: false, save_every: 0, on_step, tell, stop: Arc::default(), comm: Arc::new(Alone) }
     }
 
     /// Goes back to the newest intact checkpoint, if resuming was asked for and there is one.
@@ -65,17 +67,17 @@ impl Run {
     ) -> Result<(), TrainError> {
         let step = state.progress.step;
         (self.on_step)(&Step { step, total, metrics });
-        let (stop, last) = (self.stop.load(Ordering::Relaxed), step >= total);
+        let (stop, last) = (self.comm.total(self.stop.load(Ordering::Relaxed) as u8 as f64) > 0.0, step >= total);
         let due = self.save_every > 0 && step.is_multiple_of(self.save_every);
         if !(due || stop || last) {
             return Ok(());
         }
-        match state.fault(loss) {
+        match state.fault(|now| self.comm.total(loss(now))) {
             Some(_) if state.progress.skipped_in_a_row > 0 && !stop && !last => return Ok(()),
             Some(what) => return Err(TrainError::Diverged { step, what }),
             None => {}
         }
-        if let Some(dir) = self.checkpoints().filter(|_| due || stop) {
+        if let Some(dir) = self.checkpoints().filter(|_| (due || stop) && self.comm.rank() == 0) {
             state.save(&dir)?;
         }
         if stop && !last { Err(TrainError::Stopped { step }) } else { Ok(()) }

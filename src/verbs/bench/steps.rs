@@ -9,9 +9,8 @@ use kernels::{Device, Precision, Rng, Sampling};
 use model::{Config, GenerateConfig, HeadKind, Transformer};
 use rlhf_core::data::Example;
 use rlhf_core::lm;
-use rlhf_core::methods::ppo::{self, Ppo};
+use rlhf_core::methods::ppo::{self, Models};
 use rlhf_core::methods::rm;
-use rlhf_core::rollout::Episode;
 use rlhf_core::train::{Learner, Run, Step};
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
@@ -210,13 +209,10 @@ fn ppo_iteration(shape: &Shape, eos: &[u32], device: &Device, phases: &mut [f64;
         ..ppo::Config::default()
     };
     (config.optim.lr, config.sampling.max_new_tokens) = (1e-5, 48);
-    let reward = |episodes: &[Episode]| {
-        let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
-        rm::score(&score, &reward_params, &sequences, config.compute.token_budget)
-    };
+    let reward = rm::reward(&score, &reward_params, config.compute.token_budget);
     let noted = Rc::new(Cell::new(*phases));
     let seconds = timed(5, 60.0, || {
-        let players = Ppo {
+        let models = Models {
             policy: &net,
             policy_params: params.clone(),
             reference: (&net, &params),
@@ -231,7 +227,7 @@ fn ppo_iteration(shape: &Shape, eos: &[u32], device: &Device, phases: &mut [f64;
             noted.set(["time/rollout", "time/update"].map(of));
         };
         let mut run = Run { on_step: Box::new(note), ..Run::quiet() };
-        ppo::train(players, &prompts, &[], &config, Rng::new(4), &mut run).expect("random numbers are finite");
+        ppo::train(models, &prompts, &[], &config, Rng::new(4), &mut run).expect("random numbers are finite");
     });
     *phases = noted.get();
     seconds

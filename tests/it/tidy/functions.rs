@@ -17,7 +17,6 @@ const LONG: &[(&str, &str)] = &[
     ("jinja/format.rs percent", "one arm for each conversion of Python's %"),
     ("parse/expressions.rs primary", "one arm for each beginning of an expression"),
     ("jinja/strings.rs call", "one arm for each of Python's methods of strings"),
-    ("ppo.rs train", "the stage from its first rollout to its last step"),
 ];
 
 /// The name in a line that begins a function.

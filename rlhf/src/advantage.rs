@@ -1,7 +1,8 @@
 //! From scores to advantages: the arithmetic between a rollout and an update, as plain functions on slices.
-//! Everything is over the response tokens of all episodes laid end to end, [T]; `spans` says which belong together.
+//! Everything is over the completion tokens of all episodes laid end to end, [T]; `spans` says which belong together.
 //! There is no mask because there is no padding.
 
+use crate::train::Comm;
 use std::ops::Range;
 
 /// r_t = −β (log π_t − log π_ref_t) at every token, and the score of the whole answer on its last one.
@@ -33,19 +34,18 @@ pub fn gae(spans: &[Range<usize>], rewards: &[f32], values: &[f32], gamma: f32, 
     advantages
 }
 
-/// (x − mean) / √(var + 1e-8), var with n − 1 as TRL has it; `shift_mean = false` puts the mean back.
-pub fn whiten(x: &[f32], shift_mean: bool) -> Vec<f32> {
-    let n = x.len() as f64;
-    let mean = x.iter().map(|&v| v as f64).sum::<f64>() / n;
-    let squares: f64 = x.iter().map(|&v| (v as f64 - mean).powi(2)).sum();
+/// (x − mean) / √(var + 1e-8), over all ranks, var with n − 1 as TRL has it; `shift_mean = false` puts the mean back.
+pub fn whiten(x: &[f32], shift_mean: bool, comm: &dyn Comm) -> Vec<f32> {
+    let n = comm.total(x.len() as f64);
+    let mean = comm.total(x.iter().map(|&v| v as f64).sum()) / n;
+    let squares = comm.total(x.iter().map(|&v| (v as f64 - mean).powi(2)).sum());
     let scale = 1.0 / (squares / (n - 1.0).max(1.0) + 1e-8).sqrt();
     let back = if shift_mean { 0.0 } else { mean };
     x.iter().map(|&v| ((v as f64 - mean) * scale + back) as f32).collect()
 }
 
 /// How much straying from the reference costs.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum KlControl {
     /// the same β all along; InstructGPT: 0.02
     Fixed,

@@ -1,4 +1,4 @@
-//! PPO checks itself. On the first minibatch nothing has been learnt yet, so the policy that is about to be updated must
+//! Learning from one's own samples checks itself. On the first minibatch nothing has been learnt yet, so the policy that is about to be updated must
 //! give every token the log-probability with which it was drawn: the ratio is 1. Where it is not, every later number
 //! would be wrong (the commonest support question of RLHF, "my KL is negative", is this), so training stops and says why.
 
@@ -21,21 +21,24 @@ pub fn same_policy(episodes: &[&Episode], sampled: &[f32], scored: &[f32], toler
     }
     let count = off.len();
     off.sort_by(|a, b| gap(b).total_cmp(&gap(a)));
-    let places: Vec<(usize, usize)> =
-        episodes.iter().enumerate().flat_map(|(e, episode)| (0..episode.response.len()).map(move |i| (e, i))).collect();
+    let places: Vec<(usize, usize)> = episodes
+        .iter()
+        .enumerate()
+        .flat_map(|(e, episode)| (0..episode.completion.len()).map(move |i| (e, i)))
+        .collect();
     let lines = off.iter().take(SHOWN).map(|&t| {
         let (e, i) = places[t];
         format!(
-            "\n  answer {e}, token {i} of {} (id {}): sampler {:.5}, trainer {:.5}, ratio {:.4}",
-            episodes[e].response.len(),
-            episodes[e].response[i],
+            "\n  completion {e}, token {i} of {} (id {}): sampler {:.5}, trainer {:.5}, ratio {:.4}",
+            episodes[e].completion.len(),
+            episodes[e].completion[i],
             sampled[t],
             scored[t],
             ratio(&t)
         )
     });
     Err(format!(
-        "PPO stops before its first step: sampler and trainer disagree on {count} of {} tokens by more than {tolerance} nats, \
+        "training stops before its first step: sampler and trainer disagree on {count} of {} tokens by more than {tolerance} nats, \
          so the ratio would not start at 1 and the KL would be wrong. The worst:{}\nLikely causes: {}.",
         sampled.len(),
         lines.collect::<String>(),
@@ -47,8 +50,9 @@ pub fn same_policy(episodes: &[&Episode], sampled: &[f32], scored: &[f32], toler
 fn causes(off: &[usize], places: &[(usize, usize)]) -> String {
     let mut causes = Vec::new();
     if off.iter().all(|&t| places[t].1 > 0) {
-        causes
-            .push("the first token of each answer agrees and later ones do not: positions or the cache of generation");
+        causes.push(
+            "the first token of each completion agrees and later ones do not: positions or the cache of generation",
+        );
     }
     if off.len() == places.len() {
         causes.push("every token is off: another temperature, other weights, or dropout in one of the two");
@@ -63,7 +67,7 @@ mod tests {
 
     #[test]
     fn agreement_passes_and_disagreement_names_the_token() {
-        let episode = Episode { prompt: vec![1, 2], response: vec![7, 8, 9], ended: true };
+        let episode = Episode { number: 0, prompt: vec![1, 2], completion: vec![7, 8, 9], ended: true };
         assert!(same_policy(&[&episode], &[-1.0, -2.0, -0.5], &[-1.00005, -2.0, -0.5], TOLERANCE).is_ok());
         let message = same_policy(&[&episode], &[-1.0, -2.0, -0.5], &[-1.0, -2.3, -0.5], TOLERANCE).unwrap_err();
         assert!(message.contains("token 1 of 3 (id 8)") && message.contains("positions or the cache"), "{message}");
