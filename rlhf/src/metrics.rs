@@ -3,7 +3,7 @@
 //! logs a name missing from it fails its test.
 
 use crate::train::Comm;
-use std::ops::RangeInclusive;
+use std::{collections::HashMap, ops::RangeInclusive};
 
 /// One logged number.
 #[derive(Clone, Debug)]
@@ -87,19 +87,60 @@ pub fn find(name: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|m| m.name == name)
 }
 
-impl Metric {
-    /// Something to say to the person watching, if the value is where it should not be.
-    pub fn warning(&self, value: f64) -> Option<String> {
-        let fine = value.is_finite() && self.range.contains(&value);
-        (!fine).then(|| format!("{} = {value:.4}: {}", self.name, self.healthy))
+/// So many steps in a row must a figure be outside of its range before somebody is told; less is noise.
+const IN_A_ROW: usize = 3;
+
+/// Watches the figures of a training, step by step.
+#[derive(Default)]
+pub struct Watch {
+    /// names that are outside, and for how many steps
+    outside: HashMap<String, usize>,
+}
+
+impl Watch {
+    /// Takes note of a figure of the next step. Once a name, when it has been outside of its range for 3 steps in a row
+    /// (or is no number): what to say to the person who watches.
+    pub fn see(&mut self, name: &str, value: f64) -> Option<String> {
+        let metric = find(name)?;
+        let steps = self.outside.entry(name.into()).or_default();
+        if *steps >= IN_A_ROW {
+            return None; // told
+        }
+        *steps = if metric.range.contains(&value) { 0 } else { *steps + 1 };
+        let (low, high) = (metric.range.start(), metric.range.end());
+        let range = match (low.is_finite(), high.is_finite()) {
+            (true, true) if low == high => format!("{low}"),
+            (true, true) => format!("{low} to {high}"),
+            (true, false) => format!("at least {low}"),
+            (false, true) => format!("at most {high}"),
+            (false, false) => "a number".into(),
+        };
+        let told = || format!("{name} = {value:.4} for {IN_A_ROW} steps; healthy is {range}. {}", metric.healthy);
+        (*steps == IN_A_ROW).then(told)
     }
 }
 
-/// The table as Markdown, for the documentation and the report.
+/// What a [`Watch`] would have said of a figure whose values at the steps of a training were these.
+pub fn warning(name: &str, values: &[f64]) -> Option<String> {
+    let mut watch = Watch::default();
+    values.iter().find_map(|&value| watch.see(name, value))
+}
+
+/// The table as a page of Markdown: `docs/metrics.md`.
 pub fn markdown() -> String {
-    let mut out = String::from("| metric | what it means | healthy |\n|---|---|---|\n");
-    for m in METRICS {
-        out += &format!("| `{}` | {} | {} |\n", m.name, m.meaning, m.healthy);
+    let mut out = String::from(
+        "# What a training logs\n\n\
+         Written by `rlhf_core::metrics::markdown`. A figure that stays outside of its range for three steps is told of in\n\
+         the terminal and in the report.\n\n\
+         | metric | what it means | healthy | range |\n|---|---|---|---|\n",
+    );
+    for Metric { name, meaning, healthy, range } in METRICS {
+        let end = |x: &f64| if x.is_finite() { x.to_string() } else { "".into() };
+        let range = match (end(range.start()), end(range.end())) {
+            (low, high) if low.is_empty() && high.is_empty() => "any number".into(),
+            (low, high) => format!("{low} … {high}").trim().to_string(),
+        };
+        out += &format!("| `{name}` | {meaning} | {healthy} | {range} |\n");
     }
     out
 }
@@ -137,8 +178,33 @@ mod tests {
             assert!(METRICS[..i].iter().all(|other| other.name != m.name), "{} twice", m.name);
             assert!(m.meaning.ends_with('.') && m.healthy.ends_with('.'), "{}", m.name);
         }
-        assert!(find("objective/kl").unwrap().warning(-3.0).is_some());
-        assert!(find("objective/kl").unwrap().warning(4.0).is_none());
-        assert!(find("loss").unwrap().warning(f64::NAN).is_some());
+    }
+
+    #[test]
+    fn a_figure_that_stays_outside_is_told_of_once() {
+        let out = -3.0;
+        assert_eq!(warning("objective/kl", &[0.0, out, out, 1.0, out, out, 60.0, 4.0]).unwrap(), KL);
+        assert_eq!(warning("objective/kl", &[0.0, out, out, 1.0, out, out]), None);
+        assert!(warning("loss", &[f64::NAN; 3]).is_some() && warning("margin", &[f64::NAN; 3]).is_some());
+        assert!(warning("nothing that is logged", &[out; 9]).is_none());
+        let mut watch = Watch::default();
+        let told = (0..9).filter_map(|_| watch.see("objective/kl", out)).count();
+        assert_eq!(told, 1);
+    }
+
+    const KL: &str = "objective/kl = 60.0000 for 3 steps; healthy is -0.05 to 50. Starts at 0 and grows to 1–20. \
+                      Clearly negative means that sampler and trainer disagree: a bug.";
+
+    #[test]
+    fn the_page_is_what_the_table_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            page == markdown(),
+            "docs/metrics.md is old: UPDATE=1 cargo test --workspace the_page_is_what writes it"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! How a loop talks to the world: steps, warnings, checkpoints, the wish to stop.
 
 use super::{Alone, Comm, State, TrainError};
+use crate::metrics::Watch;
 use model::checkpoint;
 use std::{
     path::PathBuf,
@@ -19,12 +20,14 @@ pub struct Run {
     /// steps (PPO: iterations) between checkpoints; 0 saves only when stopped
     pub save_every: usize,
     pub on_step: Box<dyn FnMut(&Step)>,
-    /// what people should know: a schedule that does not fit the run, a damaged checkpoint
+    /// what people should know: a schedule that does not fit the run, a damaged checkpoint, a figure that is not healthy
     pub tell: Box<dyn Fn(&str)>,
     /// set from outside: finish the step, save, and return [`TrainError::Stopped`]
     pub stop: Arc<AtomicBool>,
     /// who trains together
     pub comm: Arc<dyn Comm>,
+    /// says when a figure stays where it should not be
+    pub watch: Watch,
 }
 
 /// What one step has to say.
@@ -40,7 +43,16 @@ impl Run {
     /// A run that saves nothing and tells nobody.
     pub fn quiet() -> Run {
         let (on_step, tell) = (Box::new(|_: &Step| ()), Box::new(|_: &str| ()));
-        Run { dir: None, resume: false, save_every: 0, on_step, tell, stop: Arc::default(), comm: Arc::new(Alone) }
+        Run {
+            dir: None,
+            resume: false,
+            save_every: 0,
+            on_step,
+            tell,
+            stop: Arc::default(),
+            comm: Arc::new(Alone),
+            watch: Watch::default(),
+        }
     }
 
     /// Goes back to the newest intact checkpoint, if resuming was asked for and there is one.
@@ -66,7 +78,9 @@ impl Run {
         loss: impl Fn(&State) -> f64,
     ) -> Result<(), TrainError> {
         let step = state.progress.step;
+        let warnings: Vec<String> = metrics.iter().filter_map(|&(name, value)| self.watch.see(name, value)).collect();
         (self.on_step)(&Step { step, total, metrics });
+        warnings.iter().for_each(|warning| (self.tell)(warning));
         let (stop, last) = (self.comm.total(self.stop.load(Ordering::Relaxed) as u8 as f64) > 0.0, step >= total);
         let due = self.save_every > 0 && step.is_multiple_of(self.save_every);
         if !(due || stop || last) {
