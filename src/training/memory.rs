@@ -18,7 +18,7 @@ pub struct Plan {
     config: Config,
     /// Numbers that learn upon a frozen model; None: all of it learns.
     adapters: Option<f64>,
-    checkpointing: bool,
+    gradient_checkpointing: bool,
     bf16: bool,
 }
 
@@ -42,13 +42,13 @@ impl Plan {
         };
         let adapters = (how.rank > 0).then(|| count(how.rank)).transpose()?.map(|n| n as f64);
         let bf16 = how.precision == Precision::Bf16;
-        Ok(Plan { config, adapters, checkpointing: how.checkpointing, bf16 })
+        Ok(Plan { config, adapters, gradient_checkpointing: how.gradient_checkpointing, bf16 })
     }
 
     pub fn of_model(model: &Model, how: &Setup) -> Plan {
         let adapters = model.net.lora.is_some().then(|| model.params.count() as f64);
         let bf16 = how.precision == Precision::Bf16;
-        Plan { config: model.net.config.clone(), adapters, checkpointing: how.checkpointing, bf16 }
+        Plan { config: model.net.config.clone(), adapters, gradient_checkpointing: how.gradient_checkpointing, bf16 }
     }
 
     /// Standing upon a frozen model whatever was asked for: an adapter that is there already.
@@ -75,7 +75,7 @@ impl Plan {
         let Config { layers, channels, intermediate_size, heads, .. } = self.config;
         let attention = heads.qkv() * if self.config.qk_norm { 2 } else { 1 } + heads.q * heads.dim;
         let block = (4 * channels + attention + self.config.up() + intermediate_size) as f64;
-        let kept = match self.checkpointing {
+        let kept = match self.gradient_checkpointing {
             true => layers as f64 * channels as f64 + block,
             false => layers as f64 * block,
         };
@@ -134,7 +134,7 @@ impl Plan {
                 Some(_) => value.clone().adapter(),
                 None => value.clone(),
             };
-            let value = Plan { checkpointing: plan.checkpointing, ..value };
+            let value = Plan { gradient_checkpointing: plan.gradient_checkpointing, ..value };
             let (policy, judge) = (plan.learning(), value.learning());
             let frozen = plan.frozen() + if shared { 0.0 } else { value.frozen() };
             let decoding = if plan.bf16 { 2.0 * policy } else { 4.0 * policy }; // packed
@@ -158,9 +158,13 @@ impl Plan {
             fewer = 1024;
             otherwise.push((format!("token_budget = {fewer}"), self.clone(), fewer));
         }
-        if !self.checkpointing && tokens > 0 {
-            all.checkpointing = true;
-            otherwise.push(("checkpointing = true".into(), Plan { checkpointing: true, ..self.clone() }, tokens));
+        if !self.gradient_checkpointing && tokens > 0 {
+            all.gradient_checkpointing = true;
+            otherwise.push((
+                "gradient_checkpointing = true".into(),
+                Plan { gradient_checkpointing: true, ..self.clone() },
+                tokens,
+            ));
         }
         if self.adapters.is_none() {
             // Of all linear layers of rank 8, an adapter is about a hundredth of a model of a hundred million.
@@ -275,7 +279,7 @@ mod tests {
         assert!(check_within(&need, &few).unwrap_err().message.contains("ulimit -v"));
         assert!(failure.message.contains("this container has"), "{}", failure.message);
         assert_eq!(failure.kind, Kind::Device);
-        for way in ["token_budget = 1024", "checkpointing = true", "lora_rank = 8", "all of these"] {
+        for way in ["token_budget = 1024", "gradient_checkpointing = true", "lora_rank = 8", "all of these"] {
             assert!(failure.message.contains(way), "{}", failure.message);
         }
         assert!(need.otherwise.iter().all(|(_, bytes)| *bytes < need.total()));

@@ -13,7 +13,7 @@ pub struct Setup {
     pub rank: usize,
     pub alpha: f64,
     pub targets: String,
-    pub checkpointing: bool,
+    pub gradient_checkpointing: bool,
     pub precision: Precision,
 }
 
@@ -24,7 +24,7 @@ impl Setup {
             rank: adapter.map_or(0, |a| a.lora_rank),
             alpha: adapter.map_or(0.0, |a| a.lora_alpha),
             targets: adapter.map_or_else(String::new, |a| a.lora_targets.clone()),
-            checkpointing: compute.gradient_checkpointing,
+            gradient_checkpointing: compute.gradient_checkpointing,
             precision: compute.precision.into(),
         }
     }
@@ -50,7 +50,7 @@ impl Setup {
     }
 
     pub fn apply(&self, mut net: Transformer, params: Params) -> Model {
-        net.gradient_checkpointing = self.checkpointing;
+        net.gradient_checkpointing = self.gradient_checkpointing;
         Model { net, params: params.multiply_in(self.precision) }
     }
 }

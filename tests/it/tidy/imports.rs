@@ -7,12 +7,27 @@ use std::fs;
 /// Folders in which no file imports itself by way of others.
 const ACYCLIC: &[&str] = &["model/src/net"];
 
-/// Words that the code below a folder does not say, and why.
-const NEVER: &[(&str, &[&str], &str)] = &[(
-    "model/src/net",
-    &["std::fs", "PathBuf", "files::", "arch::", "serde_json"],
-    "the network knows no file: architectures give it a config, files give it numbers",
-)];
+/// Sources whose rooms, the files and folders at their top, do not import each other in a circle.
+const ROOMS: &[&str] = &["src", "rlhf/src", "autograd/src"];
+
+/// Words that the code of a file or below a folder does not say, and why.
+const NEVER: &[(&str, &[&str], &str)] = &[
+    (
+        "model/src/net",
+        &["std::fs", "PathBuf", "files::", "arch::", "serde_json"],
+        "the network knows no file: architectures give it a config, files give it numbers",
+    ),
+    (
+        "src/config",
+        &["stages::", "training::", "pipeline::", "verbs::"],
+        "a recipe is data: who reads it says what there is",
+    ),
+    ("src/stages", &["pipeline::", "verbs::", "folder::"], "a stage and an estimate need no pipeline"),
+    ("src/training", &["pipeline::", "stages::", "verbs::"], "loading needs no pipeline"),
+    ("src/report", &["pipeline::", "training::", "verbs::"], "the report is made from the folder"),
+    ("rlhf/src/rollout.rs", &["methods::"], "rollouts know no method"),
+    ("rlhf/src/data", &["crate::methods", "crate::train", "crate::pretrain"], "data know no method"),
+];
 
 #[test]
 fn no_file_imports_itself_by_way_of_others() {
@@ -23,9 +38,30 @@ fn no_file_imports_itself_by_way_of_others() {
 }
 
 #[test]
+fn no_room_imports_itself_by_way_of_others() {
+    for source in ROOMS {
+        let room = |file: &String| {
+            let path = file.strip_prefix(source).unwrap().trim_start_matches('/');
+            path.split('/').next().unwrap().trim_end_matches(".rs").to_string()
+        };
+        let mut rooms = BTreeMap::<String, BTreeSet<String>>::new();
+        for (file, others) in imports(source) {
+            let is_test = |room: &str| ["tests", "lib", "main"].contains(&room);
+            let own = room(&file);
+            let to = others.iter().map(room).filter(|to| *to != own && !is_test(to)).collect::<BTreeSet<_>>();
+            rooms.entry(own.clone()).or_default().extend(if is_test(&own) { BTreeSet::new() } else { to });
+        }
+        let circle = circle(&rooms);
+        assert!(circle.is_none(), "a circle in {source}: {}", circle.unwrap().join(" → "));
+    }
+}
+
+#[test]
 fn folders_do_not_say_what_they_do_not_know() {
     for (folder, words, why) in NEVER {
-        for path in files(&root().join(folder), "rs") {
+        let place = root().join(folder);
+        assert!(place.exists(), "NEVER names {folder}, which is gone");
+        for path in if place.is_dir() { files(&place, "rs") } else { vec![place] } {
             for word in *words {
                 assert!(!code(&relative(&path)).contains(word), "{}: `{word}`, but {why}", relative(&path));
             }
