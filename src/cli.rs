@@ -59,7 +59,7 @@ pub enum Verb {
 
 /// The verbs of the table of stages, by their names.
 fn stage_verbs() -> impl Iterator<Item = (&'static Stage, &'static stages::Verb)> {
-    STAGES.into_iter().filter_map(|stage| Some((stage, stage.verb.as_ref()?)))
+    STAGES.iter().filter_map(|&stage| Some((stage, stage.verb.as_ref()?)))
 }
 
 /// All verbs; those of stages stand behind the recipes.

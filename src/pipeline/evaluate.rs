@@ -31,7 +31,7 @@ fn asked<'a>(recipe: &'a Recipe) -> impl Iterator<Item = (&'static Stage, &'stat
             recipe.makes(stage.name) || recipe.there().any(|(name, _)| name.ends_with(&format!(".{}", stage.name)))
         }
     };
-    STAGES.into_iter().flat_map(|stage| stage.shown.iter().map(move |shown| (stage, shown))).filter(there)
+    STAGES.iter().copied().flat_map(|stage| stage.shown.iter().map(move |shown| (stage, shown))).filter(there)
 }
 
 /// One model's answers to all evaluation prompts, and what is thought of them.

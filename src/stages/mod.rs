@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use toml::Table;
 
 /// The stages in the order in which they run and are told.
-pub const STAGES: [&Stage; 6] = [&pretrain::BASE, &sft::INIT, &sft::SFT, &rm::RM, &ppo::PPO, &ppo::PPO_PTX];
+pub const STAGES: &[&Stage] = &[&pretrain::BASE, &sft::INIT, &sft::SFT, &rm::RM, &ppo::PPO, &ppo::PPO_PTX];
 
 /// A stage of training: what trains, on what, and how it shows.
 pub struct Stage {
@@ -43,6 +43,8 @@ pub struct Stage {
     pub zero: &'static [&'static str],
     /// For every size of model, or once.
     pub per_size: bool,
+    /// A recipe that names no stages makes it.
+    pub by_default: bool,
     pub verb: Option<Verb>,
     /// The models that the evaluation asks, and how they show in figures; none for a reward model.
     pub shown: &'static [Shown],
@@ -169,7 +171,7 @@ impl Stage {
 /// The sections of all methods, each once.
 pub fn sections() -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
-    for stage in STAGES {
+    for &stage in STAGES {
         if sections.iter().all(|s| s.name != stage.section.name) {
             sections.push(stage.section);
         }

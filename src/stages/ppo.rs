@@ -22,6 +22,7 @@ pub const PPO: Stage = Stage {
     section: SECTION,
     zero: &["ptx_coef"],
     per_size: true,
+    by_default: true,
     verb: Some(Verb {
         name: "ppo",
         about: "Tune against a reward model: PPO, or PPO-ptx with --ptx-coef",

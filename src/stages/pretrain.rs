@@ -16,6 +16,7 @@ pub const BASE: Stage = Stage {
     section: SECTION,
     zero: &[],
     per_size: true,
+    by_default: true,
     verb: Some(Verb {
         name: "pretrain",
         about: "Train a language model from scratch, or go on training one, on plain text",

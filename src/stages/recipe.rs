@@ -1,7 +1,7 @@
 //! What a recipe makes: its stages, in what order, and what stands in the place of some.
 
 use super::{Needs, STAGES, Stage, rm, sections};
-use crate::config::sections::Source;
+use crate::config::sections::{Source, given};
 use crate::config::{Recipe, find};
 use crate::error::{Failure, Result};
 use std::path::PathBuf;
@@ -20,8 +20,11 @@ pub fn parse(origin: &str, text: &str, sets: &[String]) -> Result<Recipe> {
 impl Recipe {
     /// Does a run make this stage?
     pub fn makes(&self, name: &str) -> bool {
-        let there = STAGES.iter().any(|stage| stage.name == name && self.is_there(stage));
-        !there && (self.stages.is_empty() || self.stages.iter().any(|s| s == name))
+        let wanted = |stage: &Stage| match self.stages.is_empty() {
+            true => stage.by_default,
+            false => self.stages.iter().any(|s| s == name),
+        };
+        STAGES.iter().any(|stage| stage.name == name && wanted(stage) && !self.is_there(stage))
     }
 
     /// The stages that a run makes with the sizes that they are made for, in order.
@@ -30,7 +33,7 @@ impl Recipe {
             let sizes = if stage.per_size { self.sizes() } else { vec![self.rm_size()] };
             sizes.into_iter().map(move |size| (stage, size))
         };
-        STAGES.into_iter().filter(|stage| self.makes(stage.name)).flat_map(of)
+        STAGES.iter().copied().filter(|stage| self.makes(stage.name)).flat_map(of)
     }
 
     /// The models that stand in the place of stages: (`S.base`, where it lies).
@@ -39,7 +42,7 @@ impl Recipe {
             let sizes = if stage.per_size { self.sizes() } else { vec![self.rm_size()] };
             sizes.into_iter().filter_map(move |size| Some((stage.of_size(size), (stage.instead)(self, size)?)))
         };
-        STAGES.into_iter().flat_map(of)
+        STAGES.iter().copied().flat_map(of)
     }
 
     fn is_there(&self, stage: &Stage) -> bool {
@@ -77,7 +80,7 @@ impl Recipe {
     /// Has every stage what it stands on?
     fn check_stages(&self) -> Result {
         let fail = |m: String| Err(Failure::usage(m));
-        let names = STAGES.map(|stage| stage.name);
+        let names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
         if let Some(stage) = self.stages.iter().find(|s| !names.contains(&s.as_str())) {
             return fail(format!("stages has {stage:?}; there are {}", names.join(", ")));
         }
@@ -85,13 +88,13 @@ impl Recipe {
         if !rm.size.is_empty() && !self.model.contains_key(&rm.size) {
             return fail(format!("rm.size = {:?} is not one of the sizes {:?}", rm.size, self.sizes()));
         }
-        if self.starts_from_models() && self.model.keys().any(|size| (STAGES[0].instead)(self, size).is_none()) {
+        if self.starts_from_models() && self.model.values().any(|shape| given(&shape.from).is_none()) {
             return fail("either every size has a `from`, or none".into());
         }
         if !self.starts_from_models() && !self.makes("base") {
             return fail("stages leaves base out, so every size needs a `from`, the model to start with".into());
         }
-        let models: Vec<&str> = STAGES[..3].iter().map(|stage| stage.name).collect();
+        let models: Vec<&str> = names.iter().copied().take_while(|name| *name != rm::RM.name).collect();
         if !models.contains(&rm.from.as_str()) {
             return fail(format!("rm.from = {:?}; it is one of {models:?}", rm.from));
         }

@@ -41,6 +41,7 @@ pub const RM: Stage = Stage {
     section: SECTION,
     zero: &[],
     per_size: false,
+    by_default: true,
     verb: Some(Verb {
         name: "rm",
         about: "Train a reward model on rankings or pairs",

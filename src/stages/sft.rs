@@ -34,6 +34,7 @@ pub const SFT: Stage = Stage {
     section: SECTION,
     zero: &[],
     per_size: true,
+    by_default: true,
     verb: Some(Verb {
         name: "sft",
         about: "Tune on demonstrations: the loss is on the answers alone",
