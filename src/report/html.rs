@@ -33,6 +33,7 @@ pub fn page(run: &Run) -> String {
         figures::lengths(run),
         samples::side_by_side(run),
         figures::curves(run),
+        tables::warnings(run),
         tables::metrics(run),
         tables::stages(run),
         appendix(run),

@@ -5,7 +5,7 @@ use crate::plot::escape;
 use crate::progress::clock;
 use crate::results::{Rate, Results};
 use crate::stages::story_order;
-use rlhf_core::metrics::METRICS;
+use rlhf_core::metrics::{self, METRICS};
 use std::collections::BTreeSet;
 
 /// Every model that has a figure, in the order of the story.
@@ -126,6 +126,18 @@ pub fn stages(run: &Run) -> String {
         |(name, s): (&String, &crate::results::StageResult)| vec![name.clone(), s.steps.to_string(), clock(s.seconds)];
     let rows: Vec<_> = run.results.stages.iter().map(row).collect();
     format!("<h2>Stages</h2>{}", html_table(&["stage", "steps", "time"], &rows))
+}
+
+/// The figures that left their healthy range and stayed outside, stage by stage; nothing if none did.
+pub fn warnings(run: &Run) -> String {
+    let mut items = String::new();
+    for (stage, m) in run.metrics.keys().flat_map(|stage| METRICS.iter().map(move |m| (stage, m))) {
+        let values: Vec<f64> = run.curve(stage, m.name).into_iter().map(|(_, value)| value).collect();
+        if let Some(what) = metrics::warning(m.name, &values) {
+            items += &format!("<li><b>{}</b>: {}</li>", escape(stage), escape(&what));
+        }
+    }
+    if items.is_empty() { items } else { format!("<h2>Outside of the healthy range</h2><ul>{items}</ul>") }
 }
 
 /// Every figure that was logged, what it means and where it should be.

@@ -67,6 +67,7 @@ fn write_invented_run(dir: &Path) {
         for stage in ["S.ppo", "S.ppo_ptx", "L.ppo", "L.ppo_ptx"] {
             let figures = [
                 ("objective/kl", 0.3 * x + x.cos()),
+                ("val/ratio", if stage == "L.ppo" && x > 20.0 { 1.9 } else { 1.0 }),
                 ("objective/scores", x.sqrt()),
                 ("gold", x.sqrt() - 0.004 * x * x),
             ];
@@ -92,6 +93,8 @@ fn a_report_is_one_file_that_says_its_judges_are_programs() {
     assert!(page.contains("The judges are programs."));
     assert!(page.contains("Win rate against L.sft, judged by gold"));
     assert!(page.contains("Say &lt;b&gt;hello&lt;/b&gt; &amp; smile."));
+    let warnings: Vec<&str> = page.split("<li><b>").skip(1).collect();
+    assert!(warnings.len() == 1 && warnings[0].starts_with("L.ppo</b>: val/ratio = 1.9000"), "{warnings:?}");
     assert!(!page.contains("NaN"));
     for outside in ["<script", "src=\"http", "href=\"http", "<link"] {
         assert!(!page.contains(outside), "the page must need nothing from elsewhere: {outside}");
