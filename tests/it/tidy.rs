@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 mod adding;
 mod functions;
 mod imports;
-mod kernels;
 
 /// Files that may be longer than 500 lines, each with its reason.
 const LONG: &[(&str, &str)] = &[];

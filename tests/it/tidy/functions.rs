@@ -9,7 +9,6 @@ const LONGEST: usize = 60;
 const LONG: &[(&str, &str)] = &[
     ("gemm/amx.rs sums", "one tile program, with its registers"),
     ("gemm/mod.rs panel", "the loops of a product in their order"),
-    ("generate.rs generate", "one loop over the tokens of all answers"),
     ("jinja/eval.rs expression", "one arm for each kind of expression"),
     ("jinja/eval.rs statement", "one arm for each kind of statement"),
     ("jinja/filters.rs filter", "one arm for each of jinja2's filters"),
