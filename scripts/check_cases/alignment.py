@@ -193,7 +193,7 @@ def end_adding(folder):
 @case("alignment/14-numbers-out-of-range")
 def numbers_out_of_range(folder):
     tiny(folder / "base", "chatml"), tiny(folder / "base259", "chatml", "259")
-    bad = ["--lr=nan", "--lr=inf", "--lr=-1", "--epochs=-1", "--epochs=0", "--epochs=nan", "--batch=0", "--dropout=2", "--dropout=1", "--dropout=nan", "--weight-decay=-1", "--grad-clip=-1"]
+    bad = ["--lr=nan", "--lr=inf", "--lr=-1", "--epochs=-1", "--epochs=0", "--epochs=nan", "--batch=0", "--dropout=2", "--dropout=1", "--dropout=nan", "--weight-decay=-1", "--max-grad-norm=-1"]
     for flag in bad:
         says(sft(folder, flag, out="bad", code=2), flag[2:].split("=")[0].replace("-", "[-_]"))
     sft(folder, "--pretrain-mix", 1, "--text", "text.txt", out="bad", code=2)

@@ -7,6 +7,7 @@ use crate::folder::inputs::{Inputs, changed_keys};
 use crate::folder::write_whole;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -22,6 +23,10 @@ pub struct Options {
     resolved: Table,
     /// What the run that goes on was made with.
     before: Option<Table>,
+    /// Files that flags name, which need not be text.
+    named: BTreeMap<String, Vec<PathBuf>>,
+    /// The files that were used, by key.
+    used: BTreeMap<String, Vec<PathBuf>>,
 }
 
 impl Options {
@@ -45,14 +50,18 @@ impl Options {
                 Table::from_iter([(key.into(), parse_value(text))]),
             )?);
         }
+        let mut named = BTreeMap::new();
         for arg in command.get_arguments() {
             let id = arg.get_id().as_str();
             if flags.value_source(id) == Some(ValueSource::CommandLine) {
+                if is_path(arg) {
+                    named.insert(id.into(), flags.get_many::<PathBuf>(id).into_iter().flatten().cloned().collect());
+                }
                 let texts = flags.get_raw(id).into_iter().flatten().map(|text| text.to_string_lossy().into_owned());
                 table.insert(id.into(), value(arg, texts.collect()));
             }
         }
-        Ok(Options { command, table, resolved: Table::new(), before: None })
+        Ok(Options { command, table, resolved: Table::new(), before: None, named, used: BTreeMap::new() })
     }
 
     /// What is not given is as `recipe.toml` in the folder of the run says, which goes on.
@@ -82,14 +91,12 @@ impl Options {
         changed_keys(&of(&self.resolved), &of(before))
     }
 
-    /// The files that were used, by key: lists are data, single ones models.
+    /// What the files that were used are: of lists, data, of single ones, models.
     pub fn inputs(&self, mut inputs: Inputs) -> Result<Inputs> {
-        for (key, value) in self.resolved.iter().filter(|(key, _)| *key != "out" && self.file(key).is_some()) {
-            match value {
-                Value::Array(files) => {
-                    files.iter().filter_map(Value::as_str).try_for_each(|file| inputs.data(key, Path::new(file)))?
-                }
-                file => file.as_str().map_or(Ok(()), |file| inputs.model(key, Path::new(file)))?,
+        for (key, files) in self.used.iter().filter(|(key, _)| *key != "out") {
+            match self.resolved[key] {
+                Value::Array(_) => files.iter().try_for_each(|file| inputs.data(key, file))?,
+                _ => files.iter().try_for_each(|file| inputs.model(key, file))?,
             }
         }
         Ok(inputs)
@@ -104,20 +111,24 @@ impl Options {
 
     /// A file or folder.
     pub fn path(&mut self, key: &str) -> Option<PathBuf> {
-        let found = PathBuf::from(self.table.get(key)?.as_str()?);
+        let of_file = || Some(PathBuf::from(self.table.get(key)?.as_str()?));
+        let found = self.named.get(key).and_then(|files| files.first().cloned()).or_else(of_file)?;
         self.resolved.insert(key.into(), found.display().to_string().into());
+        self.used.insert(key.into(), vec![found.clone()]);
         Some(found)
     }
 
     /// Files: one, or a list.
     pub fn paths(&mut self, key: &str) -> Vec<PathBuf> {
-        let found: Vec<PathBuf> = match self.table.get(key) {
-            Some(Value::String(one)) => vec![one.into()],
-            Some(Value::Array(many)) => many.iter().filter_map(|v| v.as_str()).map(PathBuf::from).collect(),
+        let found: Vec<PathBuf> = match (self.named.get(key), self.table.get(key)) {
+            (Some(files), _) => files.clone(),
+            (_, Some(Value::String(one))) => vec![one.into()],
+            (_, Some(Value::Array(many))) => many.iter().filter_map(|v| v.as_str()).map(PathBuf::from).collect(),
             _ => Vec::new(),
         };
         let names: Vec<Value> = found.iter().map(|f| f.display().to_string().into()).collect();
         self.resolved.insert(key.into(), names.into());
+        self.used.insert(key.into(), found.clone());
         found
     }
 
