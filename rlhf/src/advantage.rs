@@ -50,6 +50,7 @@ pub enum KlControl {
     /// the same β all along; InstructGPT: 0.02
     Fixed,
     /// β follows the measured KL towards `target` nats an answer, slowly enough to take `horizon` episodes
+    #[allow(missing_docs)] // just said
     Adaptive { target: f32, horizon: f32 },
 }
 

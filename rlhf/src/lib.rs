@@ -4,6 +4,9 @@
 //! [`methods::ppo`]; [`methods::pretrain`] makes what they start from. What their loops share is in [`train`], as
 //! functions; what they log is explained in [`metrics`]; how their results are judged is in [`stats`].
 
+#![warn(missing_docs)]
+#![allow(rustdoc::broken_intra_doc_links)] // [T] is a shape, not a link
+
 pub mod advantage;
 pub mod data;
 pub mod lm;
@@ -17,6 +20,7 @@ pub mod rollout;
 mod self_check;
 pub mod stats;
 pub mod train;
+#[allow(missing_docs)] // words and facts, which say themselves what they are
 pub mod world;
 
 pub use printable::printable;

@@ -8,6 +8,7 @@ use std::{collections::HashMap, ops::RangeInclusive};
 /// One logged number.
 #[derive(Clone, Debug)]
 pub struct Metric {
+    /// TRL's name, or one like it
     pub name: &'static str,
     /// what it is, in a sentence
     pub meaning: &'static str,

@@ -6,8 +6,11 @@ use kernels::Rng;
 /// A rate with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Interval {
+    /// the estimate
     pub rate: f64,
+    /// lower end
     pub low: f64,
+    /// upper end
     pub high: f64,
     /// how many observations it rests on
     pub n: usize,
@@ -80,6 +83,7 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     low + (high - low) * place.fract()
 }
 
+/// Σ x / n.
 pub fn mean(x: &[f64]) -> f64 {
     x.iter().sum::<f64>() / x.len() as f64
 }

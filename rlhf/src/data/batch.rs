@@ -5,6 +5,7 @@ use kernels::{Ids, Segments};
 /// One sequence, and which of its tokens are trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
+    /// prompt and completion, or text
     pub tokens: Vec<u32>,
     /// one for each token; 1.0 where that token counts, and weights[0] = 0: nothing predicts the first
     pub weights: Vec<f32>,
@@ -30,6 +31,7 @@ impl Example {
 pub struct Batch {
     /// [N]
     pub tokens: Ids,
+    /// where each sequence begins (packed sequences: cu_seqlens)
     pub seg: Segments,
     /// [R] rows whose next token is trained
     pub rows: Ids,
@@ -40,6 +42,7 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Packs the examples.
     pub fn new(examples: &[&Example]) -> Batch {
         let (mut tokens, mut rows, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for example in examples {

@@ -23,7 +23,9 @@ use super::template::{Template, after_prompt};
 use super::{Example, Ranking};
 use conversations::turn_end;
 
+/// A processor: tokenizer and chat template, and the context that everything must fit.
 pub struct Codec {
+    /// text to tokens and back
     pub tokenizer: Tokenizer,
     /// The token that ends a text.
     pub eos: u32,
@@ -33,6 +35,7 @@ pub struct Codec {
     pub context: usize,
     /// Tokens that the models know: less than the tokenizer where it has control tokens that nobody has trained.
     pub rows: usize,
+    /// messages to text
     pub template: Template,
     /// How the template ends a turn of the assistant: text that ends in a control token.
     turn_end: Option<String>,
@@ -224,6 +227,7 @@ impl Codec {
         Ok(examples)
     }
 
+    /// Examples of which the completion is trained, of rows that have one.
     pub fn demonstrations(&self, rows: &[Row]) -> Result<Vec<Example>, DataError> {
         let found = rows.iter().map(|row| self.demonstrations_of(row)).collect::<Result<Vec<_>, _>>()?;
         self.wanted("demonstrations", rows, found.concat())
@@ -284,6 +288,7 @@ impl Codec {
         Ok(Some(self.fitted_ranking(prompt, completions, ranks)))
     }
 
+    /// Completions with their ranks, of rows that compare some.
     pub fn rankings(&self, rows: &[Row]) -> Result<Vec<Ranking>, DataError> {
         let found = rows.iter().filter_map(|row| self.ranking_of(row).transpose()).collect::<Result<Vec<_>, _>>()?;
         rows::wanted("rankings", rows, found)

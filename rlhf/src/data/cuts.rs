@@ -7,9 +7,13 @@ use std::fmt;
 pub struct Cuts {
     /// Sequences that were encoded.
     pub rows: usize,
+    /// Prompts that lost their beginning.
     pub prompts: usize,
+    /// Tokens that they lost.
     pub prompt_tokens: usize,
+    /// Completions that lost their end.
     pub completions: usize,
+    /// Tokens that they lost.
     pub completion_tokens: usize,
     /// Those with nothing left to train, which are left out.
     pub untrained: usize,
@@ -17,10 +21,12 @@ pub struct Cuts {
     pub longest: usize,
     /// Comparisons of answers, and those of answers that are the same once cut.
     pub comparisons: usize,
+    /// Comparisons whose two completions are the same.
     pub equal: usize,
 }
 
 impl Cuts {
+    /// Is there anything to tell?
     pub fn any(&self) -> bool {
         self.prompts + self.completions + self.untrained + self.equal > 0
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::rows::Place;
 
 /// Why data could not be read. Lines count from 1.
+#[allow(missing_docs)] // each says what it is in its message
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     #[error("cannot read {path}: {source}")]

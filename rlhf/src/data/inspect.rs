@@ -14,16 +14,20 @@ use crate::printable;
 const SHOWN: usize = 480;
 const BAR: usize = 40;
 
+/// Statistics of a data file: what is in it, and what of it would be trained.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
+    /// The file.
     pub path: String,
     /// Kinds of lines, by their columns.
     pub formats: BTreeMap<String, usize>,
     /// Rows of each kind.
     pub rows: BTreeMap<&'static str, usize>,
+    /// How long its rows are.
     pub lengths: Lengths,
     /// Sequences as they would be trained, and how many of their tokens count. Only with a tokenizer.
     pub trained: Option<Trained>,
+    /// What looks wrong.
     pub warnings: Vec<String>,
     /// The first sequences as they would be trained.
     pub sequences: Vec<Sequence>,

@@ -6,13 +6,20 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
+/// A JSON value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Json {
+    /// `null`
     Null,
+    /// `true` or `false`
     Bool(bool),
+    /// A number, as it is written.
     Number(Number),
+    /// A text.
     String(String),
+    /// A list.
     Array(Vec<Json>),
+    /// Keys and values.
     Object(Object),
 }
 
@@ -21,6 +28,7 @@ pub enum Json {
 pub struct Object(pub Vec<(String, Json)>);
 
 impl Object {
+    /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Json> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
@@ -30,28 +38,34 @@ impl Object {
         self.get(key).filter(|value| **value != Json::Null)
     }
 
+    /// Is the key there?
     pub fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
+    /// All keys, in their order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 }
 
 impl Json {
+    /// The text, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         if let Json::String(text) = self { Some(text) } else { None }
     }
 
+    /// The elements, if it is a list.
     pub fn as_array(&self) -> Option<&[Json]> {
         if let Json::Array(list) = self { Some(list) } else { None }
     }
 
+    /// The keys and values, if it is an object.
     pub fn as_object(&self) -> Option<&Object> {
         if let Json::Object(object) = self { Some(object) } else { None }
     }
 
+    /// The number, if it is one.
     pub fn as_f64(&self) -> Option<f64> {
         if let Json::Number(number) = self { number.as_f64() } else { None }
     }
@@ -78,6 +92,7 @@ impl Json {
         }
     }
 
+    /// What it is, in words.
     pub fn name(&self) -> &'static str {
         match self {
             Json::Null => "null",
@@ -114,6 +129,7 @@ impl Json {
 }
 
 impl Object {
+    /// The same with every text in it, keys too, turned into another.
     pub fn with_texts(&self, change: &impl Fn(&str) -> String) -> Object {
         Object(self.0.iter().map(|(key, value)| (change(key), value.with_texts(change))).collect())
     }

@@ -9,6 +9,7 @@ mod inspect;
 mod json;
 mod read;
 mod rows;
+#[allow(missing_docs)] // of the engine only `Template` is seen
 mod template;
 
 pub use batch::{Batch, Example, windows};
@@ -29,7 +30,9 @@ pub use template::Template;
 /// K answers to one prompt, ranked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranking {
+    /// its tokens
     pub prompt: Vec<u32>,
+    /// [K] their tokens
     pub completions: Vec<Vec<u32>>,
     /// lower is better, ties allowed
     pub ranks: Vec<f32>,

@@ -15,12 +15,19 @@ use super::json::Object;
 /// Who said what. The roles of Hugging Face's message lists; others are refused when read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
+    /// instructions of whoever runs the model
     System,
+    /// the same, by a newer name
     Developer,
+    /// the one who asks
     User,
+    /// the model
     Assistant,
+    /// what a tool gave back
     Tool,
+    /// the same, by an older name
     Function,
+    /// the same, by Llama's name
     Ipython,
 }
 
@@ -39,9 +46,12 @@ impl Role {
     }
 }
 
+/// One turn of a conversation.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Message {
+    /// Who speaks.
     pub role: Role,
+    /// What is said.
     pub text: String,
     /// Has it a content? A call of a tool may have none.
     pub has_text: bool,
@@ -52,6 +62,7 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message that is nothing but text, and trained where it is the assistant's.
     pub fn new(role: Role, text: impl Into<String>) -> Message {
         Message { role, text: text.into(), has_text: true, more: Object::default(), trained: true }
     }
@@ -74,6 +85,7 @@ impl fmt::Debug for Message {
 pub struct Place(Option<Arc<(PathBuf, usize)>>);
 
 impl Place {
+    /// Line `line` of the file, from 1.
     pub fn new(path: &Path, line: usize) -> Place {
         Place(Some(Arc::new((path.to_path_buf(), line))))
     }
@@ -99,9 +111,11 @@ impl Hash for Place {
 /// Messages, and what the template is told besides.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Conversation {
+    /// What is said, in order.
     pub messages: Vec<Message>,
     /// `tools`, `documents` and whatever else the row tells the template.
     pub variables: Object,
+    /// Where it was read.
     pub place: Place,
 }
 
@@ -132,10 +146,12 @@ impl fmt::Debug for Conversation {
     }
 }
 
-/// A prompt or a completion: a string, to be used as it is, or messages, to be written by a [`super::template`].
+/// A prompt or a completion: a string, to be used as it is, or messages, to be written by a [`super::Template`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
+    /// A string, as it is.
     Text(String),
+    /// Turns, which the template writes.
     Messages(Conversation),
 }
 
@@ -152,6 +168,7 @@ impl From<Vec<Message>> for Content {
 }
 
 impl Content {
+    /// Is nothing said?
     pub fn is_empty(&self) -> bool {
         match self {
             Content::Text(text) => text.is_empty(),
@@ -170,6 +187,7 @@ impl Content {
 
 /// What a row says.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // the fields are what their types are
 pub enum Row {
     /// Text to learn to continue.
     Text(String),
@@ -186,6 +204,7 @@ pub enum Row {
 }
 
 impl Row {
+    /// What it is, in a word or two.
     pub fn kind(&self) -> &'static str {
         match self {
             Row::Text(_) => "text",

@@ -103,7 +103,9 @@ pub struct Compute {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
+    /// all 24 bits of f32
     F32,
+    /// operands with 8 bits, sums in f32
     Bf16,
 }
 

@@ -48,6 +48,7 @@ pub struct Config {
     /// Passes over the answers of an iteration; the paper: 1, TRL's habit: 4
     #[arg(long, default_value_t = 1, value_parser = count(1, 10_000))]
     pub epochs: usize,
+    /// learning rate, warm-up, weight decay, clipping
     #[command(flatten)]
     #[serde(flatten)]
     pub optim: Optim,
@@ -81,6 +82,7 @@ pub struct Config {
     /// Scale rewards to variance 1 (keeping their mean) before the advantages
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
     pub whiten_rewards: bool,
+    /// how completions are drawn
     #[command(flatten)]
     #[serde(flatten)]
     pub sampling: Sampling,
@@ -100,12 +102,15 @@ pub struct Config {
     /// Pretraining sequences for each answer; the paper: 8
     #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1000.0))]
     pub ptx_ratio: f64,
+    /// LoRA
     #[command(flatten)]
     #[serde(flatten)]
     pub adapter: Adapter,
+    /// precision and memory
     #[command(flatten)]
     #[serde(flatten)]
     pub compute: Compute,
+    /// checkpoints
     #[command(flatten)]
     #[serde(flatten)]
     pub saving: Saving,

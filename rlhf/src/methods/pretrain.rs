@@ -25,15 +25,19 @@ pub struct Config {
     /// Sequences of the full context a step
     #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
     pub batch: usize,
+    /// learning rate, warm-up, weight decay, clipping
     #[command(flatten)]
     #[serde(flatten)]
     pub optim: Optim,
+    /// where the learning rate ends
     #[command(flatten)]
     #[serde(flatten)]
     pub cosine: Cosine,
+    /// precision and memory
     #[command(flatten)]
     #[serde(flatten)]
     pub compute: Compute,
+    /// checkpoints
     #[command(flatten)]
     #[serde(flatten)]
     pub saving: Saving,
@@ -41,6 +45,11 @@ pub struct Config {
 
 default_from_attributes!(Config);
 
+/// Next-token prediction on sequences of `text`, [`Config::steps`] optimizer steps of [`Config::batch`] sequences.
+///
+/// # Errors
+///
+/// There is no text, a sequence does not fit the model, or training diverges.
 pub fn train(
     model: &Transformer,
     params: Params,

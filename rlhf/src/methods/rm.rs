@@ -30,18 +30,23 @@ pub struct Config {
     /// Prompts a step; all answers of a prompt go together; the paper: 64
     #[arg(long, default_value_t = 16, value_parser = count(1, 1 << 20))]
     pub batch: usize,
+    /// learning rate, warm-up, weight decay, clipping
     #[command(flatten)]
     #[serde(flatten)]
     pub optim: Optim,
+    /// where the learning rate ends
     #[command(flatten)]
     #[serde(flatten)]
     pub cosine: Cosine,
+    /// LoRA
     #[command(flatten)]
     #[serde(flatten)]
     pub adapter: Adapter,
+    /// precision and memory
     #[command(flatten)]
     #[serde(flatten)]
     pub compute: Compute,
+    /// checkpoints
     #[command(flatten)]
     #[serde(flatten)]
     pub saving: Saving,
@@ -54,8 +59,11 @@ default_from_attributes!(Config);
 /// One comparison: rows of the better and the worse answer, and how much it counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
+    /// row of the preferred completion
     pub better: usize,
+    /// row of the other
     pub worse: usize,
+    /// those of one ranking add up to 1
     pub weight: f32,
 }
 

@@ -33,18 +33,23 @@ pub struct Config {
     /// Pretraining rows mixed in, as a share of the batch; the paper: 0.1 for the model from which PPO starts
     #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 0.99))]
     pub pretrain_mix: f64,
+    /// learning rate, warm-up, weight decay, clipping
     #[command(flatten)]
     #[serde(flatten)]
     pub optim: Optim,
+    /// where the learning rate ends
     #[command(flatten)]
     #[serde(flatten)]
     pub cosine: Cosine,
+    /// LoRA
     #[command(flatten)]
     #[serde(flatten)]
     pub adapter: Adapter,
+    /// precision and memory
     #[command(flatten)]
     #[serde(flatten)]
     pub compute: Compute,
+    /// checkpoints
     #[command(flatten)]
     #[serde(flatten)]
     pub saving: Saving,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 /// A network that learns: its numbers, where their gradient gathers, and the optimizer's memory.
 pub struct Learner {
+    /// what learns
     pub params: Params,
     grads: Grads,
     pub(super) adam: AdamW,
@@ -58,10 +59,12 @@ impl Learner {
         self.grads.zero();
     }
 
+    /// The gradient that has gathered.
     pub fn grads(&self) -> &Grads {
         &self.grads
     }
 
+    /// Where its numbers are.
     pub fn device(&self) -> Device {
         self.params.device()
     }

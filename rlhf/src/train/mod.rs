@@ -20,14 +20,18 @@ pub use state::{Progress, State};
 use model::ModelError;
 
 /// Why a loop ended before its last step.
+#[allow(missing_docs)] // the fields are in the messages
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
+    /// numbers are not finite, or so large that they soon will not be
     #[error(
         "training diverged at step {step}: {what}. Lower the learning rate, or clip the gradient lower; the last checkpoint is from before"
     )]
     Diverged { step: usize, what: String },
+    /// somebody wished it; there is a checkpoint
     #[error("stopped after step {step}")]
     Stopped { step: usize },
+    /// the data, or a reward, cannot be used
     #[error("{0}")]
     Data(String),
     /// a key of the configuration that makes no sense with these data
@@ -36,6 +40,7 @@ pub enum TrainError {
     /// sampler and trainer disagree: any further step would learn from wrong numbers
     #[error("{0}")]
     SelfCheck(String),
+    /// a checkpoint cannot be written or read
     #[error(transparent)]
     Checkpoint(ModelError),
 }

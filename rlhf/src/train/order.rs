@@ -16,6 +16,11 @@ pub struct Order {
 }
 
 impl Order {
+    /// An order of `len` items, of which this rank sees its share.
+    ///
+    /// # Panics
+    ///
+    /// There are no items.
     #[track_caller]
     pub fn new(rng: Rng, len: usize, comm: Arc<dyn Comm>) -> Order {
         assert!(len > 0, "an order of nothing");

@@ -19,6 +19,7 @@ pub struct Run {
     pub resume: bool,
     /// steps (PPO: iterations) between checkpoints; 0 saves only when stopped
     pub save_every: usize,
+    /// called after every step
     pub on_step: Box<dyn FnMut(&Step)>,
     /// what people should know: a schedule that does not fit the run, a damaged checkpoint, a figure that is not healthy
     pub tell: Box<dyn Fn(&str)>,
@@ -34,6 +35,7 @@ pub struct Run {
 pub struct Step {
     /// from 1 to `total`
     pub step: usize,
+    /// how many there are
     pub total: usize,
     /// names from `metrics::METRICS`
     pub metrics: Vec<(&'static str, f64)>,

@@ -17,6 +17,7 @@ const SKIPS_IN_A_ROW: u64 = 3;
 /// How far a loop has come. Saved in every checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
+    /// optimizer steps, or iterations, that are made
     pub step: usize,
     /// tokens read, prompts included
     pub tokens: u64,
@@ -43,6 +44,7 @@ impl Progress {
 
 /// Everything a loop must remember, gathered for saving or handed back after loading.
 pub struct State<'a> {
+    /// how far it has come
     pub progress: &'a mut Progress,
     /// networks by name, for example "policy" and "value"
     pub learners: Vec<(&'static str, &'a mut Learner)>,

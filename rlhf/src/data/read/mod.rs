@@ -27,9 +27,11 @@ const DOCUMENT_END: &str = "<|endoftext|>";
 /// What a file holds.
 #[derive(Debug)]
 pub struct DataFile {
+    /// The file.
     pub path: PathBuf,
     /// The kinds of lines found, by their columns, and how many of each.
     pub formats: BTreeMap<String, usize>,
+    /// Its rows, in their order.
     pub rows: Vec<Row>,
     /// Columns that nothing is made of, and how many lines have each.
     pub unused: Unused,

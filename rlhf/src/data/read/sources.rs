@@ -10,6 +10,7 @@ use crate::data::error::DataError;
 /// A part of a data set, by the beginning of its files' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// to learn from
     Train,
     /// What is held out while training: `valid`, `validation`, else `test`.
     HeldOut,
