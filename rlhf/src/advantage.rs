@@ -5,7 +5,7 @@
 use crate::train::Comm;
 use std::ops::Range;
 
-/// r_t = −β (log π_t − log π_ref_t) at every token, and the score of the whole answer on its last one.
+/// r_t = −β (log π_t − log π_ref_t) at every token, and the score of the whole completion on its last one.
 ///
 /// The penalty is Schulman's k1 inside the reward, as in InstructGPT (§3.5): no gradient flows through it.
 /// The score sits on the end token itself, not one past it (TRL put it on the padding that followed).
@@ -18,7 +18,7 @@ pub fn token_rewards(spans: &[Range<usize>], logp: &[f32], ref_logp: &[f32], sco
 }
 
 /// Generalized advantage estimation (Schulman 2016), every episode from its end:
-/// δ_t = r_t + γ V_{t+1} − V_t,  A_t = δ_t + γλ A_{t+1};  an answer that is over has V = A = 0.
+/// δ_t = r_t + γ V_{t+1} − V_t,  A_t = δ_t + γλ A_{t+1};  a completion that is over has V = A = 0.
 /// `values[t]` was read where token t was about to be chosen.
 pub fn gae(spans: &[Range<usize>], rewards: &[f32], values: &[f32], gamma: f32, lambda: f32) -> Vec<f32> {
     let mut advantages = vec![0.0; rewards.len()];
@@ -49,7 +49,7 @@ pub fn whiten(x: &[f32], shift_mean: bool, comm: &dyn Comm) -> Vec<f32> {
 pub enum KlControl {
     /// the same β all along; InstructGPT: 0.02
     Fixed,
-    /// β follows the measured KL towards `target` nats an answer, slowly enough to take `horizon` episodes
+    /// β follows the measured KL towards `target` nats a completion, slowly enough to take `horizon` episodes
     #[allow(missing_docs)] // just said
     Adaptive { target: f32, horizon: f32 },
 }

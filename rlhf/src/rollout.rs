@@ -58,7 +58,7 @@ pub struct Sampler<'a> {
     /// completions that grow side by side
     pub generate_batch: usize,
     /// tokens that end a completion
-    pub eos: &'a [u32],
+    pub eos_ids: &'a [u32],
     /// tokens a micro-batch of the forward passes
     pub token_budget: usize,
 }
@@ -82,7 +82,7 @@ pub fn sample(
     let config = GenerateConfig {
         max_new_tokens: how.max_new_tokens,
         sampling,
-        eos_ids: how.eos.to_vec(),
+        eos_ids: how.eos_ids.to_vec(),
         batch: how.generate_batch,
     };
     let generated = generate(policy.0, &policy.1.decoding(), &texts, &config, rng, None, |_, _| ())?;

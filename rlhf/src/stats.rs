@@ -26,8 +26,8 @@ impl Interval {
     }
 
     /// As [`Interval::wilson`] for trials that hang together in clusters, each (its hits, its trials): comparisons of
-    /// answers to one prompt. The trials count as many as independent ones of the same variance would be, which is the
-    /// ratio estimator's, Σ (hits − rate·trials)² / trials² over the clusters (Kish, Survey Sampling, 1965, chapter 6).
+    /// completions to one prompt. The trials count as many as independent ones of the same variance would be, which is
+    /// the ratio estimator's, Σ (hits − rate·trials)² / trials² over the clusters (Kish, Survey Sampling, 1965, chapter 6).
     pub fn clustered(clusters: &[(f64, usize)]) -> Interval {
         let n: usize = clusters.iter().map(|(_, trials)| trials).sum();
         let filled = clusters.iter().filter(|(_, trials)| *trials > 0).count() as f64;
@@ -57,7 +57,8 @@ impl std::fmt::Display for Interval {
 }
 
 /// Percentile bootstrap of the mean, 95 %. Give it differences of paired observations (two models on the same prompt)
-/// and it is the paired bootstrap; give it one mean per prompt and it respects that answers to one prompt hang together.
+/// and it is the paired bootstrap; give it one mean per prompt and it respects that those of one
+/// prompt hang together.
 pub fn bootstrap(values: &[f64], resamples: usize, rng: Rng) -> Interval {
     let n = values.len();
     if n == 0 {

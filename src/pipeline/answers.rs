@@ -49,7 +49,7 @@ impl Sampler {
         };
         let asked: Vec<Vec<u32>> = prompts.iter().map(ids).collect::<Result<_>>()?;
         let sampling = Sampling { temperature: temperature as f32, top_k: 0, top_p: 1.0 };
-        let mut eos = codec.ends.clone();
+        let mut eos = codec.eos_ids.clone();
         if self.shots {
             eos.extend(line_ends(codec));
         }

@@ -60,7 +60,7 @@ fn text(net: &Transformer, lora: &Lora, codec: &Codec) -> String {
                  model = peft.PeftModel.from_pretrained(model, folder)\n\
                  model.generation_config = transformers.GenerationConfig.from_pretrained(folder)  # ends answers with {:?}\n\
                  ```\n",
-                codec.ends
+                codec.eos_ids
             );
         }
         HeadKind::Score => {

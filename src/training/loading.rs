@@ -118,7 +118,7 @@ fn codec(path: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
         Template::of_model(&with_tokenizer(path)?).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
     let mut codec = Codec::new(tokenizer, config.context, template, &config.eos_ids).map_err(library_failure)?;
     codec.rows = config.vocab;
-    if let Some(end) = codec.ends.iter().find(|&&id| id as usize >= config.vocab) {
+    if let Some(end) = codec.eos_ids.iter().find(|&&id| id as usize >= config.vocab) {
         let problem = format!("its template ends answers with token {end}, and the model has {} rows", config.vocab);
         return Err(Failure::model(format!("{}: {problem}", path.display())));
     }

@@ -31,7 +31,7 @@ pub fn save(model: &Model, dir: &Path, codec: &Codec) -> Result {
         return Err(Failure::new(Kind::Diverged, format!("training diverged: {what}. Lower the learning rate")));
     }
     let mut net = model.net.clone();
-    net.config.eos_ids = codec.ends.clone();
+    net.config.eos_ids = codec.eos_ids.clone();
     if !codec.tokenizer.has_named_templates() {
         codec.template.write(dir).map_err(|e| Failure::write(dir, e))?;
     }

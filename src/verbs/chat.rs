@@ -46,7 +46,7 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
     let context = opened.loaded.config().context;
     let max_new = args.max_new.min(context / 2);
     let reader = Reader::of(&opened.path, &device)?;
-    let config = GenerateConfig { max_new_tokens: max_new, sampling, eos_ids: codec.ends.clone(), batch: 1 };
+    let config = GenerateConfig { max_new_tokens: max_new, sampling, eos_ids: codec.eos_ids.clone(), batch: 1 };
     let rng = Rng::new(common.seed()).stream("chat");
     let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
     let mut said: Vec<Message> = Vec::new();

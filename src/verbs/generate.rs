@@ -152,7 +152,7 @@ fn encode(args: &GenerateArgs, opened: &Opened, prompts: Vec<Content>) -> Result
     if let Some(report) = codec.cut_report() {
         eprintln!("{report}");
     }
-    Ok((ids, if chat { codec.ends.clone() } else { opened.eos() }))
+    Ok((ids, if chat { codec.eos_ids.clone() } else { opened.eos() }))
 }
 
 fn text(opened: &Opened, generated: &Generated) -> String {

@@ -136,7 +136,7 @@ fn the_assistant_and_its_end_of_turn_are_trained_and_nothing_else() {
             assert_eq!(trained(&codec, &Row::Messages(messages.into())), both, "{}", family.name);
         }
         let end = codec.tokenizer.added_token(family.end).unwrap();
-        assert!(codec.ends.contains(&end), "{}: generation stops at the end of turn", family.name);
+        assert!(codec.eos_ids.contains(&end), "{}: generation stops at the end of turn", family.name);
     }
 }
 

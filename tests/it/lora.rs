@@ -76,7 +76,7 @@ fn train(adapted: &Adapted, config: &ppo::Config, run: &mut Run) -> Result<Outco
         value: &adapted.value.0,
         value_params: adapted.value.1.clone(),
         reward: &count_letter,
-        eos: &[EOS],
+        eos_ids: &[EOS],
     };
     ppo::train(models, &prompts(24), &[], config, Rng::new(1), run)
 }

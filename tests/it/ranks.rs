@@ -101,7 +101,7 @@ fn two_ranks_of_ppo_stay_one_policy() {
             value: &value,
             value_params: value_params.clone(),
             reward: &count_letter,
-            eos: &[0],
+            eos_ids: &[0],
         };
         ppo::train(models, &prompts(23), &text, &config, Rng::new(1), run).unwrap().ema
     });

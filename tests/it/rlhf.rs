@@ -66,7 +66,7 @@ impl Tiny {
             value: &self.value,
             value_params: self.value_params.clone(),
             reward,
-            eos: &[EOS],
+            eos_ids: &[EOS],
         }
     }
 
@@ -77,7 +77,7 @@ impl Tiny {
 }
 
 const SAMPLER: Sampler =
-    Sampler { temperature: 1.0, max_new_tokens: 8, generate_batch: 5, eos: &[EOS], token_budget: 64 };
+    Sampler { temperature: 1.0, max_new_tokens: 8, generate_batch: 5, eos_ids: &[EOS], token_budget: 64 };
 
 pub fn optim(lr: f64) -> Optim {
     Optim { lr, ..Optim::default() }
@@ -166,7 +166,7 @@ fn the_first_minibatch_starts_at_ratio_one() {
 #[test]
 fn kl_estimators_agree_with_the_exact_kl() {
     let (policy, other) = (Tiny::new(3), Tiny::new(40));
-    let how = Sampler { max_new_tokens: 1, token_budget: 4000, generate_batch: 64, eos: &[], ..SAMPLER };
+    let how = Sampler { max_new_tokens: 1, token_budget: 4000, generate_batch: 64, eos_ids: &[], ..SAMPLER };
     let prompt = vec![3, 4];
     let prompts = [prompt.clone()];
     let samples = sample((&policy.policy, &policy.params), &prompts, &[0], 2000, &how, Rng::new(5)).unwrap();

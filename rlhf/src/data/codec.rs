@@ -30,7 +30,7 @@ pub struct Codec {
     /// The token that ends a text.
     pub eos: u32,
     /// Every token that ends an answer.
-    pub ends: Vec<u32>,
+    pub eos_ids: Vec<u32>,
     /// The most tokens that the models read.
     pub context: usize,
     /// Tokens that the models know: less than the tokenizer where it has control tokens that nobody has trained.
@@ -66,7 +66,7 @@ impl Codec {
         }
         let rows = tokenizer.vocab_size();
         let (cuts, notes) = (Mutex::default(), Mutex::default());
-        Ok(Codec { tokenizer, eos, ends: all, context, rows, template, turn_end, chat: false, cuts, notes })
+        Ok(Codec { tokenizer, eos, eos_ids: all, context, rows, template, turn_end, chat: false, cuts, notes })
     }
 
     /// The tokens at whose place an answer is scored: those that it ends with.
@@ -203,7 +203,7 @@ impl Codec {
 
     /// What an answer says: up to its end.
     pub fn text(&self, ids: &[u32]) -> String {
-        let end = ids.iter().position(|id| self.ends.contains(id)).unwrap_or(ids.len());
+        let end = ids.iter().position(|id| self.eos_ids.contains(id)).unwrap_or(ids.len());
         self.tokenizer.decode(&ids[..end])
     }
 }

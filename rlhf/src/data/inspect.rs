@@ -152,7 +152,7 @@ impl Inspection {
     fn warn_of_examples(&mut self, answers: &[Example], codec: &Codec) {
         let untrained = self.trained.as_ref().map_or(0, |trained| trained.cuts.untrained);
         let endless =
-            answers.iter().filter(|example| !last_trained(example).any(|id| codec.ends.contains(&id))).count();
+            answers.iter().filter(|example| !last_trained(example).any(|id| codec.eos_ids.contains(&id))).count();
         let only_end = |example: &&Example| example.weights.iter().filter(|&&w| w != 0.0).count() == 1;
         let empty = answers.iter().filter(only_end).count();
         let of = answers.len() + untrained;

@@ -134,18 +134,18 @@ pub struct Sampling {
     /// Temperature of sampling; the same divides the logits everywhere else
     #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1000.0))]
     pub temperature: f64,
-    /// Longest answer in tokens
+    /// Longest completion in tokens
     #[arg(long, alias = "max-new", default_value_t = 48, value_parser = count(1, TOKENS))]
     pub max_new_tokens: usize,
-    /// Answers that grow side by side: memory depends on it
+    /// Completions that grow side by side: memory depends on it
     #[arg(long, default_value_t = 64, value_parser = count(1, 1 << 20))]
     pub generate_batch: usize,
 }
 
 impl Sampling {
-    pub(crate) fn sampler<'a>(&self, eos: &'a [u32], token_budget: usize) -> Sampler<'a> {
+    pub(crate) fn sampler<'a>(&self, eos_ids: &'a [u32], token_budget: usize) -> Sampler<'a> {
         let Sampling { temperature, max_new_tokens, generate_batch } = *self;
-        Sampler { temperature: temperature as f32, max_new_tokens, generate_batch, eos, token_budget }
+        Sampler { temperature: temperature as f32, max_new_tokens, generate_batch, eos_ids, token_budget }
     }
 }
 

@@ -1,4 +1,4 @@
-//! PPO as InstructGPT has it (§3.5, appendix C.4), and PPO-ptx: a prompt is a whole game of which the completion's tokens
+//! PPO as InstructGPT has it (§3.5, appendix C.4), and PPO-ptx: a prompt is a whole game, the tokens of its completion
 //! are the moves; the reward comes with the last one, and every token pays for straying from the reference.
 //!
 //! One iteration is three steps: `rollout` (completions, log-probabilities, values, rewards), `advantages`,
@@ -36,16 +36,16 @@ use std::time::Instant;
 #[command(mut_arg("max_grad_norm", |a| a.help("Gradients are shortened to this norm; 0 leaves them")))]
 #[command(mut_arg("save_every", |a| a.default_value("10").help("A checkpoint every so many iterations")))]
 pub struct Config {
-    /// Answers to sample in all; the paper: 256,000
+    /// Completions to sample in all; the paper: 256,000
     #[arg(long, default_value_t = 8_000, value_parser = count(1, MANY))]
     pub episodes: usize,
-    /// Answers an iteration; the paper: 512
+    /// Completions an iteration; the paper: 512
     #[arg(long, default_value_t = 128, value_parser = count(1, 1 << 20))]
     pub batch: usize,
-    /// Answers an optimizer step; the paper: 64
+    /// Completions an optimizer step; the paper: 64
     #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
     pub minibatch: usize,
-    /// Passes over the answers of an iteration; the paper: 1, TRL's habit: 4
+    /// Passes over the completions of an iteration; the paper: 1, TRL's habit: 4
     #[arg(long, default_value_t = 1, value_parser = count(1, 10_000))]
     pub epochs: usize,
     /// learning rate, warm-up, weight decay, clipping
@@ -73,7 +73,7 @@ pub struct Config {
     /// β: what a nat of KL from the reference costs; the paper: 0.02
     #[arg(long, default_value_t = 0.02, value_parser = within::<f64>(0.0, 1e6))]
     pub kl_coef: f64,
-    /// Steer β so that the KL of an answer stays near this; 0 = β is fixed
+    /// Steer β so that the KL of a completion stays near this; 0 = β is fixed
     #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
     pub kl_target: f64,
     /// Episodes that a steered β takes
@@ -86,7 +86,7 @@ pub struct Config {
     #[command(flatten)]
     #[serde(flatten)]
     pub sampling: Sampling,
-    /// Taken from the score of an answer that does not end by itself
+    /// Taken from the score of a completion that does not end by itself
     #[arg(long, alias = "missing-end-penalty", default_value_t = 1.0, value_parser = within::<f64>(0.0, 1e6))]
     pub missing_eos_penalty: f64,
     /// Scores are clipped to ± this; 0 leaves them
@@ -99,7 +99,7 @@ pub struct Config {
     // of a mean per token; the paper's 27.8 belongs to its own normalisation: sweep, do not copy
     #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 1e6))]
     pub ptx_coef: f64,
-    /// Pretraining sequences for each answer; the paper: 8
+    /// Pretraining sequences for each completion; the paper: 8
     #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1000.0))]
     pub ptx_ratio: f64,
     /// LoRA
@@ -133,7 +133,7 @@ pub struct Models<'a> {
     /// what a completion is worth: a reward model, or any function
     pub reward: &'a Reward<'a>,
     /// tokens that end a completion
-    pub eos: &'a [u32],
+    pub eos_ids: &'a [u32],
 }
 
 /// What PPO leaves.
@@ -266,7 +266,7 @@ impl<'a> Training<'a> {
         let (temperature, budget) = (config.sampling.temperature as f32, config.compute.token_budget);
         let policy = (models.policy, &self.policy.params); // sampling uses the raw weights, not the average
         let rng = comm.own(self.rng.stream("sample").fold(self.progress.step as u64));
-        let samples = sample(policy, prompts, asked, 1, &config.sampling.sampler(models.eos, budget), rng)?;
+        let samples = sample(policy, prompts, asked, 1, &config.sampling.sampler(models.eos_ids, budget), rng)?;
         let ref_logp = logprobs(models.reference, &samples.episodes, temperature, budget);
         let values = values((models.value, &self.value.params), &samples.episodes, budget);
 
@@ -322,10 +322,7 @@ impl<'a> Training<'a> {
                         averages.add("loss/ptx", loss * comm.size() as f64, 1.0);
                     }
                 }
-                Err(_) => {
-                    self.policy.drop_gradient();
-                    self.value.drop_gradient();
-                }
+                Err(_) => [&mut self.policy, &mut self.value].into_iter().for_each(Learner::drop_gradient),
             }
             self.progress.count(stepped.map(|_| ()))?;
         }
@@ -424,8 +421,8 @@ impl Training<'_> {
     fn describe(&self, rollout: &Rollout) -> Vec<(&'static str, f64)> {
         let (comm, samples) = (&*self.policy.comm, &rollout.samples);
         let wide = |x: &[f32]| x.iter().map(|&x| x as f64).collect::<Vec<f64>>();
-        let answers = comm.total(samples.episodes.len() as f64);
-        let each = |sum: f64| comm.total(sum) / answers;
+        let completions = comm.total(samples.episodes.len() as f64);
+        let each = |sum: f64| comm.total(sum) / completions;
         let (kl, scores) = (rollout.kl(stats::k1, comm), wide(&rollout.scores));
         let mean = comm.mean(&scores);
         let squares: Vec<f64> = scores.iter().map(|score| (score - mean).powi(2)).collect();
@@ -457,7 +454,7 @@ impl Rollout {
 }
 
 impl Models<'_> {
-    /// What policy, average and value network make of some completions now: a sum that is finite as long as they are well.
+    /// What policy, average and value network make of some completions now: a sum, finite as long as they are well.
     fn look(&self, now: &State, episodes: &[Episode], config: &Config) -> f64 {
         let some: Vec<Vec<u32>> = episodes.iter().take(config.minibatch).map(Episode::sequence).collect();
         let budget = config.compute.token_budget;
@@ -491,11 +488,8 @@ fn check_input(models: &Models, prompts: &[Vec<u32>], text: &[Example], config: 
     if config.ptx_coef > 0.0 && text.is_empty() {
         return wrong("ptx_coef is above 0 but there is no pretraining text");
     }
-    if config.batch == 0 || config.minibatch == 0 || config.epochs == 0 || longest == 0 {
-        return wrong("batch, minibatch, epochs and max_new_tokens must be at least 1");
-    }
-    if config.sampling.temperature <= 0.0 {
-        return wrong("temperature must be above 0: PPO learns from chance");
+    if [config.batch, config.minibatch, config.epochs, longest].contains(&0) || config.sampling.temperature <= 0.0 {
+        return wrong("batch, minibatch, epochs, max_new_tokens and temperature must be above 0");
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The reward model: a transformer with one number where the vocabulary was, taught from rankings.
 //!
-//! InstructGPT, equation 1. A labeler ranked K answers to a prompt; that is one element of a batch with all its
-//! C(K,2) comparisons, so every answer goes through the network once and is used in one update. (Shuffled into single
-//! comparisons, each answer would be used K−1 times and one epoch would already overfit.)
+//! InstructGPT, equation 1. A labeler ranked K completions of a prompt; that is one element of a batch with all its
+//! C(K,2) comparisons, so every completion goes through the network once and is used in one update. (Shuffled into
+//! single comparisons, each would be used K−1 times and one epoch would already overfit.)
 
 use super::groups::{Adapter, Compute, Cosine, Optim, Saving, default_from_attributes};
 use crate::{
@@ -27,7 +27,7 @@ pub struct Config {
     /// How often the rankings are seen; the paper's 1, because more overfits quickly
     #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1e6))]
     pub epochs: f64,
-    /// Prompts a step; all answers of a prompt go together; the paper: 64
+    /// Prompts a step; all completions of a prompt go together; the paper: 64
     #[arg(long, default_value_t = 16, value_parser = count(1, 1 << 20))]
     pub batch: usize,
     /// learning rate, warm-up, weight decay, clipping
@@ -56,7 +56,7 @@ default_from_attributes!(Config);
 
 // ---- comparisons ---------------------------------------------------------------------------------------------------
 
-/// One comparison: rows of the better and the worse answer, and how much it counts.
+/// One comparison: rows of the better and the worse completion, and how much it counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
     /// row of the preferred completion
@@ -68,22 +68,22 @@ pub struct Comparison {
 }
 
 /// All comparisons of one ranking (lower is better, ties are dropped), together of weight 1. `first` is the row of its
-/// first answer. Empty when every answer ties.
+/// first completion. Empty when every completion ties.
 pub fn comparisons(ranks: &[f32], first: usize) -> Vec<Comparison> {
     let all = pairs(ranks);
     let weight = 1.0 / all.max(1) as f32;
-    let mut comparisons = Vec::with_capacity(all); // of many answers they are most of the memory
+    let mut comparisons = Vec::with_capacity(all); // of many completions they are most of the memory
     comparisons.extend(ordered(ranks).map(|(a, b)| Comparison { better: first + a, worse: first + b, weight }));
     comparisons
 }
 
-/// Answers of which the first has the lower rank.
+/// Completions of which the first has the lower rank.
 fn ordered(ranks: &[f32]) -> impl Iterator<Item = (usize, usize)> {
     let k = ranks.len();
     (0..k).flat_map(move |a| (0..k).map(move |b| (a, b))).filter(|&(a, b)| ranks[a] < ranks[b])
 }
 
-/// How many comparisons a ranking has: K(K−1)/2 of K answers, less those that tie.
+/// How many comparisons a ranking has: K(K−1)/2 of K completions, less those that tie.
 pub fn pairs(ranks: &[f32]) -> usize {
     let mut sorted = ranks.to_vec();
     sorted.sort_by(f32::total_cmp);
@@ -112,7 +112,7 @@ fn scores(model: &Transformer, w: &Weights, sequences: &[&[u32]]) -> Var {
     model.score(w, &ops::index_select(&hidden, &Ids::new(last)))
 }
 
-/// Scores of whole sequences (prompt and answer), by a model that is not learning.
+/// Scores of whole sequences (prompt and completion), by a model that is not learning.
 pub fn score(model: &Transformer, params: &Params, sequences: &[Vec<u32>], token_budget: usize) -> Vec<f32> {
     let w = params.frozen();
     let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
@@ -147,9 +147,9 @@ pub fn train(
 ) -> Result<Params, TrainError> {
     let rankings: Vec<Prepared> = rankings.iter().map(Prepared::new).filter(|r| !r.pairs.is_empty()).collect();
     if rankings.is_empty() {
-        return Err(TrainError::Data("reward model: no ranking prefers one answer to another".into()));
+        return Err(TrainError::Data("reward model: no ranking prefers one completion to another".into()));
     }
-    check_lengths("ranked answer", rankings.iter().flat_map(|r| r.sequences.iter().map(Vec::len)), model)?;
+    check_lengths("ranked completion", rankings.iter().flat_map(|r| r.sequences.iter().map(Vec::len)), model)?;
     let (end, total) = plan(rankings.len(), config.epochs as f32, config.batch)?;
     let budget = config.compute.token_budget;
     let (peak, schedule) = (config.optim.lr as f32, config.cosine.schedule(&config.optim));
@@ -186,9 +186,9 @@ pub fn train(
 
 /// A ranking as the network reads it.
 struct Prepared {
-    /// prompt and answer, one for each of the K answers
+    /// prompt and completion, one for each of the K completions
     sequences: Vec<Vec<u32>>,
-    /// rows count from this prompt's first answer
+    /// rows count from this prompt's first completion
     pairs: Vec<Comparison>,
     tokens: usize,
 }
@@ -206,7 +206,8 @@ impl Prepared {
     }
 }
 
-/// Adds the gradient of the mean loss a prompt. Micro-batches hold whole prompts. Returns losses and scores, on the device.
+/// Adds the gradient of the mean loss a prompt. Micro-batches hold whole prompts. Returns losses and scores, which are
+/// still on the device.
 fn accumulate(
     model: &Transformer,
     learner: &mut Learner,
@@ -293,7 +294,7 @@ pub fn accuracy_of(rankings: &[Ranking], scores: &[f32]) -> Interval {
     Interval::clustered(&rankings.iter().map(hits).collect::<Vec<_>>())
 }
 
-/// Prompt and answer, for every answer of every ranking.
+/// Prompt and completion, for every completion of every ranking.
 pub fn sequences(rankings: &[Ranking]) -> Vec<Vec<u32>> {
     rankings.iter().flat_map(|r| r.completions.iter().map(|c| [&r.prompt[..], c].concat())).collect()
 }

@@ -1,4 +1,4 @@
-//! Supervised fine-tuning on demonstrations: the loss is on the answer and its end token alone.
+//! Supervised fine-tuning on demonstrations: the loss is on the completion and its end token alone.
 //! InstructGPT (appendix C.1): 16 epochs, residual dropout 0.2, cosine to a tenth, no warm-up.
 //! The same loop with 2 epochs and a tenth of pretraining text mixed in makes the model from which PPO starts and from
 //! which its KL is measured (appendix C.3), the step that nearly every reimplementation leaves out.

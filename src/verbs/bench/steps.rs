@@ -219,7 +219,7 @@ fn ppo_iteration(shape: &Shape, eos: &[u32], device: &Device, phases: &mut [f64;
             value: &score,
             value_params: value.clone(),
             reward: &reward,
-            eos,
+            eos_ids: eos,
         };
         let noted = noted.clone();
         let note = move |step: &Step| {

@@ -34,7 +34,7 @@ fn gradient_is_that_of_ppo_plus_gamma_times_text() {
         value: &value,
         value_params,
         reward: &|episodes| Ok(episodes.iter().map(|e| e.completion.len() as f32).collect::<Vec<_>>().into()),
-        eos: &[0],
+        eos_ids: &[0],
     };
     let mut config = Config { ptx_coef: 2.5, kl_coef: 0.1, batch: 8, minibatch: 8, ..Config::default() };
     (config.compute.token_budget, config.sampling.max_new_tokens) = (40, 5);
@@ -80,7 +80,7 @@ fn a_completion_without_an_end_pays_the_penalty() {
             let numbers = episodes.iter().map(|e| e.number as f64).collect();
             Ok(Rewards { scores: vec![9.0; episodes.len()], parts: vec![("gold", numbers)] })
         },
-        eos: &[0, 1, 2, 3],
+        eos_ids: &[0, 1, 2, 3],
     };
     let mut config = Config { missing_eos_penalty: 2.5, score_clip: 1.0, ..Config::default() };
     config.sampling.max_new_tokens = 3;
