@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(error("lr = '1e-3'"), "sft.lr = 1e-3: it is a number, such as 0.001");
         assert_eq!(error("lr = [1]"), "sft.lr = [1]: it is one value");
         assert_eq!(error("batch = 1.5"), "sft.batch = 1.5: it is a whole number from 1 to 1048576");
-        assert_eq!(error("lora_targets = 3"), "sft.lora_targets = 3: it is a text, such as \"all-linear\"");
+        assert_eq!(error("lora_targets = 3"), "sft.lora_targets = 3: it is a text, such as \"3\"");
         assert_eq!(error("precision = true"), "sft.precision = true: it is another kind of value");
     }
 
