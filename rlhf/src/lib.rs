@@ -9,6 +9,7 @@
 
 pub mod advantage;
 pub mod data;
+mod episode;
 pub mod lm;
 pub mod methods;
 pub mod metrics;

@@ -169,3 +169,26 @@ impl Read {
         Ok(())
     }
 }
+
+/// Averages named numbers over the minibatches of an iteration, in the order in which they first came.
+#[derive(Default)]
+pub(crate) struct Average {
+    sums: Vec<(&'static str, f64, f64)>,
+}
+
+impl Average {
+    pub(crate) fn add(&mut self, name: &'static str, value: f64, weight: f64) {
+        match self.sums.iter_mut().find(|s| s.0 == name) {
+            Some(s) => {
+                s.1 += value * weight;
+                s.2 += weight;
+            }
+            None => self.sums.push((name, value * weight, weight)),
+        }
+    }
+
+    /// Over all ranks.
+    pub(crate) fn means(&self, comm: &dyn Comm) -> impl Iterator<Item = (&'static str, f64)> {
+        self.sums.iter().map(|&(name, sum, weight)| (name, comm.total(sum) / comm.total(weight)))
+    }
+}

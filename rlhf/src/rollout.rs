@@ -3,31 +3,12 @@
 //!
 //! T counts the tokens of all completions, laid end to end.
 
+pub use crate::episode::Episode;
 use crate::{self_check, train::TrainError};
 use autograd::{Params, Var, Weights, ops};
 use kernels::{Ids, Precision, Rng, Segments, Tensor, read_all};
 use model::{GenerateConfig, Transformer, generate, score};
 use std::ops::Range;
-
-/// One completion of one prompt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Episode {
-    /// which of the prompts that the loop was given
-    pub number: usize,
-    /// its tokens
-    pub prompt: Vec<u32>,
-    /// with its end token, if it has one; never empty
-    pub completion: Vec<u32>,
-    /// it ended by itself, not by running out of room
-    pub ended: bool,
-}
-
-impl Episode {
-    /// Prompt and completion.
-    pub fn sequence(&self) -> Vec<u32> {
-        [&self.prompt[..], &self.completion].concat()
-    }
-}
 
 /// What a policy drew: B episodes. Those of one prompt, a group, stand side by side.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 //! give every token the log-probability with which it was drawn: the ratio is 1. Where it is not, every later number
 //! would be wrong (the commonest support question of RLHF, "my KL is negative", is this), so training stops and says why.
 
-use crate::rollout::Episode;
+use crate::episode::Episode;
 
 /// Largest difference of log-probabilities that rounding may explain.
 pub const TOLERANCE: f32 = 1e-4;

@@ -5,7 +5,8 @@
 
 use crate::range::{MANY, TOKENS, count, positive, rate, within};
 use crate::rollout::Sampler;
-use autograd::{AdamWConfig, Schedule};
+use crate::train::{Learner, Run};
+use autograd::{AdamWConfig, Params, Schedule};
 use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,11 @@ pub struct Optim {
 }
 
 impl Optim {
+    /// What learns by this optimizer, among the ranks of the run.
+    pub(crate) fn learner(&self, params: Params, run: &Run) -> Learner {
+        Learner::new(params, self.adam(), self.max_grad_norm as f32).among(&run.comm)
+    }
+
     /// AdamW with this weight decay.
     pub(crate) fn adam(&self) -> AdamWConfig {
         AdamWConfig { weight_decay: self.weight_decay as f32, ..AdamWConfig::default() }

@@ -5,7 +5,7 @@ use crate::{
     data::Example,
     lm,
     range::{MANY, count},
-    train::{Learner, Order, Progress, Run, State, TrainError, check_lengths},
+    train::{Order, Progress, Run, State, TrainError, check_lengths},
 };
 use autograd::Params;
 use clap::Args;
@@ -68,7 +68,7 @@ pub fn train(
     let (total, budget) = (config.steps, config.compute.token_budget);
     let steps_per_epoch = text.len() as f64 / config.batch as f64;
     let (peak, schedule) = (config.optim.lr as f32, config.cosine.schedule(&config.optim));
-    let (mut learner, mut progress) = (Learner::of(params, &config.optim, run), Progress::default());
+    let (mut learner, mut progress) = (config.optim.learner(params, run), Progress::default());
     let mut order = Order::new(rng.stream("order"), text.len(), run.comm.clone());
     run.tell_schedule(total, total as f64 / steps_per_epoch, config.optim.warmup);
     run.restore(State::of(&mut progress, &mut learner))?;

@@ -153,7 +153,7 @@ pub fn train(
     let (end, total) = plan(rankings.len(), config.epochs as f32, config.batch)?;
     let budget = config.compute.token_budget;
     let (peak, schedule) = (config.optim.lr as f32, config.cosine.schedule(&config.optim));
-    let (mut learner, mut progress) = (Learner::of(params, &config.optim, run), Progress::default());
+    let (mut learner, mut progress) = (config.optim.learner(params, run), Progress::default());
     let mut order = Order::new(rng.stream("order"), rankings.len(), run.comm.clone());
     run.tell_schedule(total, config.epochs, config.optim.warmup);
     run.restore(State::of(&mut progress, &mut learner))?;

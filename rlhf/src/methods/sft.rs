@@ -8,7 +8,7 @@ use crate::{
     data::Example,
     lm,
     range::{count, positive, within},
-    train::{Learner, Order, Progress, Run, State, TrainError, check_lengths, plan},
+    train::{Order, Progress, Run, State, TrainError, check_lengths, plan},
 };
 use autograd::Params;
 use clap::Args;
@@ -90,7 +90,7 @@ pub fn train(
     let (end, total) = plan(demonstrations.len(), config.epochs as f32, config.batch)?;
     let (budget, dropout) = (config.compute.token_budget, config.dropout as f32);
     let (peak, schedule) = (config.optim.lr as f32, config.cosine.schedule(&config.optim));
-    let (mut learner, mut progress) = (Learner::of(params, &config.optim, run), Progress::default());
+    let (mut learner, mut progress) = (config.optim.learner(params, run), Progress::default());
     let mut order = Order::new(rng.stream("order"), demonstrations.len(), run.comm.clone());
     let mut text_order = Order::new(rng.stream("text"), text.len().max(1), run.comm.clone());
     let masks = run.comm.own(rng.stream("dropout"));

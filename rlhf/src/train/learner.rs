@@ -1,7 +1,6 @@
 //! A network that learns: parameters, their gradient, AdamW.
 
-use super::{Alone, Comm, Run};
-use crate::methods::groups::Optim;
+use super::{Alone, Comm};
 use autograd::{AdamW, AdamWConfig, Grads, Params, Var, Weights};
 use kernels::{Device, Tensor};
 use std::sync::Arc;
@@ -21,11 +20,6 @@ impl Learner {
     pub fn new(params: Params, config: AdamWConfig, clip: f32) -> Learner {
         let (grads, adam) = (params.grads(), AdamW::new(config, &params));
         Learner { params, grads, adam, clip: (clip > 0.0).then_some(clip), comm: Arc::new(Alone) }
-    }
-
-    /// With the optimizer that a configuration asks for, among the ranks of the run.
-    pub(crate) fn of(params: Params, optim: &Optim, run: &Run) -> Learner {
-        Learner::new(params, optim.adam(), optim.max_grad_norm as f32).among(&run.comm)
     }
 
     /// As one of several ranks, whose gradients are summed.
