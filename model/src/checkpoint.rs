@@ -41,11 +41,15 @@ struct Entry {
     sha256: String,
 }
 
-/// What was saved, on the CPU.
+/// Checkpoint of a training run: what was saved, on the CPU.
 pub struct Checkpoint {
+    /// Its directory.
     pub path: PathBuf,
+    /// After how many steps it was saved.
     pub step: u64,
+    /// Arrays by the names that they were saved under.
     pub tensors: BTreeMap<String, Tensor>,
+    /// What else was saved.
     pub meta: Value,
     /// Newer ones that were passed over, and what is wrong with each: to be told to the user.
     pub damaged: Vec<ModelError>,
@@ -53,6 +57,9 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// One of its arrays, by the name it was saved under.
+    ///
+    /// # Errors
+    /// There is none of that name.
     pub fn tensor(&self, name: &str) -> Result<&Tensor> {
         self.tensors.get(name).ok_or_else(|| {
             let remedy = "It was saved by another kind of run: resume with the command that wrote it.";
@@ -61,7 +68,10 @@ impl Checkpoint {
     }
 }
 
-/// Save under DIR/step-N; returns that path. Afterwards only the newest `keep` (at least 2) remain.
+/// Saves under DIR/step-N; returns that path. Afterwards only the newest `keep` (at least 2) remain.
+///
+/// # Errors
+/// What cannot be written, numbers that are not finite, and a checkpoint of a later step that is whole.
 pub fn save(dir: &Path, step: u64, tensors: &[(&str, &Tensor)], meta: Value, keep: usize) -> Result<PathBuf> {
     fs::create_dir_all(dir).at("create", dir)?;
     remove_leftovers(dir)?;
@@ -103,8 +113,10 @@ fn write(temporary: &Path, step: u64, tensors: &[(&str, &Tensor)], meta: &Value)
     sync_dir(temporary)
 }
 
-/// The newest checkpoint that is whole. None where there is none at all; an error where there are some and
-/// all are damaged.
+/// The newest checkpoint that is whole. None where there is none at all.
+///
+/// # Errors
+/// All that there are are damaged.
 pub fn latest(dir: &Path) -> Result<Option<Checkpoint>> {
     if !dir.exists() {
         return Ok(None);
@@ -140,6 +152,9 @@ fn read(path: &Path, step: u64) -> Result<(BTreeMap<String, Tensor>, Value)> {
 }
 
 /// Is every file there, and every bit as it was written?
+///
+/// # Errors
+/// The first that is not.
 pub fn verify(path: &Path, step: u64) -> Result<()> {
     let text = read_text(&path.join(MANIFEST), 1 << 20)?;
     let manifest: Manifest = serde_json::from_str(&text).map_err(|e| damage(path, format!("{MANIFEST}: {e}")))?;

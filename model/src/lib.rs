@@ -5,6 +5,7 @@
 //! keys and of tensors), [`files`] (what is on the disk), [`tokenizer`] (text to tokens and back), [`checkpoint`] (a
 //! training run that survives a power cut).
 #![deny(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod arch;
 pub mod checkpoint;

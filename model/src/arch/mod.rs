@@ -2,14 +2,14 @@
 //! keys of its config.json, the names of its tensors in Hugging Face's files and in GGUF. A variant of one is
 //! `Arch { name: …, ..llama::ARCH }` with what differs.
 //!
-//! [`read`] and [`write`](mod@write) have what is the same for all, [`common`] what several share, [`tensors`] follows
-//! the names to the parameters of a network. Nothing here opens a file.
+//! `read` and `write` have what is the same for all, `common` what several share, [`tensors`] follows the names to the
+//! parameters of a network. Nothing here opens a file.
 mod common;
 pub mod gpt2;
 pub mod gpt_neox;
 pub(crate) mod keys;
 pub mod llama;
-pub mod metadata;
+pub(crate) mod metadata;
 pub mod mistral;
 pub mod qwen2;
 pub mod qwen3;

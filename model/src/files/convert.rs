@@ -31,6 +31,9 @@ const COMPANIONS: [&str; 11] = [
 
 /// Writes the model `from` as `to`: a GGUF file if it is so called, else a directory. What is there already is
 /// never overwritten. What is written appears whole or not at all.
+///
+/// # Errors
+/// As [`load`](crate::load); what the kind of file cannot hold; what is there already or cannot be written.
 pub fn convert(from: &Path, to: &Path, dtype: Dtype) -> Result<()> {
     if to.exists() {
         return Err(ModelError::file(to, "is there already", "Remove it, or choose another name."));

@@ -7,7 +7,10 @@ use crate::net::config::{Config, HeadKind};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What the configuration of a model says.
+/// Config of a model on the disk, an adapter's included.
+///
+/// # Errors
+/// As [`load`](crate::load), but for the numbers, which are not read.
 pub fn read_config(path: &Path) -> Result<Config> {
     if peft::is_adapter(path) {
         let mut config = read_config(&peft::base_of(path)?)?;
@@ -20,6 +23,9 @@ pub fn read_config(path: &Path) -> Result<Config> {
 }
 
 /// The same, to read text with: no numbers need be there.
+///
+/// # Errors
+/// What the files say is not understood.
 pub fn stated_config(path: &Path) -> Result<Config> {
     match path.is_dir() && !peft::is_adapter(path) {
         true => load_config(path, &read_json(&path.join("config.json"))?),
@@ -29,10 +35,13 @@ pub fn stated_config(path: &Path) -> Result<Config> {
 
 /// What can be said of a model without its numbers.
 pub struct Description {
+    /// What it is made of.
     pub config: Config,
+    /// Does it say the next token, or a score?
     pub head: HeadKind,
-    /// How many numbers learn when it is trained, and how many do not.
+    /// How many numbers learn when it is trained.
     pub learning: usize,
+    /// How many do not.
     pub frozen: usize,
     /// Of an adapter: its rank, and the model that it stands on.
     pub adapter: Option<(usize, PathBuf)>,
@@ -42,7 +51,10 @@ pub struct Description {
     pub dtypes: BTreeMap<String, usize>,
 }
 
-/// From config.json and the tables of the files alone: at once, however large the model is.
+/// Describes a model from config.json and the tables of the files alone: at once, however large it is.
+///
+/// # Errors
+/// As [`load`](crate::load), but for the numbers, which are not read.
 pub fn describe(path: &Path) -> Result<Description> {
     if peft::is_adapter(path) {
         let peft::Said { head, learning, rank, base } = peft::describe(path)?;

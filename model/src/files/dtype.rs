@@ -4,11 +4,15 @@ use half::{bf16, f16};
 use std::io::{self, Write};
 use std::str::FromStr;
 
+/// Number format of the tensors in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(non_camel_case_types)]
 pub enum Dtype {
+    /// 4 bytes.
     F32,
+    /// 2 bytes, up to 65504.
     F16,
+    /// 2 bytes, the range of f32.
     Bf16,
     /// Blocks of 32 numbers of eight bits that share a scale; in GGUF only.
     Q8_0,

@@ -1,9 +1,9 @@
 //! Hugging Face model directories, in and out; a GGUF file is read as if it were one.
 //!
-//! One table, [`tensor_maps`](crate::tensor_maps), says which of their tensors is which part of which of our parameters.
+//! One table, [`tensor_maps`], says which of their tensors is which part of which of our parameters.
 //!
 //! A reward model is saved as `…ForSequenceClassification` with `num_labels: 1` and `score.weight` [1, C].
-//! That class has no bias, so the centring bias goes into config.json as [`SCORE_BIAS`], a key that `transformers`
+//! That class has no bias, so the centring bias goes into config.json as `rlhf_reward_bias`, a key that `transformers`
 //! keeps and ignores. Its scores are ours less that number.
 //!
 //! Their class finds the last token of each row of a batch as the last that is not `pad_token_id`, and so do we

@@ -60,6 +60,7 @@ impl Archive {
     }
 
     /// What `__metadata__` says, if anything.
+    #[cfg(test)]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.table.metadata().as_ref()?.get(key).map(String::as_str)
     }

@@ -22,8 +22,9 @@ pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// The chat template in GGUF.
 pub(crate) const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 
-/// The Jinja template that a model brings.
+/// Chat template that a model brings.
 pub struct ChatTemplate {
+    /// In Jinja.
     pub text: String,
     /// The file that it stands in.
     pub path: PathBuf,
@@ -36,6 +37,9 @@ const TOKENS: [(&str, &str); 4] =
     [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")];
 
 /// The chat template of a model, wherever it has it; `None` where it has none.
+///
+/// # Errors
+/// A file that cannot be read as what it is.
 pub fn chat_template(path: &Path) -> Result<Option<ChatTemplate>> {
     if is_gguf(path) {
         return gguf_template(path);

@@ -4,7 +4,7 @@ use super::layers::{Linear, Norm, ParameterBuilder};
 use autograd::{Init, ParamId, Var, Weights, ops};
 use kernels::{Heads, Ids, Rng, Tensor};
 
-/// Residual dropout: the probability, and a generator that must be another one at every step.
+/// Dropout of the residual stream: the probability, and a generator that must be another one at every step.
 pub type Dropout = Option<(f32, Rng)>;
 
 #[derive(Clone, Copy)]

@@ -3,6 +3,7 @@ use super::transformer::Transformer;
 use autograd::{Var, Weights};
 use kernels::{Device, Heads, Ids, Tensor};
 
+/// KV cache: keys and values of the tokens before, so that a new token costs one row.
 pub struct Cache {
     /// For each layer keys and values, [slots, T, G·D] each.
     layers: Vec<(Tensor, Tensor)>,
@@ -27,9 +28,12 @@ pub(crate) struct Shared {
 }
 
 impl Transformer {
-    /// As `hidden`, for tokens that continue the sequences in the cache. Token n stands at positions[n] of
-    /// slot slots[n]; what stands before it there must have been given, now or earlier.
-    /// tokens, slots, positions [N] → [N, C]
+    /// As `hidden`, for tokens that continue the sequences in the cache. Token n stands at `positions[n]` of
+    /// slot `slots[n]`; what stands before it there must have been given, now or earlier.
+    /// tokens, slots, positions `[N]` → `[N, C]`
+    ///
+    /// # Panics
+    /// Where a slot or a position is not in the cache.
     #[track_caller]
     pub fn step(&self, w: &Weights, tokens: &Ids, slots: &Ids, positions: &Ids, cache: &mut Cache) -> Var {
         self.step_shared(w, tokens, slots, positions, Shared::default(), cache)

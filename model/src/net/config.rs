@@ -80,7 +80,7 @@ pub struct Config {
     pub activation: Activation,
     /// Which linear layers have one.
     pub biases: Biases,
-    /// Is each query and key head normed (RMS, with gains [D]) before it is turned?
+    /// Is each query and key head normed (RMS, with gains `[D]`) before it is turned?
     pub qk_norm: bool,
     /// Do attention and MLP read the same input, side by side?
     pub parallel_residual: bool,
@@ -143,7 +143,7 @@ pub struct Lora {
 pub struct Target {
     /// What the adapter's parameters are called by: `NAME.lora_A` and `NAME.lora_B`.
     pub name: String,
-    /// The frozen matrix [O, I].
+    /// The frozen matrix `[O, I]`.
     pub weight: ParamId,
     /// Those of its rows.
     pub rows: Range<usize>,

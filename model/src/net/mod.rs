@@ -1,5 +1,5 @@
-//! The network: what it is made of ([`config`]), what it computes ([`transformer`], of [`layers`] and [`block`]s), with
-//! its numbers ([`model`]), under another head ([`heads`]), with adapters ([`adapter`]); how it writes on ([`engine`],
+//! The network: what it is made of ([`config`]), what it computes ([`transformer`], of `layers` and `block`s), with
+//! its numbers ([`model`]), under another head (`heads`), with adapters ([`adapter`]); how it writes on ([`engine`],
 //! over a [`cache`]; [`mod@generate`]), and what it says of given text ([`score`]). It knows no file, and none of these
 //! files knows one that knows it.
 pub mod adapter;

@@ -26,7 +26,10 @@ pub fn micro_batches(lengths: impl IntoIterator<Item = usize>, token_budget: usi
     all
 }
 
-/// Can a model read these sequences? Each of its tokens has a row of the embedding, and they fit into the context.
+/// Can a model read these sequences? Each token has a row of the embedding, and they fit into the context.
+///
+/// # Errors
+/// The first that it cannot.
 pub fn check(net: &Transformer, sequences: &[Vec<u32>]) -> Result<()> {
     let context = net.config.context;
     for (i, sequence) in sequences.iter().enumerate() {
@@ -40,7 +43,10 @@ pub fn check(net: &Transformer, sequences: &[Vec<u32>]) -> Result<()> {
 }
 
 /// Log-probability under softmax(logits / temperature) of every token but the first, given those before it:
-/// one number less than tokens for each sequence. At most `token_budget` tokens go through the model at a time.
+/// one number less than tokens for each sequence, in nats. At most `token_budget` tokens go through the model at a time.
+///
+/// # Errors
+/// As [`check`].
 pub fn logprobs(
     net: &Transformer,
     w: &Weights,
@@ -76,8 +82,11 @@ fn of_rows(net: &Transformer, w: &Weights, hidden: &Var, rows: &[u32], targets: 
     read_all(&pieces.iter().collect::<Vec<_>>()).concat()
 }
 
-/// The score of every token of each sequence: a value network's values. The last one is a reward model's
+/// Scores of every token of each sequence: a value network's values. The last one is a reward model's
 /// reward of the whole.
+///
+/// # Errors
+/// As [`check`].
 pub fn scores(net: &Transformer, w: &Weights, sequences: &[Vec<u32>], token_budget: usize) -> Result<Vec<Vec<f32>>> {
     let mut out = Vec::with_capacity(sequences.len());
     for_each_part(net, w, sequences, token_budget, |part, seg, hidden| {

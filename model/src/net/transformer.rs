@@ -87,7 +87,7 @@ impl Transformer {
         }
     }
 
-    /// Hidden states: what the model knows at each token, after the last norm.  tokens [N] → [N, C]
+    /// Hidden states: what the model knows at each token, after the last norm.  tokens `[N]` → `[N, C]`
     ///
     /// # Panics
     /// Where `seg` is of another number of tokens, or a sequence is longer than the context.
@@ -160,7 +160,7 @@ impl Transformer {
         }
     }
 
-    /// Logits of the token that follows each row.  rows of `hidden` [R, C] → [R, V]
+    /// Logits of the token that follows each row.  rows of `hidden` `[R, C]` → `[R, V]`
     ///
     /// # Panics
     /// Where the head is a score.
@@ -173,7 +173,7 @@ impl Transformer {
         }
     }
 
-    /// Scores: one number for each row.  rows of `hidden` [R, C] → [R]
+    /// Scores: one number for each row.  rows of `hidden` `[R, C]` → `[R]`
     ///
     /// # Panics
     /// Where the head is a language model's.
@@ -190,7 +190,7 @@ impl Transformer {
         sequence.iter().rposition(|&id| Some(id) != self.config.pad).unwrap_or(0)
     }
 
-    /// Bias [1] of the score head: what every score is shifted by. A reward model sets it so that demonstrations score 0
+    /// Bias `[1]` of the score head: what every score is shifted by. A reward model sets it so that demonstrations score 0
     /// on average.
     pub fn score_bias(&self) -> Option<ParamId> {
         match self.head {

@@ -5,20 +5,46 @@ use std::path::{Path, PathBuf};
 /// Why a tokenizer could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
+    /// The system refused to read or write.
     #[error("cannot {action} {path}: {source}")]
-    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    Io {
+        /// `read`, `write`, …
+        action: &'static str,
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is not what it should be.
     #[error("{path} is not a tokenizer that can be used: {reason}")]
-    Malformed { path: PathBuf, reason: String },
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What was expected.
+        reason: String,
+    },
+    /// A file that asks for what nobody here computes.
     #[error(
         "{path} needs the {part} `{name}`, which cannot be used here. Tokenizers whose decoder is ByteLevel, Metaspace or \
          ByteFallback can: those of language models that write text (GPT, Llama, Qwen, Mistral)"
     )]
-    Unsupported { path: PathBuf, part: &'static str, name: String },
+    Unsupported {
+        /// Which.
+        path: PathBuf,
+        /// `decoder`, `model`, …
+        part: &'static str,
+        /// What it is there.
+        name: String,
+    },
+    /// No tokenizer where one is expected.
     #[error(
         "no tokenizer in {dir}: expected tokenizer.json, or vocab.json with merges.txt, or encoder.json with vocab.bpe, \
          or tokenizer.bin"
     )]
-    Missing { dir: PathBuf },
+    Missing {
+        /// Where.
+        dir: PathBuf,
+    },
 }
 
 /// The same before anyone said which file it was.

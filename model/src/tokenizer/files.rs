@@ -29,6 +29,9 @@ impl Tokenizer {
     }
 
     /// The tokenizer of a model, a directory or a GGUF file; `None` where it has none.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_file`].
     pub fn of_model(path: &Path) -> Result<Option<Tokenizer>, TokenizerError> {
         match crate::files::gguf::is_gguf(path) {
             false => Tokenizer::find(path).map(|file| Tokenizer::from_file(&file)).transpose(),
@@ -38,6 +41,9 @@ impl Tokenizer {
 
     /// From `tokenizer.json`; from GPT-2's `encoder.json` or `vocab.json`, with `vocab.bpe` or `merges.txt`
     /// beside it; from llama2.c's `.bin`; or from a model's `.gguf`.
+    ///
+    /// # Errors
+    /// A file that is not there, is damaged, or asks for what nobody here computes.
     pub fn from_file(path: &Path) -> Result<Tokenizer, TokenizerError> {
         if path.extension().is_some_and(|end| end == "gguf") {
             return gguf_vocabulary(path)?.ok_or_else(|| TokenizerError::Missing { dir: path.to_path_buf() });
@@ -63,7 +69,10 @@ impl Tokenizer {
         parsed.map(|read| read.beside(beside)).map_err(|fault| fault.at(path))
     }
 
-    /// The text of a `tokenizer.json`, without a file.
+    /// From the text of a `tokenizer.json`, without a file.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_file`].
     pub fn from_json(text: &str) -> Result<Tokenizer, TokenizerError> {
         json::parse(text, &Beside::default()).map_err(|fault| fault.at(Path::new("tokenizer.json")))
     }
@@ -83,17 +92,26 @@ impl Tokenizer {
     }
 
     /// Writes a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// It cannot be written.
     pub fn to_file(&self, path: &Path) -> Result<(), TokenizerError> {
         written(path, fs::write(path, self.to_json()))
     }
 
     /// Writes `tokenizer.json` and what lay beside it into a model directory.
+    ///
+    /// # Errors
+    /// They cannot be written.
     pub fn save(&self, dir: &Path) -> Result<(), TokenizerError> {
         self.to_file(&dir.join("tokenizer.json"))?;
         self.beside.write(dir, self, None)
     }
 
     /// The same with another padding token than the files say, or none.
+    ///
+    /// # Errors
+    /// They cannot be written.
     pub fn save_padding(&self, dir: &Path, pad: Option<u32>) -> Result<(), TokenizerError> {
         self.to_file(&dir.join("tokenizer.json"))?;
         self.beside.write(dir, self, Some(pad))

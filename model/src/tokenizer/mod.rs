@@ -42,7 +42,7 @@ pub use error::TokenizerError;
 pub use split::Split;
 pub use stream::TextStream;
 
-/// A vocabulary and the rules to write text in it.
+/// Tokenizer: a vocabulary and the rules to write text in it.
 #[derive(Debug)]
 pub struct Tokenizer {
     /// What each id stands for; `None` where the file leaves a hole.
@@ -119,6 +119,9 @@ impl Tokenizer {
     /// Learns a byte-level BPE with GPT-2's split. Ids are laid out as GPT-2's: 256 bytes, the merges, then
     /// `special`, the first of which is the end of text. The vocabulary is smaller than `vocab_size` if the
     /// texts do not have that many pairs which occur twice.
+    ///
+    /// # Panics
+    /// Where `special` is empty, or `vocab_size` is less than 256 and its tokens.
     #[track_caller]
     pub fn train<T: AsRef<str>>(texts: impl IntoIterator<Item = T>, vocab_size: usize, special: &[&str]) -> Tokenizer {
         assert!(!special.is_empty(), "a tokenizer needs an end-of-text token: special is empty");
@@ -181,6 +184,9 @@ impl Tokenizer {
 
     /// Has a model with so many rows one for every token that a text may become? Control tokens behind them, which nobody
     /// has trained, are left out, and named by what is returned.
+    ///
+    /// # Errors
+    /// It has not, and for which.
     pub fn fits(&self, rows: usize) -> Result<Option<String>, String> {
         if self.vocab_size() <= rows {
             return Ok(None);

@@ -19,9 +19,15 @@ use super::letters::is_letter;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
     /// GPT-2's expression. `digits`: every digit is a word of its own, cut out first (SmolLM, StarCoder).
-    Gpt2 { digits: bool },
+    Gpt2 {
+        /// Of numbers.
+        digits: bool,
+    },
     /// GPT-4's expression, with numbers of up to `digits` digits.
-    Gpt4 { digits: usize },
+    Gpt4 {
+        /// Of a number.
+        digits: usize,
+    },
     /// No cutting: the whole text is one word (sentencepiece).
     Whole,
 }

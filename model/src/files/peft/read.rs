@@ -22,6 +22,7 @@ const MERGE: &str = "Merge it into its model with PEFT (merge_and_unload), and g
 /// The score head of an adapter of a reward model.
 const SCORE: &str = "base_model.model.score.weight";
 
+/// Is it the directory of an adapter?
 pub fn is_adapter(dir: &Path) -> bool {
     dir.join(CONFIG).exists()
 }
@@ -176,7 +177,10 @@ pub(crate) fn describe(dir: &Path) -> Result<Said> {
     Ok(Said { head: files.head(), learning, rank: files.settings.rank, base })
 }
 
-/// The model that an adapter stands on.
+/// Base model of an adapter: where that which it stands on lies.
+///
+/// # Errors
+/// It is neither here nor in the cache, or an adapter itself.
 pub fn base_of(dir: &Path) -> Result<PathBuf> {
     let path = dir.join(CONFIG);
     let json = read_json(&path)?;
