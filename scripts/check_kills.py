@@ -113,7 +113,9 @@ def one_round(work, name, takes, rng, tally):
         tally[how if not over else "too late"] += 1
         if code == 0:
             break
-        if code == 2 and "nothing to resume" in said:
+        # what it says into a closed pipe nobody reads
+        nothing = "nothing to resume" in said or how == "pipe" and not (work / out / "recipe.toml").exists()
+        if code == 2 and nothing:
             next_command = command(line, out)
             continue
         wanted = {"KILL": (-9,), "pipe": (0,)}.get(how, (130,))
