@@ -4,7 +4,8 @@
 #   scripts/gpu_day.sh build        on a machine with the tools: puts the programs into .gpu_day/, which is carried along
 #   scripts/gpu_day.sh run [OUT]    on the machine with the GPU: writes OUT/gpu_day.json and OUT/gpu_day.log ($OUT, or .)
 #
-# Every step has its own limit of time, and a step that fails or is missing something says so and costs only itself.
+# Every step has its own limit of time, and a step that fails or is missing something says so and costs only itself; all
+# of them together end within LIMIT seconds (520), and a step that finds no time left says so too.
 # `run` does without PyTorch where there is none. DEVICE=cpu tries the script out without a GPU.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -23,6 +24,8 @@ build() {
 step() {
     local name=$1 limit=$2 rc begin
     shift 2
+    limit=$((limit < ${LIMIT:-520} - SECONDS ? limit : ${LIMIT:-520} - SECONDS))
+    if ((limit < 5)); then echo "$name: no time left" | tee -a "$log" && return; fi
     begin=$(date +%s.%N)
     echo "== $name: $*" >>"$log"
     timeout -k 5 "$limit" "$@" >"$scratch/out" 2>>"$log"
@@ -56,9 +59,6 @@ run() {
 
     step card 20 nvidia-smi -q -d CLOCK,POWER,MEMORY
     step adapters 20 "$ours" devices --json
-    step right 120 .gpu_day/it rung
-    step products 120 "$ours" bench matmul --device "$device" --retune --json
-    step torch-products 60 python3 $torch products --device "$device"
     for size in tiny small gpt2-124M; do
         step "train-$size" 40 "$ours" bench train --size "$size" --device "$device" --json
         step "torch-train-$size" 60 python3 $torch train "$size" --device "$device"
@@ -66,9 +66,12 @@ run() {
     step profile-gpt2-124M 40 "$ours" bench train --size gpt2-124M --device "$device" --profile
     step generate-tiny 40 "$ours" bench generate --size tiny --device "$device" --json
     step generate-gpt2-124M 60 "$ours" bench generate --size gpt2-124M --device "$device" --json
+    step right 120 .gpu_day/it rung
+    step products 120 "$ours" bench matmul --device "$device" --retune --json
+    step torch-products 60 python3 $torch products --device "$device"
+    step torch-compiled 120 python3 $torch train gpt2-124M --device "$device" --compile
     step ppo-small 40 "$ours" bench ppo --size small --device "$device" --json
     step kernels 90 "$ours" bench --device "$device" --json
-    step torch-compiled 120 python3 $torch train gpt2-124M --device "$device" --compile
     step all-gpu-tests 120 .gpu_day/it gpu
 }
 
