@@ -49,7 +49,7 @@ pub fn adamw(gpu: &Arc<Gpu>, p: &mut Tensor, g: &Tensor, m: &mut Tensor, v: &mut
         copy.unshare();
         copy
     };
-    let rungs = Rungs { kernel: "adamw", class, all: RUNGS, default: VEC4, shaders: &shaders };
+    let rungs = Rungs { kernel: "adamw", class, all: RUNGS, default: VEC4, rounds: false, shaders: &shaders };
     let rung = gpu.choose(&rungs, &mut |rung| {
         let all = [copy(p), copy(m), copy(v)];
         step(gpu, rung, &all[0], &part(g), &all[1], &all[2], s)?;

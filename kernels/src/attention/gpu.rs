@@ -116,7 +116,7 @@ impl Flash {
             |rung: Rung| rung.fits(heads.dim).then(|| vec![self.kernel(rung, &rung.consts(heads.dim)).shader()]);
         // A row of 64 numbers and more, and its sums, are too many registers for one invocation.
         let default = if heads.dim >= 64 { SHARED_BY_4 } else { ROW };
-        with(&Rungs { kernel: self.name, class, all: RUNGS, default, shaders: &shaders })
+        with(&Rungs { kernel: self.name, class, all: RUNGS, default, rounds: false, shaders: &shaders })
     }
 }
 
@@ -263,7 +263,8 @@ pub fn attention_cached(
     let class = [log2(n), heads.dim as u32, heads.q as u32, heads.kv as u32, log2(longest), sliding as u32];
     let shaders =
         |rung: CachedRung| rung.fits(heads.dim, sliding).then(|| vec![rung.kernel(&rung.consts(heads.dim)).shader()]);
-    let rungs = Rungs { kernel: "attention_cached", class, all: CACHED_RUNGS, default: KEYS, shaders: &shaders };
+    let rungs =
+        Rungs { kernel: "attention_cached", class, all: CACHED_RUNGS, default: KEYS, rounds: false, shaders: &shaders };
     let [y] = g.run_best(&rungs, run);
     y
 }

@@ -74,7 +74,8 @@ impl RowKernel {
         run: impl Fn(RowRung) -> Compiled<[Tensor; N]>,
     ) -> [Tensor; N] {
         let shaders = |rung: RowRung| Some(vec![self.on(rung, |kernel| kernel.shader())]);
-        let rungs = Rungs { kernel: self.name, class, all: ROW_RUNGS, default: self.default, shaders: &shaders };
+        let rungs =
+            Rungs { kernel: self.name, class, all: ROW_RUNGS, default: self.default, rounds: false, shaders: &shaders };
         g.run_best(&rungs, run)
     }
 

@@ -26,6 +26,8 @@ pub struct Rungs<'a, R> {
     pub all: &'a [R],
     /// The one to take where nothing is measured.
     pub default: R,
+    /// May rungs round their operands to half precision?
+    pub rounds: bool,
     /// What a rung runs; `None` where it cannot do this shape.
     pub shaders: &'a dyn Fn(R) -> Option<Vec<Shader>>,
 }
@@ -43,8 +45,12 @@ impl Kernel<'_> {
 }
 
 impl Shader {
-    /// Does it round its operands to half precision?
+    /// Does it round its operands to half precision? Two halves are as exact as f32.
     fn rounds(&self) -> bool {
+        self.half() && !self.source.contains("const HALVES = 2u")
+    }
+
+    fn half(&self) -> bool {
         self.source.contains("enable f16")
     }
 }
@@ -216,7 +222,7 @@ impl Gpu {
 
     fn can_run(&self, shader: &Shader) -> bool {
         let (source, has) = (&shader.source, self.features);
-        (has.half || !shader.rounds())
+        (has.half || !shader.half())
             && (has.subgroups || !source.contains("subgroup"))
             && (has.matrix.is_some() || !source.contains("enable wgpu_cooperative_matrix"))
             && shader.budget <= has.workgroup_bytes
@@ -242,8 +248,8 @@ impl Gpu {
             return Some(default);
         }
         let rounds = |rung: R| (rungs.shaders)(rung).iter().flatten().any(Shader::rounds);
-        let candidates: Vec<R> =
-            allowed.iter().copied().filter(|&rung| tuning == Tuning::Half || !rounds(rung)).collect();
+        let halves = rungs.rounds || tuning == Tuning::Half;
+        let candidates: Vec<R> = allowed.iter().copied().filter(|&rung| halves || !rounds(rung)).collect();
         let sources = candidates.iter().filter_map(|&rung| (rungs.shaders)(rung)).flatten().map(|s| s.source);
         let class = rungs.class.map(|c| c.to_string()).join(" ");
         let key = format!("{} {class} {:016x}", rungs.kernel, hash(sources));
@@ -359,7 +365,7 @@ mod tests {
     }
 
     fn rungs<'a>(shaders: &'a dyn Fn(Toy) -> Option<Vec<Shader>>) -> Rungs<'a, Toy> {
-        Rungs { kernel: "toy", class: [0; 6], all: ALL, default: Toy::Wrong, shaders }
+        Rungs { kernel: "toy", class: [0; 6], all: ALL, default: Toy::Wrong, rounds: false, shaders }
     }
 
     fn open() -> Option<Arc<Gpu>> {

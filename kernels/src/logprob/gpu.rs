@@ -89,7 +89,7 @@ pub fn logprob(g: &Arc<Gpu>, logits: &Tensor, ids: &Ids) -> (Tensor, Tensor) {
     let second = |rung: Rung| (rung == Rung::Chunks).then_some(LOGPROB_PARTS.shader());
     let shaders = |rung: Rung| Some([rung.kernel().shader()].into_iter().chain(second(rung)).collect());
     let (class, default) = ([log2(n), log2(v), 0, 0, 0, 0], Rung::OnePass { subgroups: false });
-    g.run_best(&Rungs { kernel: "logprob", class, all: RUNGS, default, shaders: &shaders }, run).into()
+    g.run_best(&Rungs { kernel: "logprob", class, all: RUNGS, default, rounds: false, shaders: &shaders }, run).into()
 }
 
 #[track_caller]

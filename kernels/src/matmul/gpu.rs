@@ -1,8 +1,8 @@
 //! Through wgpu: the ladder of products, the one of skinny products (few rows), and how a product that one binding
 //! cannot cover is cut.
-use super::{Form, Size};
-use crate::Tensor;
+use super::{Form, Precision, Size};
 use crate::gpu::{Compiled, Gpu, Kernel, Rungs, chunks, compiled, flat_groups, log2, read, row_groups, wgsl, write};
+use crate::{Tensor, pack_bf16, unpack_bf16};
 use Shader::*;
 use std::fmt;
 use std::ops::Range;
@@ -25,14 +25,16 @@ enum Shader {
     Register {
         tile: usize,
     },
-    /// A workgroup makes so many rows and columns, from tiles in f16 where `half` says so.
+    /// A workgroup makes so many rows and columns.
     Vec4 {
         rows: usize,
         columns: usize,
-        half: bool,
     },
     Subgroups,
-    Matrix,
+    /// On matrix units; a number is one or two halves.
+    Matrix {
+        halves: usize,
+    },
 }
 
 const fn whole(shader: Shader) -> Rung {
@@ -44,7 +46,7 @@ const fn split(shader: Shader) -> Rung {
 }
 
 const fn vec4(rows: usize, columns: usize) -> Shader {
-    Vec4 { rows, columns, half: false }
+    Vec4 { rows, columns }
 }
 
 /// From the base up.
@@ -60,10 +62,12 @@ pub const RUNGS: &[Rung] = &[
     whole(vec4(128, 64)),
     split(vec4(128, 64)),
     whole(vec4(128, 128)),
-    whole(Vec4 { rows: 128, columns: 128, half: true }),
     whole(Subgroups),
     split(Subgroups),
-    whole(Matrix),
+    whole(Matrix { halves: 2 }),
+    split(Matrix { halves: 2 }),
+    whole(Matrix { halves: 1 }),
+    split(Matrix { halves: 1 }),
 ];
 
 impl fmt::Display for Rung {
@@ -72,10 +76,10 @@ impl fmt::Display for Rung {
             Naive => write!(f, "naive"),
             Tile => write!(f, "tile"),
             Register { tile } => write!(f, "register {tile}"),
-            Vec4 { rows, columns, half: false } => write!(f, "vec4 {rows}x{columns}"),
-            Vec4 { rows, columns, half: true } => write!(f, "half {rows}x{columns}"),
+            Vec4 { rows, columns } => write!(f, "vec4 {rows}x{columns}"),
             Subgroups => write!(f, "subgroups"),
-            Matrix => write!(f, "matrix"),
+            Matrix { halves: 1 } => write!(f, "matrix"),
+            Matrix { .. } => write!(f, "matrix in two halves"),
         }?;
         f.write_str(if self.split { " split" } else { "" })
     }
@@ -104,15 +108,25 @@ const COMMON: &str = include_str!("common.wgsl");
 const NAIVE: &[&str] = &["alias Number = f32;\n", COMMON, include_str!("naive.wgsl")];
 const TILE: &[&str] = &["alias Number = f32;\n", COMMON, include_str!("tile.wgsl")];
 const REGISTER: &[&str] = &["alias Number = f32;\n", COMMON, include_str!("register.wgsl")];
-const VEC4: &[&str] = &["alias Number = vec4f;\nalias Cell = vec4f;\n", COMMON, include_str!("vec4.wgsl")];
-const HALF: &[&str] = &[include_str!("half.wgsl"), "alias Number = vec4f;\n", COMMON, include_str!("vec4.wgsl")];
+const VEC4: &[&str] = &["alias Number = vec4f;\n", COMMON, include_str!("vec4.wgsl")];
 const SUBGROUPS: &[&str] = &["alias Number = f32;\n", COMMON, include_str!("subgroups.wgsl")];
-const MATRIX_8: &[&str] = &[include_str!("matrix.wgsl"), MATRIX_8_TYPES, COMMON, include_str!("matrix_main.wgsl")];
-const MATRIX_16: &[&str] = &[include_str!("matrix.wgsl"), MATRIX_16_TYPES, COMMON, include_str!("matrix_main.wgsl")];
-const MATRIX_8_TYPES: &str = "alias Number = f32;\nalias Left = coop_mat8x8<f16, A>;\nalias Right = coop_mat8x8<f16, B>;\n\
-                              alias Sums = coop_mat8x8<f32, C>;\n";
-const MATRIX_16_TYPES: &str = "alias Number = f32;\nalias Left = coop_mat16x16<f16, A>;\n\
-                               alias Right = coop_mat16x16<f16, B>;\nalias Sums = coop_mat16x16<f32, C>;\n";
+const MATRIX_8: &[&str] = &[MATRIX, FOURS, SIDE_8, COMMON, FOUR, MATRIX_MAIN];
+const MATRIX_16: &[&str] = &[MATRIX, FOURS, SIDE_16, COMMON, FOUR, MATRIX_MAIN];
+/// Where rows do not start at multiples of four numbers.
+const MATRIX_16_ODD: &[&str] = &[MATRIX, SINGLES, SIDE_16, COMMON, FOUR_SINGLES, MATRIX_MAIN];
+const MATRIX_8_ODD: &[&str] = &[MATRIX, SINGLES, SIDE_8, COMMON, FOUR_SINGLES, MATRIX_MAIN];
+const MATRIX: &str = include_str!("matrix.wgsl");
+const MATRIX_MAIN: &str = include_str!("matrix_main.wgsl");
+const FOURS: &str = "alias Number = vec4f;\n";
+const SINGLES: &str = "alias Number = f32;\n";
+const FOUR: &str =
+    "fn a_four(i: u32) -> vec4f { return a[i / 4u]; }\nfn b_four(i: u32) -> vec4f { return b[i / 4u]; }\n";
+const FOUR_SINGLES: &str = "fn a_four(i: u32) -> vec4f { return vec4f(a[i], a[i + 1u], a[i + 2u], a[i + 3u]); }\n\
+                            fn b_four(i: u32) -> vec4f { return vec4f(b[i], b[i + 1u], b[i + 2u], b[i + 3u]); }\n";
+const SIDE_8: &str = "alias Left = coop_mat8x8<f16, A>;\nalias Right = coop_mat8x8<f16, B>;\n\
+                      alias Sums = coop_mat8x8<f32, C>;\n";
+const SIDE_16: &str = "alias Left = coop_mat16x16<f16, A>;\nalias Right = coop_mat16x16<f16, B>;\n\
+                       alias Sums = coop_mat16x16<f32, C>;\n";
 const SUM_PARTS: Kernel =
     Kernel { name: "sum_parts", parts: &[wgsl::GRID, include_str!("sum_parts.wgsl")], consts: &[] };
 
@@ -127,6 +141,10 @@ struct Plan {
     threads: usize,
     /// Do several workgroups share the k of a tile?
     split: bool,
+    /// Invocations that keep even a large GPU busy.
+    fills: usize,
+    /// Does it write whole tiles only?
+    whole_tiles: bool,
 }
 
 impl Plan {
@@ -146,44 +164,67 @@ impl Plan {
             return k.max(1);
         }
         let tiles = self.tiles(m, n).iter().product::<usize>().max(1);
-        let parts = (FILLS / self.threads / tiles).min(k / 128).min(room).clamp(1, 32);
-        k.div_ceil(parts).next_multiple_of(16)
+        let parts = (self.fills / self.threads / tiles).min(k / 128).min(room).clamp(1, 32);
+        k.div_ceil(parts).next_multiple_of(32)
     }
 }
 
-/// Invocations that keep even a large GPU busy.
-const FILLS: usize = 1 << 17;
+/// What a plan depends on beside its rung.
+#[derive(Clone, Copy)]
+struct Given {
+    form: Form,
+    /// Do all rows of the operands start at multiples of four numbers?
+    fours: bool,
+    /// Are operands rounded to bf16 (by rungs that multiply in f16)?
+    bf16: bool,
+    /// Side of the matrix units.
+    side: usize,
+    /// Invocations of a subgroup.
+    lanes: usize,
+}
 
-/// `matrix`: side of the matrix units, and invocations of a subgroup.
-fn plan(rung: Rung, form: Form, matrix: (usize, usize)) -> Plan {
+fn plan(rung: Rung, given: Given) -> Plan {
     let square = |side: usize| [side; 2];
-    let (side, lanes) = matrix;
+    let Given { form, fours, bf16, side, lanes } = given;
+    let along = [form != Form::TN, form == Form::NT].map(usize::from);
     let (name, parts, consts, tile, threads) = match rung.shader {
         Naive => ("matmul_naive", NAIVE, vec![], square(16), 256),
         Tile => ("matmul_tile", TILE, vec![], square(16), 256),
         Register { tile } => ("matmul_register", REGISTER, vec![("TILE", tile)], square(tile), tile * tile / 16),
-        Vec4 { rows, columns, half } => {
+        Vec4 { rows, columns } => {
             let own = if rows * columns == 128 * 128 { 8 } else { 4 };
             let threads = rows * columns / (8 * own);
-            let along = [form != Form::TN, form == Form::NT].map(usize::from);
             // as many k a step as one block of 4 x 4 numbers an invocation gives
             let k = 16 * threads / (rows + columns) / 8 * 8;
             let sizes = [("TILE_M", rows), ("TILE_N", columns), ("COLUMNS", own), ("BK", k)];
             let forms = [("A_ALONG_K", along[0]), ("B_ALONG_K", along[1])];
-            let (name, parts) = if half { ("matmul_half", HALF) } else { ("matmul_vec4", VEC4) };
-            (name, parts, sizes.into_iter().chain(forms).collect(), [rows, columns], threads)
+            ("matmul_vec4", VEC4, sizes.into_iter().chain(forms).collect(), [rows, columns], threads)
         }
         Subgroups => {
             let tile = [16 * 64 / lanes.clamp(1, 64), 4 * lanes];
             ("matmul_subgroups", SUBGROUPS, vec![("SUB", lanes)], tile, 64)
         }
-        Matrix => {
-            let parts = if side == 8 { MATRIX_8 } else { MATRIX_16 };
-            ("matmul_matrix", parts, vec![("SIDE", side), ("LANES", lanes)], square(4 * side), 4 * lanes)
+        Matrix { halves } => {
+            let parts = match (side, fours) {
+                (8, true) => MATRIX_8,
+                (8, false) => MATRIX_8_ODD,
+                (_, true) => MATRIX_16,
+                (_, false) => MATRIX_16_ODD,
+            };
+            let (tile, k) = (4 * side, 16 * lanes / side);
+            // rows of either kind, and eight numbers after each
+            let image = |along: usize| 2 * if along == 1 { tile * (k + 8) } else { k * (tile + 8) };
+            let bytes = halves * (image(along[0]) + image(along[1])) + 32;
+            let name = if fours { "matmul_matrix" } else { "matmul_matrix_odd" };
+            let sizes = [("SIDE", side), ("LANES", lanes), ("A_ALONG_K", along[0]), ("B_ALONG_K", along[1])];
+            let how = [("HALVES", halves), ("DROP", if bf16 { 16 } else { 13 }), ("BUDGET", bytes)];
+            (name, parts, sizes.into_iter().chain(how).collect(), square(tile), 4 * lanes)
         }
     };
     let consts = consts.into_iter().map(|(name, value): (_, usize)| (name, value as u32)).collect();
-    Plan { name, parts, consts, tile, threads, split: rung.split }
+    let matrix = matches!(rung.shader, Matrix { .. });
+    let fills = if matrix { 1 << 16 } else { 1 << 17 };
+    Plan { name, parts, consts, tile, threads, split: rung.split, fills, whole_tiles: matrix }
 }
 
 fn few(rung: FewRung, rows: &'static [(&'static str, u32)]) -> Kernel<'static> {
@@ -199,8 +240,11 @@ const SIXTEEN_ROWS: &[(&str, u32)] = &[("ROWS", 16)];
 
 pub fn sources() -> Vec<(String, String)> {
     let forms = [Form::NN, Form::NT, Form::TN];
-    let plans = RUNGS.iter().flat_map(|&rung| forms.map(|form| plan(rung, form, (16, 32))));
-    let all: Vec<_> = plans.chain([plan(whole(Matrix), Form::NN, (8, 8))]).collect();
+    let all = |side, lanes, fours, bf16| {
+        let given = move |form| Given { form, fours, bf16, side, lanes };
+        RUNGS.iter().flat_map(move |&rung| forms.map(|form| plan(rung, given(form))))
+    };
+    let all: Vec<_> = all(16, 32, true, false).chain(all(16, 32, false, true)).chain(all(8, 8, true, false)).collect();
     let few = FEW_RUNGS.iter().flat_map(|&rung| [few(rung, FOUR_ROWS), few(rung, SIXTEEN_ROWS)]);
     let all = all.iter().map(Plan::kernel).chain(few).chain([SUM_PARTS]);
     let mut sources: Vec<_> = all.map(|kernel| (kernel.title(), kernel.source())).collect();
@@ -210,18 +254,20 @@ pub fn sources() -> Vec<(String, String)> {
 }
 
 #[track_caller]
-pub fn matmul(g: &Arc<Gpu>, form: Form, s: Size, a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Tensor {
+pub fn matmul(g: &Arc<Gpu>, p: Precision, form: Form, s: Size, [a, b]: [&Tensor; 2], bias: Option<&Tensor>) -> Tensor {
     let c = g.array(&[s.m, s.n]);
-    product(g, &Product { form, s, a, b, bias, add: false }, &c);
+    product(g, &Product { precision: p, form, s, a, b, bias, add: false }, &c);
     c
 }
 
 #[track_caller]
-pub fn matmul_add(g: &Arc<Gpu>, form: Form, s: Size, a: &Tensor, b: &Tensor, c: &Tensor) {
-    product(g, &Product { form, s, a, b, bias: None, add: true }, c);
+pub fn matmul_add(g: &Arc<Gpu>, precision: Precision, form: Form, s: Size, [a, b]: [&Tensor; 2], c: &Tensor) {
+    product(g, &Product { precision, form, s, a, b, bias: None, add: true }, c);
 }
 
+#[derive(Clone, Copy)]
 struct Product<'a> {
+    precision: Precision,
     form: Form,
     s: Size,
     a: &'a Tensor,
@@ -237,12 +283,30 @@ fn product(g: &Arc<Gpu>, x: &Product, c: &Tensor) {
         return;
     }
     if x.form == Form::NT && m <= 16 {
-        let rung = choose_few(g, x);
-        compiled(in_parts(g, x, |part| few_rows(g, rung, x, part, c)));
+        with_rounded(x, |x| {
+            let rung = choose_few(g, x);
+            compiled(in_parts(g, x, |part| few_rows(g, rung, x, part, c)));
+        })
     } else {
         let rung = choose(g, x);
-        compiled(in_parts(g, x, |part| tiled(g, rung, x, part, c)));
+        compiled(on(g, rung, x, c));
     }
+}
+
+/// The product on a rung: matrix units round by themselves.
+#[track_caller]
+fn on(g: &Arc<Gpu>, rung: Rung, x: &Product, c: &Tensor) -> Compiled<()> {
+    let run = |x: &Product| in_parts(g, x, |part| tiled(g, rung, x, part, c));
+    if matches!(rung.shader, Matrix { .. }) { run(x) } else { with_rounded(x, run) }
+}
+
+/// The same product of operands that are rounded before, for kernels that multiply in f32.
+fn with_rounded<R>(x: &Product, run: impl Fn(&Product) -> R) -> R {
+    if x.precision != Precision::Bf16 {
+        return run(x);
+    }
+    let [a, b] = [x.a, x.b].map(|operand| unpack_bf16(&pack_bf16(operand)));
+    run(&Product { a: &a, b: &b, ..*x })
 }
 
 fn in_parts(g: &Gpu, x: &Product, run: impl FnMut(&Part) -> Compiled<()>) -> Compiled<()> {
@@ -285,7 +349,7 @@ fn rows(x: &Tensor, range: &Range<usize>, width: usize) -> Tensor {
 #[track_caller]
 fn tiled(g: &Arc<Gpu>, rung: Rung, x: &Product, part: &Part, c: &Tensor) -> Compiled<()> {
     let Size { m, n, k } = x.s;
-    let plan = plan_on(g, rung, x.form);
+    let plan = plan(rung, given(g, x));
     let Part { m: ms, n: ns, k: ks } = part;
     let (a, a_0, a_m, a_k) = match x.form {
         Form::TN => (rows(x.a, ks, m), ms.start, 1, m),
@@ -299,26 +363,32 @@ fn tiled(g: &Arc<Gpu>, rung: Rung, x: &Product, part: &Part, c: &Tensor) -> Comp
     let add = x.add || ks.start > 0;
     let c = rows(c, ms, n);
     let [tiles_m, tiles_n] = plan.tiles(ms.len(), ns.len());
+    // rows and columns of what the kernel writes
+    let made = if plan.whole_tiles { [tiles_m * plan.tile[0], tiles_n * plan.tile[1]] } else { [ms.len(), ns.len()] };
     let size = Size { m: ms.len(), n: ns.len(), k: ks.len() };
-    let per = plan.per_part(size, g.max_binding_words() / c.len().max(1));
+    let per = plan.per_part(size, g.max_binding_words() / (made[0] * made[1]).max(1));
     let z = ks.len().div_ceil(per).max(1);
     let groups = [tiles_n as u32, tiles_m as u32, z as u32];
     let sizes = |c_0: usize, c_m: usize, flags: [bool; 2]| {
         let sizes = [ms.len(), ns.len(), ks.len(), a_0, a_m, a_k, b_k, b_n, c_0, c_m, per];
-        sizes.into_iter().chain(flags.map(usize::from)).map(|x| x as u32).collect::<Vec<_>>()
+        let flags = flags.map(usize::from);
+        sizes.into_iter().chain(flags).chain([made[0] * c_m]).map(|x| x as u32).collect::<Vec<_>>()
     };
     // without a bias b stands in its place and is not looked at
     let bias_or = |b: &Tensor| bias.as_ref().unwrap_or(b).clone();
-    if z == 1 {
+    // matrix units write rows that start at multiples of four numbers
+    let fits = !plan.whole_tiles || made == [ms.len(), ns.len()] && n.is_multiple_of(4);
+    if z == 1 && fits {
         let params = sizes(ns.start, n, [bias.is_some(), add]);
         return g.try_run(&plan.kernel(), groups, &params, &[read(&a), read(&b), read(&bias_or(&b)), write(&c)]);
     }
-    assert_eq!(ns.len(), n, "a product that is cut along n is not split along k");
-    let scratch = g.array(&[z, ms.len(), n]);
+    let scratch = g.array(&[z, made[0], made[1]]);
     let args = [read(&a), read(&b), read(&b), write(&scratch)];
-    g.try_run(&plan.kernel(), groups, &sizes(0, n, [false, false]), &args)?;
-    let params = [c.len(), n, z, bias.is_some() as usize, add as usize].map(|x| x as u32);
-    g.try_run(&SUM_PARTS, flat_groups(c.len()), &params, &[read(&scratch), read(&bias_or(&scratch)), write(&c)])
+    g.try_run(&plan.kernel(), groups, &sizes(0, made[1], [false, false]), &args)?;
+    let sizes = [ms.len() * ns.len(), ns.len(), z, made[0] * made[1], made[1], ns.start, n];
+    let params = sizes.into_iter().chain([bias.is_some(), add].map(usize::from)).map(|x| x as u32).collect::<Vec<_>>();
+    let bias = bias_or(&scratch);
+    g.try_run(&SUM_PARTS, flat_groups(ms.len() * ns.len()), &params, &[read(&scratch), read(&bias), write(&c)])
 }
 
 #[track_caller]
@@ -333,9 +403,10 @@ fn few_rows(g: &Arc<Gpu>, rung: FewRung, x: &Product, part: &Part, c: &Tensor) -
     g.try_run(&kernel, row_groups(part.n.len().div_ceil(4)), &params, &args)
 }
 
-fn plan_on(g: &Gpu, rung: Rung, form: Form) -> Plan {
-    let has = g.features();
-    plan(rung, form, (has.matrix.unwrap_or(16) as usize, has.subgroup_size as usize))
+fn given(g: &Gpu, x: &Product) -> Given {
+    let (has, bf16) = (g.features(), x.precision == Precision::Bf16);
+    let (side, lanes) = (has.matrix.unwrap_or(16) as usize, has.subgroup_size as usize);
+    Given { form: x.form, fours: fours(x.form, x.s), bf16, side, lanes }
 }
 
 /// Do all rows of the operands start at multiples of four numbers?
@@ -350,32 +421,39 @@ fn fours(form: Form, s: Size) -> bool {
 
 #[track_caller]
 fn choose(g: &Arc<Gpu>, x: &Product) -> Rung {
-    let (form, s) = (x.form, x.s);
+    let (form, s, given) = (x.form, x.s, given(g, x));
     let Size { m, n, k } = s;
-    let fours = fours(form, s);
+    let fours = given.fours;
     let undivided = parts(g.max_binding_words(), form, s).len() == 1;
     // in steps of the square root of 2: which tile is best depends on how many there are
     let [m_step, n_step, k_step] = [m, n, k.max(1)].map(|size| (2.0 * (size as f64).log2()) as u32);
-    let class = [form as u32, m_step, n_step, k_step, fours as u32, undivided as u32];
+    let class = [form as u32 + 4 * x.precision as u32, m_step, n_step, k_step, fours as u32, undivided as u32];
     let broadcasts = (8..=64).contains(&g.features().subgroup_fixed.unwrap_or(0));
+    let rounds = x.precision != Precision::F32;
+    let lanes_fit = (given.side..=64).contains(&given.lanes);
     let splits = |plan: &Plan| undivided && plan.per_part(s, g.max_binding_words() / (m * n)) < k;
     let shaders = |rung: Rung| {
-        let plan = plan_on(g, rung, form);
+        let plan = plan(rung, given);
         let fits = match rung.shader {
             Subgroups => broadcasts,
             Vec4 { .. } => fours,
+            Matrix { halves } => {
+                let area = plan.tiles(m, n).iter().product::<usize>() * plan.tile[0] * plan.tile[1];
+                lanes_fit && undivided && area <= g.max_binding_words() && (halves == 1 || !rounds)
+            }
             _ => true,
         };
-        let second = plan.split.then_some(SUM_PARTS.shader());
+        let second = (plan.split || plan.whole_tiles).then_some(SUM_PARTS.shader());
         (fits && (!plan.split || splits(&plan))).then(|| [plan.kernel().shader()].into_iter().chain(second).collect())
     };
     let default = match m.div_ceil(64) * n.div_ceil(64) {
+        _ if rounds && g.features().matrix.is_some() => whole(Matrix { halves: 1 }),
         _ if g.is_software() && broadcasts => whole(Subgroups),
         64.. => whole(Register { tile: 64 }),
         _ => whole(Register { tile: 32 }), // small tiles where large ones would leave most of a GPU idle
     };
-    let rungs = Rungs { kernel: "matmul", class, all: RUNGS, default, shaders: &shaders };
-    g.choose(&rungs, &mut |rung| trial(g, x, |x, part, c| tiled(g, rung, x, part, c)))
+    let rungs = Rungs { kernel: "matmul", class, all: RUNGS, default, rounds, shaders: &shaders };
+    g.choose(&rungs, &mut |rung| trial(g, x, |x, c| on(g, rung, x, c)))
 }
 
 #[track_caller]
@@ -385,14 +463,16 @@ fn choose_few(g: &Arc<Gpu>, x: &Product) -> FewRung {
     let fits = |rung| rung == FewRung::Lanes || k.is_multiple_of(4);
     let shaders = |rung| fits(rung).then(|| vec![few(rung, rows).shader()]);
     let class = [rows[0].1, log2(n), log2(k), k.is_multiple_of(4) as u32, 0, 0];
-    let rungs = Rungs { kernel: "matmul_few", class, all: FEW_RUNGS, default: FewRung::Vec4, shaders: &shaders };
-    g.choose(&rungs, &mut |rung| trial(g, x, |x, part, c| few_rows(g, rung, x, part, c)))
+    let default = FewRung::Vec4;
+    let rungs = Rungs { kernel: "matmul_few", class, all: FEW_RUNGS, default, rounds: false, shaders: &shaders };
+    let run = |x: &Product, rung, c: &Tensor| in_parts(g, x, |part| few_rows(g, rung, x, part, c));
+    g.choose(&rungs, &mut |rung| trial(g, x, |x, c| run(x, rung, c)))
 }
 
 /// The product into an array of its own.
-fn trial(g: &Arc<Gpu>, x: &Product, run: impl Fn(&Product, &Part, &Tensor) -> Compiled<()>) -> Compiled<Vec<Tensor>> {
-    let (x, c) = (Product { add: false, ..*x }, g.array(&[x.s.m, x.s.n]));
-    in_parts(g, &x, |part| run(&x, part, &c))?;
+fn trial(g: &Arc<Gpu>, x: &Product, run: impl Fn(&Product, &Tensor) -> Compiled<()>) -> Compiled<Vec<Tensor>> {
+    let c = g.array(&[x.s.m, x.s.n]);
+    run(&Product { add: false, ..*x }, &c)?;
     Ok(vec![c])
 }
 

@@ -6,7 +6,7 @@ pub mod plain;
 use crate::cpu::gemm::{Beta, Panels};
 use crate::cpu::pool;
 use crate::tensor::same_device;
-use crate::{Bf16, Device, Tensor, pack_bf16, unpack_bf16};
+use crate::{Bf16, Device, Tensor, unpack_bf16};
 
 /// The precision of a product: how it multiplies. Arrays are f32 either way, and sums are kept in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,10 +83,7 @@ pub fn matmul_in(precision: Precision, form: Form, a: &Tensor, b: &Tensor) -> Te
             cpu::matmul(form, s, a.data(), b.data(), Beta::Zero, precision, &mut c);
             Tensor::new(&[s.m, s.n], c)
         }
-        Device::Gpu(g) => {
-            let [a, b] = gpu_operands([a, b], precision);
-            gpu::matmul(&g, form, s, &a, &b, None)
-        }
+        Device::Gpu(g) => gpu::matmul(&g, precision, form, s, [a, b], None),
     }
 }
 
@@ -100,8 +97,7 @@ pub fn matmul_add_at(c: &mut Tensor, offset: usize, precision: Precision, form: 
         Device::Cpu => cpu::matmul(form, s, a.data(), b.data(), Beta::One, precision, &mut c.data_mut()[offset..end]),
         Device::Gpu(g) => {
             c.unshare();
-            let [a, b] = gpu_operands([a, b], precision);
-            gpu::matmul_add(&g, form, s, &a, &b, &c.reshape(&[len]).view(offset, &[s.m, s.n]));
+            gpu::matmul_add(&g, precision, form, s, [a, b], &c.reshape(&[len]).view(offset, &[s.m, s.n]));
         }
     }
 }
@@ -126,10 +122,7 @@ pub fn linear_in(precision: Precision, x: &Tensor, w: &Tensor, b: Option<&Tensor
             cpu::matmul(Form::NT, s, x.data(), w.data(), beta, precision, &mut y);
             Tensor::new(&[s.m, s.n], y)
         }
-        Device::Gpu(g) => {
-            let [x, w] = gpu_operands([x, w], precision);
-            gpu::matmul(&g, Form::NT, s, &x, &w, b)
-        }
+        Device::Gpu(g) => gpu::matmul(&g, precision, Form::NT, s, [x, w], b),
     }
 }
 
@@ -175,12 +168,4 @@ pub fn linear_packed(x: &Tensor, w: &Packed, b: Option<&Tensor>) -> Tensor {
     let mut y = pool::take(m * n);
     w.0.multiply(m, x.data(), b.map_or(Beta::Zero, |b| Beta::Bias(b.data())), &mut y);
     Tensor::new(&[m, n], y)
-}
-
-/// A GPU multiplies in f32; where bf16 is asked for, its operands are rounded first, so that it computes the same.
-fn gpu_operands(operands: [&Tensor; 2], precision: Precision) -> [Tensor; 2] {
-    operands.map(|x| match precision {
-        Precision::F32 => x.clone(),
-        Precision::Bf16 => unpack_bf16(&pack_bf16(x)),
-    })
 }

@@ -1,4 +1,4 @@
-// Rung 6 needs no workgroup memory: a subgroup makes 16 x 4·SUB numbers, an invocation four columns of them. Adds: the
+// Rung 5 needs no workgroup memory: a subgroup makes 16 x 4·SUB numbers, an invocation four columns of them. Adds: the
 // numbers of a row are loaded once and broadcast to the subgroup, 6 loads for 64 multiplications and no barrier.
 // Costs: 64 registers for the sums, and operands come from the cache every time. What processors that play a GPU do best.
 const SUBGROUPS = 64u / SUB;

@@ -10,8 +10,8 @@ const A_BLOCKS = AT * BK / 4u;
 const BLOCKS = A_BLOCKS + BT * BK / 4u;
 const THREADS_N = TILE_N / COLUMNS;
 const THREADS_M = TILE_M / 8u;
-var<workgroup> at: array<Cell, BK * AT>;   // at[k][m / 4]
-var<workgroup> bt: array<Cell, BK * BT>;   // bt[k][n / 4]
+var<workgroup> at: array<vec4f, BK * AT>;   // at[k][m / 4]
+var<workgroup> bt: array<vec4f, BK * BT>;   // bt[k][n / 4]
 const_assert BK * (AT + BT) * 16u <= 16384u;
 const_assert BLOCKS <= THREADS_N * THREADS_M;
 
@@ -80,17 +80,17 @@ fn lay_down(lane: u32, v: mat4x4f) {
     if (lane < A_BLOCKS) {
         let i = place(lane, A_ALONG_K, AT);
         let to = 4u * i.x * AT + i.y;
-        at[to] = Cell(v[0]);
-        at[to + AT] = Cell(v[1]);
-        at[to + 2u * AT] = Cell(v[2]);
-        at[to + 3u * AT] = Cell(v[3]);
+        at[to] = v[0];
+        at[to + AT] = v[1];
+        at[to + 2u * AT] = v[2];
+        at[to + 3u * AT] = v[3];
     } else if (lane < BLOCKS) {
         let i = place(lane - A_BLOCKS, B_ALONG_K, BT);
         let to = 4u * i.x * BT + i.y;
-        bt[to] = Cell(v[0]);
-        bt[to + BT] = Cell(v[1]);
-        bt[to + 2u * BT] = Cell(v[2]);
-        bt[to + 3u * BT] = Cell(v[3]);
+        bt[to] = v[0];
+        bt[to + BT] = v[1];
+        bt[to + 2u * BT] = v[2];
+        bt[to + 3u * BT] = v[3];
     }
 }
 
@@ -113,13 +113,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) id: v
         for (var k = 0u; k < BK; k++) {
             let ai = k * AT + id.y;
             let bi = k * BT + id.x;
-            let x = vec4f(at[ai]);
-            let z = vec4f(at[ai + THREADS_M]);
-            let l = vec4f(bt[bi]);
+            let x = at[ai];
+            let z = at[ai + THREADS_M];
+            let l = bt[bi];
             l0 += x.x * l; l1 += x.y * l; l2 += x.z * l; l3 += x.w * l;
             l4 += z.x * l; l5 += z.y * l; l6 += z.z * l; l7 += z.w * l;
             if (COLUMNS == 8u) {
-                let r = vec4f(bt[bi + THREADS_N]);
+                let r = bt[bi + THREADS_N];
                 r0 += x.x * r; r1 += x.y * r; r2 += x.z * r; r3 += x.w * r;
                 r4 += z.x * r; r5 += z.y * r; r6 += z.z * r; r7 += z.w * r;
             }

@@ -1,13 +1,19 @@
 //! Matrix products, element-wise functions, sums, optimizer, embeddings, random numbers, bf16.
 use super::{Case, case, normals};
 use kernels::matmul::{Size, plain};
-use kernels::{AdamWStep, Binary, Form, Ids, Rng, Tensor, Unary};
+use kernels::{AdamWStep, Binary, Form, Ids, Precision, Rng, Tensor, Unary};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (m, n, k) in [(1, 1, 1), (3, 5, 7), (17, 33, 9), (64, 64, 64), (65, 127, 100), (257, 130, 300), (600, 520, 48)]
     {
         cases.extend([Form::NN, Form::NT, Form::TN].map(|form| product(form, Size { m, n, k })));
+    }
+    for form in [Form::NN, Form::NT, Form::TN] {
+        for s in [Size { m: 66, n: 40, k: 100 }, Size { m: 128, n: 64, k: 70 }] {
+            cases.push(product_of(Precision::F32, form, s, [1e9, 1e-9]));
+            cases.push(product_of(Precision::Bf16, form, s, [1e9, 1e-9]));
+        }
     }
     // few rows: a step of generation
     for (m, n, k) in [(1, 96, 64), (1, 301, 257), (4, 50, 33), (5, 130, 64), (16, 65, 200)] {
@@ -36,25 +42,32 @@ pub fn cases() -> Vec<Case> {
 }
 
 pub fn product(form: Form, s: Size) -> Case {
+    product_of(Precision::F32, form, s, [1.0; 2])
+}
+
+/// Of operands of these sizes: activations may be large, gradients tiny, either beyond what f16 holds.
+pub fn product_of(precision: Precision, form: Form, s: Size, sizes: [f32; 2]) -> Case {
     let (a, b) = match form {
         Form::NN => ([s.m, s.k], [s.k, s.n]),
         Form::NT => ([s.m, s.k], [s.n, s.k]),
         Form::TN => ([s.k, s.m], [s.k, s.n]),
     };
-    let inputs = vec![(a.to_vec(), 1.0), (b.to_vec(), 1.0), (vec![64 + s.m * s.n], 1.0)];
+    let inputs = vec![(a.to_vec(), sizes[0]), (b.to_vec(), sizes[1]), (vec![64 + s.m * s.n], sizes[0] * sizes[1])];
     let run = move |x: &[Tensor]| {
         // a window of a larger array, as gradients are
         let mut c = x[2].view(64, &[s.m, s.n]);
-        kernels::matmul_add_at(&mut c, 0, kernels::Precision::F32, form, &x[0], &x[1]);
-        vec![kernels::matmul(form, &x[0], &x[1]), c]
+        kernels::matmul_add_at(&mut c, 0, precision, form, &x[0], &x[1]);
+        vec![kernels::matmul_in(precision, form, &x[0], &x[1]), c]
     };
     let loops = move |x: &[Vec<f64>]| {
         let (mut c, mut sum) = (vec![0.0; s.m * s.n], x[2][64..].to_vec());
-        plain::matmul(form, s, &x[0], &x[1], None, false, &mut c);
-        plain::matmul(form, s, &x[0], &x[1], None, true, &mut sum);
+        let [a, b] = [&x[0], &x[1]].map(|x| x.iter().map(|&x| precision.round(x as f32) as f64).collect::<Vec<_>>());
+        plain::matmul(form, s, &a, &b, None, false, &mut c);
+        plain::matmul(form, s, &a, &b, None, true, &mut sum);
         vec![c, sum]
     };
-    case("matmul", inputs, run, loops).noting(&format!("{form:?}"))
+    let note = format!("{form:?} {} {:.0e} {:.0e}", precision.name(), sizes[0], sizes[1]);
+    case("matmul", inputs, run, loops).noting(&note)
 }
 
 pub fn linear(n: usize, i: usize, o: usize) -> Case {
@@ -76,7 +89,7 @@ fn linear_bf16(n: usize, i: usize, o: usize) -> Case {
     };
     let loops = move |x: &[Vec<f64>]| {
         let (mut y, mut dx) = (vec![0.0; n * o], vec![0.0; n * i]);
-        let w: Vec<f64> = x[1].iter().map(|&w| kernels::Precision::Bf16.round(w as f32) as f64).collect();
+        let w: Vec<f64> = x[1].iter().map(|&w| Precision::Bf16.round(w as f32) as f64).collect();
         plain::matmul(Form::NT, Size { m: n, n: o, k: i }, &x[0], &w, Some(&x[2]), false, &mut y);
         plain::matmul(Form::NN, Size { m: n, n: i, k: o }, &x[3], &w, None, false, &mut dx);
         vec![y, dx]
