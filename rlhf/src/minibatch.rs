@@ -62,7 +62,7 @@ impl<'a> Minibatch<'a> {
     /// `logp` [t]
     pub(crate) fn check_untrained(&self, logp: &[f32]) -> Result<(), TrainError> {
         let drawn = pick(&self.samples.logp, self.samples, &self.which);
-        self_check::same_policy(&self.episodes(), &drawn, logp, self_check::TOLERANCE).map_err(TrainError::SelfCheck)
+        self_check::same_policy(&self.episodes(), &drawn, logp, self.samples.tolerance).map_err(TrainError::SelfCheck)
     }
 
     fn episodes(&self) -> Vec<&'a Episode> {
