@@ -127,10 +127,10 @@ fn median(gpu: &Gpu, run: &mut dyn FnMut()) -> f64 {
 }
 
 /// A training step: its speed, and what it asks of the GPU.
-pub fn train(size: &str, gpu: &Arc<Gpu>, profile: bool, common: &Common) -> Result {
+pub fn train(size: &str, precision: Precision, gpu: &Arc<Gpu>, profile: bool, common: &Common) -> Result {
     let device = Device::Gpu(gpu.clone());
-    let mut figures = timed_train(size, Precision::F32, &device)?;
-    let mut step = shape(size, Precision::F32)?.training_step(&device);
+    let mut figures = timed_train(size, precision, &device)?;
+    let mut step = shape(size, precision)?.training_step(&device);
     step();
     step();
     let before = gpu.counts();

@@ -64,7 +64,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result {
             gpu.retune();
         }
         match args.filter.as_deref() {
-            Some("train") => return gpu::train(&args.size, gpu, args.profile, common),
+            Some("train") => return gpu::train(&args.size, args.precision, gpu, args.profile, common),
             Some("generate" | "ppo") => {}
             filter => {
                 gpu::ladders(filter.unwrap_or(""), gpu, common);
