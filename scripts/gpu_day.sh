@@ -50,7 +50,8 @@ run() {
     log=$out/gpu_day.log device=${DEVICE:-gpu}
     trap 'python3 -c "import json, sys; json.dump([json.loads(l) for l in open(sys.argv[1])], open(sys.argv[2], \"w\"), indent=1)" "$scratch/steps" "$out/gpu_day.json"; rm -rf "$scratch"' EXIT
     : >"$log" >"$scratch/steps"
-    # the loader and the driver of NVIDIA's images, where the system does not know them
+    # the loaders (libvulkan1 libegl1 libglvnd0 libopengl0 libgl1 libglx0 libgles2) and the driver of NVIDIA's images,
+    # where the system does not know them
     for deb in .gl/*.deb; do [ -e "$deb" ] && dpkg -x "$deb" / && ldconfig; done
     local icd=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
     [ -e "$icd" ] && [ -z "${VK_DRIVER_FILES:-}" ] && export VK_DRIVER_FILES=$icd
@@ -60,17 +61,23 @@ run() {
     step card 20 nvidia-smi -q -d CLOCK,POWER,MEMORY
     step adapters 20 "$ours" devices --json
     for size in tiny small gpt2-124M; do
-        step "train-$size" 40 "$ours" bench train --size "$size" --device "$device" --json
+        for precision in f32 bf16; do
+            step "train-$size-$precision" 60 "$ours" bench train --size "$size" --precision "$precision" --device "$device" --json
+        done
         step "torch-train-$size" 60 python3 $torch train "$size" --device "$device"
     done
-    step profile-gpt2-124M 40 "$ours" bench train --size gpt2-124M --device "$device" --profile
+    for precision in f32 bf16; do
+        step "profile-gpt2-124M-$precision" 40 "$ours" bench train --size gpt2-124M --precision "$precision" --device "$device" --profile
+    done
     step generate-tiny 40 "$ours" bench generate --size tiny --device "$device" --json
     step generate-gpt2-124M 60 "$ours" bench generate --size gpt2-124M --device "$device" --json
     step right 120 .gpu_day/it rung
     step products 120 "$ours" bench matmul --device "$device" --retune --json
     step torch-products 60 python3 $torch products --device "$device"
     step torch-compiled 120 python3 $torch train gpt2-124M --device "$device" --compile
-    step ppo-small 40 "$ours" bench ppo --size small --device "$device" --json
+    for precision in f32 bf16; do
+        step "ppo-small-$precision" 40 "$ours" bench ppo --size small --precision "$precision" --device "$device" --json
+    done
     step kernels 90 "$ours" bench --device "$device" --json
     step all-gpu-tests 120 .gpu_day/it gpu
 }
