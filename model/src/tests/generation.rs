@@ -113,7 +113,7 @@ fn impossible_requests_are_errors() {
 }
 
 /// Tokens a second of a rollout, and how much of the time the matrix products alone would take.
-/// cargo test -p model --lib --release speed_of_generation -- --ignored --nocapture
+/// cargo test -p rlhf-model --lib --release speed_of_generation -- --ignored --nocapture
 #[test]
 #[ignore = "a measurement"]
 fn speed_of_generation() {

@@ -369,7 +369,7 @@ fn stories260k_reads_and_writes_sentencepiece() {
     assert_eq!(again.decode(&again.encode(odd)), odd);
 }
 
-/// `cargo test --release -p model -- --ignored --nocapture speed`
+/// `cargo test --release -p rlhf-model -- --ignored --nocapture speed`
 #[test]
 #[ignore = "a measurement"]
 fn speed() {
