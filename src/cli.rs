@@ -5,7 +5,9 @@ use crate::hub;
 use crate::progress::use_colour;
 use crate::session::Common;
 use crate::stages::{self, STAGES, Stage};
-use crate::verbs::{bench, chat, convert, devices, generate, inspect, merge, recipes, reward, run, score, stage};
+use crate::verbs::{
+    bench, chat, convert, devices, generate, inspect, manual, merge, recipes, reward, run, score, stage,
+};
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -13,7 +15,7 @@ use std::io::{IsTerminal, stdout};
 
 /// RLHF from the first multiplication up: pretraining, SFT, reward model and PPO on any GPU or none.
 #[derive(Parser, Debug)]
-#[command(name = "rlhf", version, after_help = EXAMPLES)]
+#[command(name = "rlhf", version = env!("RLHF_VERSION"), after_help = EXAMPLES)]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,
@@ -55,6 +57,10 @@ pub enum Verb {
     Devices,
     /// Speed of kernels and of training, generation and PPO, beside the roof measured on the spot
     Bench(bench::BenchArgs),
+    /// Completions of verbs, flags and values, for a shell
+    Completions(manual::CompletionsArgs),
+    /// The manual, as pages for man
+    Man(manual::ManArgs),
 }
 
 /// The verbs of the table of stages, by their names.
@@ -124,6 +130,8 @@ fn dispatch(verb: &Option<Verb>, common: &Common) -> Result {
         Some(Verb::Convert(args)) => convert::run(args, common),
         Some(Verb::Devices) => devices::run(common),
         Some(Verb::Bench(args)) => bench::run(args, common),
+        Some(Verb::Completions(args)) => manual::completions(args, command()),
+        Some(Verb::Man(args)) => manual::man(args, command()),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// Program, processor, memory, operating system and device. Names no user and no path.
 pub fn describe(device: &str, threads: usize) -> Value {
     json!({
-        "program": concat!("rlhf ", env!("CARGO_PKG_VERSION")),
+        "program": concat!("rlhf ", env!("RLHF_VERSION")),
         "build": if cfg!(debug_assertions) { "debug assertions on" } else { "release" },
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,

@@ -6,6 +6,7 @@ pub mod convert;
 pub mod devices;
 pub mod generate;
 pub mod inspect;
+pub mod manual;
 pub mod merge;
 mod options;
 pub mod recipes;
