@@ -54,10 +54,10 @@ pub const RM: Stage = Stage {
         fresh: false,
     }),
     shown: &[],
-    from: |recipe| Some(recipe.rm().from),
+    from: |recipe| Some(recipe.rm("from").into()),
     needs: |_| vec![],
     check: all_go_together,
-    instead: |recipe, _| given(Path::new(&recipe.rm().model)).map(Into::into),
+    instead: |recipe, _| given(Path::new(recipe.rm("model"))).map(Into::into),
     memory: |sizes, size| {
         let config: Config = sizes.method(SECTION.name, size);
         let setup = Setup::of(&config.compute, Some(&config.adapter));
