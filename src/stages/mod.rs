@@ -51,8 +51,8 @@ pub struct Stage {
     /// The stage whose model it starts from; None: fresh numbers.
     pub from: fn(&Recipe) -> Option<String>,
     pub needs: fn(&Recipe) -> Vec<Needs>,
-    /// What no key alone can say of its keys.
-    pub check: fn(&Table) -> std::result::Result<(), String>,
+    /// What no key alone can say of its keys; a message has them, with their values, as they are named to it.
+    pub check: fn(&Table, &dyn Fn(&str) -> String) -> std::result::Result<(), String>,
     /// The model of a recipe that is there already, in place of the stage.
     pub instead: fn(&Recipe, &str) -> Option<PathBuf>,
     /// At most, for a size.
@@ -209,7 +209,7 @@ fn no_files(command: Command) -> Command {
     command
 }
 
-fn all_go_together(_: &Table) -> std::result::Result<(), String> {
+fn all_go_together(_: &Table, _: &dyn Fn(&str) -> String) -> std::result::Result<(), String> {
     Ok(())
 }
 

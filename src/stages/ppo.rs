@@ -36,11 +36,11 @@ pub const PPO: Stage = Stage {
     shown: &[Shown { name: "ppo", label: "PPO", colour: 3, few_shot: false }],
     from: |recipe| Some(recipe.ppo_start().into()),
     needs: |_| vec![Needs::RewardModel],
-    check: |keys| {
+    check: |keys, named| {
         let [batch, minibatch] = ["batch", "minibatch"].map(|key| keys[key].as_integer().unwrap_or_default());
         match batch % minibatch.clamp(1, batch.max(1)) {
             0 => Ok(()),
-            _ => Err(format!("batch = {batch} is not a multiple of minibatch = {minibatch}")),
+            _ => Err(format!("{} is not a multiple of {}", named("batch"), named("minibatch"))),
         }
     },
     instead: nothing_instead,

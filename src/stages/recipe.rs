@@ -117,8 +117,9 @@ impl Recipe {
             if needs.contains(&Needs::Text) && self.data.source == Source::Files && self.data.text.is_empty() {
                 return fail("data.source = \"files\" needs data.text, files to pretrain on".into());
             }
-            (stage.check)(&stage.keys(self, size))
-                .map_err(|why| Failure::usage(format!("{}.{why}", stage.section.name)))?;
+            let keys = stage.keys(self, size);
+            let named = |key: &str| format!("{}.{key} = {}", stage.section.name, keys[key]);
+            (stage.check)(&keys, &named).map_err(Failure::usage)?;
         }
         Ok(())
     }

@@ -133,7 +133,8 @@ impl<'a> OfVerb<'a> {
         for section in sections {
             keys.extend(options.section(section)?);
         }
-        (stage.check)(&keys).map_err(Failure::usage)?;
+        let named = |key: &str| format!("--{} {}", key.replace('_', "-"), keys[key]);
+        (stage.check)(&keys, &named).map_err(Failure::usage)?;
         let (codec, running) = (None, None);
         let host = OfVerb {
             verb,
