@@ -1,6 +1,6 @@
 //! Answers of a model to prompts, as text and as tokens.
 
-use super::datasets::Prompt;
+use super::prompt::Prompt;
 use crate::error::Result;
 use kernels::{Rng, Sampling};
 use model::{GenerateConfig, Model, generate};

@@ -1,12 +1,11 @@
 //! The evaluation on held-out prompts: every model answers, the judges compare, and what was lost is measured.
 
 use super::answers::{Answer, Sampler};
-use super::datasets::{Datasets, Prompt};
-use super::host::tell_cuts;
+use super::datasets::Datasets;
 use super::judges::{Judges, gold_prefers, labelers_prefer};
+use super::prompt::Prompt;
 use super::rankings::Rankings;
 use super::runner::Pipeline;
-use super::stage_rng;
 use crate::config::Recipe;
 use crate::error::Result;
 use crate::results::{ByModel, Rate, Results, RewardModel, WinRate};
@@ -136,7 +135,7 @@ fn answer_all(
             let shots = shown.few_shot;
             let sampler = Sampler { model, shots };
             // Every model answers with its own noise, the same at every evaluation.
-            let rng = stage_rng(p.recipe, "evaluation").stream(&name);
+            let rng = p.rng("evaluation").stream(&name);
             let answers = sampler.answer(codec, prompts, section.temperature, section.max_new_tokens, rng, |_| {
                 p.reporter.check_stop("the evaluation")
             })?;
@@ -211,7 +210,7 @@ fn compare(p: &Pipeline, answered: &[Answered], labelers: &Labelers, results: &m
     let sizes = p.recipe.sizes();
     let (small, large) = (sizes[0], sizes[sizes.len() - 1]);
     let find = |name: &str| answered.iter().find(|a| a.model == name);
-    let rng = stage_rng(p.recipe, "bootstrap");
+    let rng = p.rng("bootstrap");
     let against = format!("{large}.sft");
     let Some(opponent) = find(&against) else { return };
     let mut win = WinRate { against, ..WinRate::default() };
@@ -275,7 +274,7 @@ fn measure_models(
         true => Vec::new(),
         false => codec.demonstrations(&datasets.heldout_demonstrations)?,
     };
-    tell_cuts(p, codec, "held-out demonstrations");
+    p.tell_cuts(codec, "held-out demonstrations");
     for size in p.recipe.sizes() {
         let reference = training::load(&p.stage_dir(&format!("{size}.{}", p.recipe.ppo_start())), &p.device)?;
         for (stage, _) in asked(p.recipe).filter(|(_, shown)| !shown.few_shot) {

@@ -1,9 +1,8 @@
 //! The pipeline as the host of a stage: models and data are what came before it.
 
-use super::datasets::Datasets;
+use super::datasets::{Datasets, too_little};
 use super::rankings::Rankings;
 use super::runner::Pipeline;
-use super::{stage_rng, too_little};
 use crate::error::{Failure, Result};
 use crate::rows;
 use crate::stages::{Host, Stage};
@@ -74,13 +73,6 @@ pub fn tokenizer(pipeline: &mut Pipeline, datasets: &Datasets) -> Result<Codec> 
     text::own(tokenizer, context, datasets.template.clone())
 }
 
-/// Says what of the data did not fit into the context.
-pub fn tell_cuts(p: &Pipeline, codec: &Codec, what: &str) {
-    if let Some(report) = codec.cut_report() {
-        p.reporter.say(&format!("{what}: {report}"));
-    }
-}
-
 /// Does a stage of the recipe, if it was not done before.
 pub fn run(
     pipeline: &mut Pipeline,
@@ -92,7 +84,7 @@ pub fn run(
 ) -> Result {
     let name = stage.of_size(size);
     pipeline.stage(&name, |p, dir| {
-        let (keys, rng) = (stage.keys(p.recipe, size), stage_rng(p.recipe, &name));
+        let (keys, rng) = (stage.keys(p.recipe, size), p.rng(&name));
         let name = &name;
         (stage.body)(&mut OfPipeline { p, stage, size, name, dir, keys, rng, codec, datasets, rankings })?;
         Ok(None)
@@ -151,7 +143,7 @@ impl Host for OfPipeline<'_> {
     }
 
     fn text(&mut self, _: &str) -> Result<Vec<Example>> {
-        let blocks = self.codec.windows(&self.datasets.text, stage_rng(self.p.recipe, "windows"));
+        let blocks = self.codec.windows(&self.datasets.text, self.p.rng("windows"));
         if blocks.is_empty() { Err(too_little("there is no text to pretrain on")) } else { Ok(blocks) }
     }
 
@@ -161,7 +153,7 @@ impl Host for OfPipeline<'_> {
             return Ok(Vec::new()); // a reward model does without
         }
         let examples = self.codec.demonstrations(rows)?;
-        tell_cuts(self.p, self.codec, "demonstrations");
+        self.p.tell_cuts(self.codec, "demonstrations");
         Ok(examples)
     }
 
@@ -173,7 +165,7 @@ impl Host for OfPipeline<'_> {
     fn prompts(&mut self, room: usize) -> Result<Vec<Vec<u32>>> {
         let prompts = &self.datasets.ppo_prompts;
         let prompts = prompts.iter().map(|t| t.ids(self.codec, room)).collect::<Result<_>>()?;
-        tell_cuts(self.p, self.codec, "prompts");
+        self.p.tell_cuts(self.codec, "prompts");
         Ok(prompts)
     }
 

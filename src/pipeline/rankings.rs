@@ -1,11 +1,10 @@
 //! Rankings for the reward model: K = 4..9 answers of several models, ranked by simulated labelers; or files of them.
 
 use super::answers::{Answer, Sampler};
-use super::datasets::{Datasets, Preferences, Prompt};
-use super::host::tell_cuts;
+use super::datasets::{Datasets, Preferences};
 use super::judges::Judges;
+use super::prompt::Prompt;
 use super::runner::Pipeline;
-use super::stage_rng;
 use crate::error::{Failure, Result};
 use crate::training;
 use kernels::Rng;
@@ -80,7 +79,7 @@ pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, datasets: &Datasets) 
             read::<Annotations>(&pipeline.stage_dir("rankings").join("rankings.json"))?.encode(codec)
         }
     };
-    tell_cuts(pipeline, codec, "rankings");
+    pipeline.tell_cuts(codec, "rankings");
     Ok(rankings)
 }
 
@@ -92,7 +91,7 @@ struct RankingTask {
 }
 
 fn rank(p: &Pipeline, codec: &Codec, judges: &Judges, train: &[Prompt], heldout: &[Prompt]) -> Result<Annotations> {
-    let rng = stage_rng(p.recipe, "rankings");
+    let rng = p.rng("rankings");
     let all: Vec<Prompt> = [train, heldout].concat();
     let mut tasks = tasks(p, codec, judges, &all, rng)?;
     let tested = tasks.split_off(train.len());
