@@ -16,12 +16,13 @@ use std::sync::{Mutex, MutexGuard};
 use kernels::Rng;
 use model::Tokenizer;
 
+use super::batch::{self, Example};
 use super::cuts::Cuts;
 use super::error::DataError;
-use super::rows::{self, Content, Conversation, Message, Row};
+use super::ranking::Ranking;
+use super::rows::{Content, Conversation, Message, Role, Row};
 use super::template::{Template, after_prompt};
-use super::{Example, Ranking};
-use conversations::turn_end;
+use super::wanted;
 
 /// A processor: tokenizer and chat template, and the context that everything must fit.
 pub struct Codec {
@@ -56,7 +57,7 @@ impl Codec {
             template.name("bos_token", &name(bos));
         }
         let names: Vec<&str> = tokenizer.control_names().collect();
-        let turn_end = turn_end(&template, &names)?;
+        let turn_end = template.turn_end(&names)?;
         let mut all = ends.to_vec();
         let last = turn_end.as_deref().and_then(|end| tokenizer.encode_with_special(end).last().copied());
         for end in [Some(eos), last].into_iter().flatten() {
@@ -198,7 +199,7 @@ impl Codec {
             tokens.extend(self.tokenizer.encode_start(document));
             tokens.push(self.eos);
         }
-        super::windows(&tokens, self.context)
+        batch::windows(&tokens, self.context)
     }
 
     /// What an answer says: up to its end.
@@ -237,11 +238,11 @@ impl Codec {
     pub fn wanted<T>(&self, wanted: &'static str, rows: &[Row], found: Vec<T>) -> Result<Vec<T>, DataError> {
         let given = rows.iter().filter(|row| row.gives() == wanted).count();
         if !found.is_empty() || given == 0 {
-            return rows::wanted(wanted, rows, found);
+            return wanted::wanted(wanted, rows, found);
         }
         let bad = rows.iter().filter(|row| matches!(row, Row::Labelled { good: false, .. })).count();
         let silent = |row: &&Row| match row {
-            Row::Messages(talk) => !talk.iter().skip(1).any(|m| m.role == super::Role::Assistant && m.trained),
+            Row::Messages(talk) => !talk.iter().skip(1).any(|m| m.role == Role::Assistant && m.trained),
             _ => false,
         };
         let silent = rows.iter().filter(silent).count();
@@ -291,7 +292,7 @@ impl Codec {
     /// Completions with their ranks, of rows that compare some.
     pub fn rankings(&self, rows: &[Row]) -> Result<Vec<Ranking>, DataError> {
         let found = rows.iter().filter_map(|row| self.ranking_of(row).transpose()).collect::<Result<Vec<_>, _>>()?;
-        rows::wanted("rankings", rows, found)
+        wanted::wanted("rankings", rows, found)
     }
 
     /// For the reward model: the rankings that compare something. Answers that are the same once they are cut say
@@ -315,7 +316,7 @@ impl Codec {
     pub fn prompts(&self, rows: &[Row], room: usize) -> Result<Vec<Vec<u32>>, DataError> {
         let spoken: Vec<Row> = rows.iter().map(|row| self.spoken(row).into_owned()).collect();
         spoken.iter().for_each(|row| self.note_bare(row));
-        rows::prompts(&spoken)?.iter().map(|prompt| Ok(self.with_room(self.prompt_of(prompt)?, room))).collect()
+        wanted::prompts(&spoken)?.iter().map(|prompt| Ok(self.with_room(self.prompt_of(prompt)?, room))).collect()
     }
 
     /// The row, in turns if its strings shall be.

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::batch::Example;
+use super::codec::Codec;
+use super::cuts::Cuts;
 use super::error::DataError;
 use super::read::{DataFile, unused_report};
-use super::rows::{self, Row};
-use super::{Codec, Cuts, Example, Template};
+use super::rows::Row;
+use super::template::Template;
+use super::wanted;
 use crate::printable;
 
 /// Characters of one part of a sample that are shown.
@@ -126,7 +130,7 @@ impl Inspection {
         self.lengths = Lengths::of(lengths, "tokens");
         let mut cuts = codec.take_cuts();
         (cuts.comparisons, cuts.equal) = (comparisons, equals);
-        let texts: Vec<&str> = rows::texts(&file.rows).unwrap_or_default();
+        let texts: Vec<&str> = wanted::texts(&file.rows).unwrap_or_default();
         let windows = if texts.is_empty() { vec![] } else { codec.windows_in_order(texts) };
         let all = || windows.iter().chain(&answers);
         let mut shown: Vec<Example> = all().take(samples).cloned().collect();

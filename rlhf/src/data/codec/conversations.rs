@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Codec;
-use crate::data::Example;
+use crate::data::batch::Example;
 use crate::data::error::DataError;
 use crate::data::rows::{Conversation, Message, Role};
-use crate::data::template::{Guard, Part, Template, after_prompt, goes_on, joined};
+use crate::data::template::{Guard, Part, after_prompt, goes_on, joined};
 
 impl Codec {
     /// The ids of a prompt of messages, up to where the assistant begins to write, or goes on.
@@ -249,28 +249,4 @@ fn marked(parts: Vec<(Vec<u32>, bool)>) -> Example {
         *first = 0.0; // nothing predicts it
     }
     Example { tokens: parts.into_iter().flat_map(|(ids, _)| ids).collect(), weights }
-}
-
-/// What a template writes after each answer, up to a control token, found by trying: what an answer at the end and one
-/// in the middle have in common.
-pub(super) fn turn_end(template: &Template, names: &[&str]) -> Result<Option<String>, DataError> {
-    const ANSWER: &str = "Answer 7301.";
-    let nonce = Guard::new().nonce;
-    let said = Message::new;
-    let mut messages = vec![said(Role::User, "Question 1?"), said(Role::Assistant, ANSWER)];
-    let tail = |messages: &[Message]| -> Result<Option<String>, DataError> {
-        let text = joined(template.render(&messages.to_vec().into(), false, &nonce)?);
-        Ok(text.find(ANSWER).map(|at| text[at + ANSWER.len()..].to_string()))
-    };
-    let Some(last) = tail(&messages)? else {
-        return Err(template.fault("it does not write what the assistant says"));
-    };
-    messages.extend([said(Role::User, "Question 2?"), said(Role::Assistant, "Yes.")]);
-    // a template may leave earlier turns out
-    let middle = tail(&messages)?.unwrap_or_else(|| last.clone());
-    let same: usize = last.chars().zip(middle.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
-    let end_of_last = |text: &str| names.iter().filter_map(|name| Some(text.rfind(name)? + name.len())).max();
-    // or the last turn of all ends in a way of its own
-    let end = end_of_last(&last[..same]).or_else(|| end_of_last(&last));
-    Ok(end.map(|end| last[..end].to_string()))
 }

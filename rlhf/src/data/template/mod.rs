@@ -15,7 +15,7 @@ use model::source::TEMPLATE as FILE;
 
 use super::error::DataError;
 use super::json::{Json, Object};
-use super::rows::{Content, Conversation, Message};
+use super::rows::{Content, Conversation, Message, Role};
 pub use guard::Guard;
 use jinja::Jinja;
 
@@ -122,7 +122,7 @@ impl Template {
     /// A prompt as one text that ends where the assistant begins to write, or goes on: an answer at its end is not closed.
     pub fn opening(&self, talk: &Conversation, nonce: &str) -> Result<String, DataError> {
         match talk.split_last() {
-            Some((last, before)) if last.role == super::Role::Assistant && !last.text.trim().is_empty() => {
+            Some((last, before)) if last.role == Role::Assistant && !last.text.trim().is_empty() => {
                 let mark = format!("{nonce}=");
                 let marked = Message { text: format!("{}{mark} ", last.text), ..last.clone() };
                 let marked = talk.with([before, &[marked]].concat());
@@ -138,6 +138,30 @@ impl Template {
             }
             _ => Ok(joined(self.render(talk, true, nonce)?)),
         }
+    }
+
+    /// What it writes after each answer, up to a control token, found by trying: what an answer at the end and one
+    /// in the middle have in common.
+    pub fn turn_end(&self, names: &[&str]) -> Result<Option<String>, DataError> {
+        const ANSWER: &str = "Answer 7301.";
+        let nonce = Guard::new().nonce;
+        let said = Message::new;
+        let mut messages = vec![said(Role::User, "Question 1?"), said(Role::Assistant, ANSWER)];
+        let tail = |messages: &[Message]| -> Result<Option<String>, DataError> {
+            let text = joined(self.render(&messages.to_vec().into(), false, &nonce)?);
+            Ok(text.find(ANSWER).map(|at| text[at + ANSWER.len()..].to_string()))
+        };
+        let Some(last) = tail(&messages)? else {
+            return Err(self.fault("it does not write what the assistant says"));
+        };
+        messages.extend([said(Role::User, "Question 2?"), said(Role::Assistant, "Yes.")]);
+        // a template may leave earlier turns out
+        let middle = tail(&messages)?.unwrap_or_else(|| last.clone());
+        let same: usize = last.chars().zip(middle.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
+        let end_of_last = |text: &str| names.iter().filter_map(|name| Some(text.rfind(name)? + name.len())).max();
+        // or the last turn of all ends in a way of its own
+        let end = end_of_last(&last[..same]).or_else(|| end_of_last(&last));
+        Ok(end.map(|end| last[..end].to_string()))
     }
 
     /// The conversation as one text, as a reader would see it: its control tokens are not told from their names.
@@ -193,7 +217,7 @@ fn plain(message: &Message) -> Json {
 
 /// Does the answer go on with what the prompt begins of it?
 pub fn goes_on(before: &[Message], after: &[Message]) -> bool {
-    let assistant = |message: Option<&Message>| message.is_some_and(|message| message.role == super::Role::Assistant);
+    let assistant = |message: Option<&Message>| message.is_some_and(|message| message.role == Role::Assistant);
     assistant(before.last())
         && assistant(after.first())
         && before.last().is_some_and(|last| !last.text.trim().is_empty())
@@ -246,7 +270,6 @@ fn parts(text: &str, nonce: &str) -> Option<Vec<Part>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Role;
     use serde_json::Value;
 
     const CONFIG: &str = "tokenizer_config.json";
