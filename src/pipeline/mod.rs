@@ -38,30 +38,30 @@ pub fn run(request: &Request) -> Result<Results> {
     let mut pipeline = Pipeline::new(request)?;
     told.iter().for_each(|what| pipeline.reporter.say(what));
     pipeline.reporter.say(&format!("largest stage: {}", request.memory));
-    let there = host::codec_of_models(&pipeline)?;
-    let template = there.as_ref().map(|codec| codec.template.clone());
+    let there = host::processor_of_models(&pipeline)?;
+    let template = there.as_ref().map(|processor| processor.template.clone());
     let datasets = match recipe.data.source {
         Source::World => datasets::of_world(recipe, template),
         Source::Files => files::gather(recipe, template, Rng::new(recipe.seed).stream("materials"))?,
     };
-    let mut codec = match there {
-        Some(codec) => codec,
+    let mut processor = match there {
+        Some(processor) => processor,
         None => host::tokenizer(&mut pipeline, &datasets)?,
     };
-    host::check_judge(&pipeline, &mut codec)?;
+    host::check_judge(&pipeline, &mut processor)?;
     let mut rankings = None;
     for (stage, size) in recipe.made() {
         if !stage.per_size {
-            rankings = Some(rankings::preferences(&mut pipeline, &codec, &datasets)?);
+            rankings = Some(rankings::preferences(&mut pipeline, &processor, &datasets)?);
         }
-        host::run(&mut pipeline, stage, size, &codec, &datasets, rankings.as_ref())?;
+        host::run(&mut pipeline, stage, size, &processor, &datasets, rankings.as_ref())?;
     }
     let rankings = match rankings {
         Some(rankings) => rankings,
-        None if recipe.has_rm() => rankings::preferences(&mut pipeline, &codec, &datasets)?,
+        None if recipe.has_rm() => rankings::preferences(&mut pipeline, &processor, &datasets)?,
         None => Rankings::default(),
     };
-    let results = evaluate::evaluate(&mut pipeline, &codec, &datasets, &rankings)?;
+    let results = evaluate::evaluate(&mut pipeline, &processor, &datasets, &rankings)?;
     results.write(request.dir)?;
     report::write(request.dir)?;
     Ok(results)

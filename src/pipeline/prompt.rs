@@ -1,7 +1,7 @@
 //! What a model is asked.
 
 use crate::error::Result;
-use rlhf_core::data::{Codec, Content};
+use rlhf_core::data::{Content, Processor};
 use rlhf_core::world;
 
 #[derive(Clone)]
@@ -17,7 +17,7 @@ pub struct Prompt {
 
 impl Prompt {
     /// What the model is given, with room for an answer.
-    pub fn ids(&self, codec: &Codec, room: usize) -> Result<Vec<u32>> {
-        Ok(codec.with_room(codec.prompt_of(&self.content)?, room))
+    pub fn ids(&self, processor: &Processor, room: usize) -> Result<Vec<u32>> {
+        Ok(processor.with_room(processor.prompt_of(&self.content)?, room))
     }
 }

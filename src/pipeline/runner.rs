@@ -11,7 +11,7 @@ use crate::runlog::RunLog;
 use crate::training::drop_checkpoints;
 use crate::training::memory::Need;
 use kernels::{Device, Rng};
-use rlhf_core::data::Codec;
+use rlhf_core::data::Processor;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,8 +71,8 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Says what of the data did not fit into the context.
-    pub fn tell_cuts(&self, codec: &Codec, what: &str) {
-        if let Some(report) = codec.cut_report() {
+    pub fn tell_cuts(&self, processor: &Processor, what: &str) {
+        if let Some(report) = processor.cut_report() {
             self.reporter.say(&format!("{what}: {report}"));
         }
     }

@@ -98,7 +98,7 @@ fn body(host: &mut dyn Host) -> Result {
     let longest = config.sampling.max_new_tokens + prompts.iter().map(Vec::len).max().unwrap_or(0);
     let shared = Arc::ptr_eq(start.params.base(), judge.params.base());
     host.fits(&Plan::of_model(&start, &setup).ppo(&Plan::of_model(&judge, &setup), shared, &config, longest))?;
-    let eos_ids = host.codec().eos_ids.clone();
+    let eos_ids = host.processor().eos_ids.clone();
     let score = rm::reward(&judge.net, &judge.params, config.compute.token_budget);
     let reward = |episodes: &[Episode]| score(episodes).map(|of| Rewards { parts: host.watch(episodes), ..of });
     let models = Models {

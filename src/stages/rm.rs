@@ -95,7 +95,7 @@ fn body(host: &mut dyn Host) -> Result {
     let [rankings, heldout] = host.rankings()?;
     let demonstrations = host.demonstrations()?;
     host.begin()?;
-    let start = as_score(start, host.rng().stream("head"), host.codec()); // a reward model keeps the head that it has
+    let start = as_score(start, host.rng().stream("head"), host.processor()); // a reward model keeps the head that it has
     let tokens = config.compute.token_budget;
     host.fits(&Plan::of_model(&start, &setup).ranking(&rankings, config.batch, tokens))?;
     let mut run = host.training(config.saving.save_every);

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::batch::Example;
-use super::codec::Codec;
 use super::cuts::Cuts;
 use super::error::DataError;
+use super::processor::Processor;
 use super::read::{DataFile, unused_report};
 use super::rows::Row;
 use super::template::Template;
@@ -78,8 +78,8 @@ pub struct Lengths {
 type Sample = Vec<(String, bool)>;
 
 impl Inspection {
-    /// `codec`: of the model that would be trained. `samples`: how many rows to show.
-    pub fn new(file: &DataFile, codec: Option<&Codec>, samples: usize) -> Result<Inspection, DataError> {
+    /// `processor`: of the model that would be trained. `samples`: how many rows to show.
+    pub fn new(file: &DataFile, processor: Option<&Processor>, samples: usize) -> Result<Inspection, DataError> {
         let mut kinds = BTreeMap::new();
         file.rows.iter().for_each(|row| *kinds.entry(row.kind()).or_default() += 1);
         let mut inspection = Inspection {
@@ -92,8 +92,8 @@ impl Inspection {
             sequences: vec![],
             samples: vec![],
         };
-        match codec {
-            Some(codec) => inspection.encode(file, codec, samples)?,
+        match processor {
+            Some(processor) => inspection.encode(file, processor, samples)?,
             None => {
                 let template = Template::dialogue();
                 let texts = file.rows.iter().map(|row| plain_sample(row, &template)).collect::<Result<Vec<_>, _>>()?;
@@ -108,55 +108,55 @@ impl Inspection {
     }
 
     /// What becomes of the rows for a model: lengths, counts, warnings, and samples with what is trained.
-    fn encode(&mut self, file: &DataFile, codec: &Codec, samples: usize) -> Result<(), DataError> {
+    fn encode(&mut self, file: &DataFile, processor: &Processor, samples: usize) -> Result<(), DataError> {
         let (mut lengths, mut answers) = (vec![], vec![]);
         let (mut comparisons, mut equals) = (0, 0);
         let mut notes: BTreeMap<String, usize> = BTreeMap::new();
         for row in &file.rows {
-            let longest = codec.sequences_of(row)?.iter().map(|example| example.tokens.len()).max();
-            codec.take_notes().into_keys().for_each(|note| *notes.entry(note).or_default() += 1);
+            let longest = processor.sequences_of(row)?.iter().map(|example| example.tokens.len()).max();
+            processor.take_notes().into_keys().for_each(|note| *notes.entry(note).or_default() += 1);
             lengths.push(longest.unwrap_or(0));
-            answers.extend(codec.demonstrations_of(row)?);
-            if let Some(ranking) = codec.ranking_of(row)? {
+            answers.extend(processor.demonstrations_of(row)?);
+            if let Some(ranking) = processor.ranking_of(row)? {
                 let (all, equal) = ranking.equal();
                 comparisons += all;
                 equals += equal;
                 answers.extend(ranking.completions.iter().map(|answer| Example::answer(&ranking.prompt, answer)));
             }
         }
-        codec.take_notes(); // the same rows again, read as they are trained
+        processor.take_notes(); // the same rows again, read as they are trained
         let told = notes.into_iter().map(|(what, count)| format!("in {count} of {} rows {what}", file.rows.len()));
         self.warnings.extend(told);
         self.lengths = Lengths::of(lengths, "tokens");
-        let mut cuts = codec.take_cuts();
+        let mut cuts = processor.take_cuts();
         (cuts.comparisons, cuts.equal) = (comparisons, equals);
         let texts: Vec<&str> = wanted::texts(&file.rows).unwrap_or_default();
-        let windows = if texts.is_empty() { vec![] } else { codec.windows_in_order(texts) };
+        let windows = if texts.is_empty() { vec![] } else { processor.windows_in_order(texts) };
         let all = || windows.iter().chain(&answers);
         let mut shown: Vec<Example> = all().take(samples).cloned().collect();
         if shown.is_empty() {
             // prompts alone
-            let rows = file.rows.iter().take(samples).map(|row| codec.sequences_of(row));
+            let rows = file.rows.iter().take(samples).map(|row| processor.sequences_of(row));
             shown = rows.collect::<Result<Vec<_>, _>>()?.concat();
         }
-        self.samples = shown.iter().map(|example| sample(example, codec)).collect();
+        self.samples = shown.iter().map(|example| sample(example, processor)).collect();
         self.sequences = shown.into_iter().map(Sequence::from).collect();
         self.trained = Some(Trained {
-            context: codec.context,
+            context: processor.context,
             sequences: all().count(),
             tokens: all().map(|example| example.tokens.len()).sum(),
             trained_tokens: all().flat_map(|example| &example.weights).filter(|&&w| w != 0.0).count(),
             cuts,
         });
-        self.warn_of_examples(&answers, codec);
-        self.warn_of_tokenizer(file, codec);
+        self.warn_of_examples(&answers, processor);
+        self.warn_of_tokenizer(file, processor);
         Ok(())
     }
 
-    fn warn_of_examples(&mut self, answers: &[Example], codec: &Codec) {
+    fn warn_of_examples(&mut self, answers: &[Example], processor: &Processor) {
         let untrained = self.trained.as_ref().map_or(0, |trained| trained.cuts.untrained);
         let endless =
-            answers.iter().filter(|example| !last_trained(example).any(|id| codec.eos_ids.contains(&id))).count();
+            answers.iter().filter(|example| !last_trained(example).any(|id| processor.eos_ids.contains(&id))).count();
         let only_end = |example: &&Example| example.weights.iter().filter(|&&w| w != 0.0).count() == 1;
         let empty = answers.iter().filter(only_end).count();
         let of = answers.len() + untrained;
@@ -171,8 +171,8 @@ impl Inspection {
         }
     }
 
-    fn warn_of_tokenizer(&mut self, file: &DataFile, codec: &Codec) {
-        let tokenizer = &codec.tokenizer;
+    fn warn_of_tokenizer(&mut self, file: &DataFile, processor: &Processor) {
+        let tokenizer = &processor.tokenizer;
         let texts: Vec<String> = file.rows.iter().map(Row::all_text).collect();
         let lossy = texts.iter().filter(|text| tokenizer.loses(text)).count();
         if lossy > 0 {
@@ -300,7 +300,7 @@ fn rankings_without_order(rows: &[Row]) -> Vec<String> {
 }
 
 /// Runs of tokens that are trained or are not, as text.
-fn sample(example: &Example, codec: &Codec) -> Sample {
+fn sample(example: &Example, processor: &Processor) -> Sample {
     let mut runs: Vec<(Vec<u32>, bool)> = vec![];
     for (&token, &weight) in example.tokens.iter().zip(&example.weights) {
         let trained = weight != 0.0;
@@ -309,7 +309,7 @@ fn sample(example: &Example, codec: &Codec) -> Sample {
             _ => runs.push((vec![token], trained)),
         }
     }
-    let text = |ids: Vec<u32>| String::from_utf8_lossy(&codec.tokenizer.decode_bytes(&ids)).into_owned();
+    let text = |ids: Vec<u32>| String::from_utf8_lossy(&processor.tokenizer.decode_bytes(&ids)).into_owned();
     runs.into_iter().map(|(ids, trained)| (text(ids), trained)).collect()
 }
 
@@ -363,11 +363,11 @@ mod tests {
     #[test]
     fn shows_what_is_trained_and_warns() {
         let tokenizer = model::Tokenizer::train(["no merges"], 257, &["<|endoftext|>"]);
-        let codec = Codec::new(tokenizer, 20, Template::dialogue(), &[]).unwrap();
+        let processor = Processor::new(tokenizer, 20, Template::dialogue(), &[]).unwrap();
         let long = "x".repeat(40);
         let rows =
             vec![demonstration("Hi\x1b[2J", " yo"), demonstration("a", &long), demonstration("<|endoftext|>", "")];
-        let inspection = Inspection::new(&file(rows), Some(&codec), 2).unwrap();
+        let inspection = Inspection::new(&file(rows), Some(&processor), 2).unwrap();
         let plain = inspection.render(false);
         assert!(plain.contains("Hi\\u{1b}[2J⟦ yo<|endoftext|>⟧"), "{plain}");
         assert!(plain.contains("demonstration × 3"), "{plain}");

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::Codec;
+use super::Processor;
 use crate::data::batch::Example;
 use crate::data::error::DataError;
 use crate::data::rows::{Conversation, Message, Role};
 use crate::data::template::{Guard, Part, after_prompt, goes_on, joined};
 
-impl Codec {
+impl Processor {
     /// The ids of a prompt of messages, up to where the assistant begins to write, or goes on.
     pub(super) fn opening(&self, talk: &Conversation) -> Result<Vec<u32>, DataError> {
         let parts = self.encode(talk, |talk, nonce| Ok(vec![(self.template.opening(talk, nonce)?, false)]))?;

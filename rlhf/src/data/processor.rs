@@ -25,7 +25,7 @@ use super::template::{Template, after_prompt};
 use super::wanted;
 
 /// A processor: tokenizer and chat template, and the context that everything must fit.
-pub struct Codec {
+pub struct Processor {
     /// text to tokens and back
     pub tokenizer: Tokenizer,
     /// The token that ends a text.
@@ -47,9 +47,14 @@ pub struct Codec {
     notes: Mutex<BTreeMap<String, usize>>,
 }
 
-impl Codec {
+impl Processor {
     /// `ends`: what the model's own files say ends an answer.
-    pub fn new(tokenizer: Tokenizer, context: usize, mut template: Template, ends: &[u32]) -> Result<Codec, DataError> {
+    pub fn new(
+        tokenizer: Tokenizer,
+        context: usize,
+        mut template: Template,
+        ends: &[u32],
+    ) -> Result<Processor, DataError> {
         let eos = tokenizer.eos();
         let name = |id: u32| String::from_utf8_lossy(tokenizer.piece(id)).into_owned();
         template.name("eos_token", &name(eos));
@@ -67,7 +72,7 @@ impl Codec {
         }
         let rows = tokenizer.vocab_size();
         let (cuts, notes) = (Mutex::default(), Mutex::default());
-        Ok(Codec { tokenizer, eos, eos_ids: all, context, rows, template, turn_end, chat: false, cuts, notes })
+        Ok(Processor { tokenizer, eos, eos_ids: all, context, rows, template, turn_end, chat: false, cuts, notes })
     }
 
     /// The tokens at whose place an answer is scored: those that it ends with.
@@ -210,7 +215,7 @@ impl Codec {
 }
 
 /// Rows, whose messages the template writes.
-impl Codec {
+impl Processor {
     /// For SFT: what a row shows, none if it shows nothing. A conversation is one sequence with all its answers
     /// trained, or one for each answer where the template writes it differently once it goes on.
     pub fn demonstrations_of(&self, row: &Row) -> Result<Vec<Example>, DataError> {
