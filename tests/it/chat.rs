@@ -131,7 +131,7 @@ fn the_assistant_and_its_end_of_turn_are_trained_and_nothing_else() {
         };
         assert_eq!(trained(&processor, &last), both[1..], "{}", family.name);
         assert_eq!(trained(&processor, &Row::Messages(messages[..1].to_vec().into())), [""; 0], "{}", family.name);
-        if family.system && !processor.template.marks_answers() {
+        if family.system && !processor.template.marks_completions() {
             messages.insert(0, say(Assistant, "Before anyone asks."));
             assert_eq!(trained(&processor, &Row::Messages(messages.into())), both, "{}", family.name);
         }

@@ -60,7 +60,7 @@ pub struct Trained {
     pub cuts: Cuts,
 }
 
-/// How long the rows are, before anything is cut: a prompt with its longest answer.
+/// How long the rows are, before anything is cut: a prompt with its longest completion.
 #[derive(Debug, Default, Serialize)]
 pub struct Lengths {
     /// "tokens", or "characters" where there is no tokenizer.
@@ -98,8 +98,8 @@ impl Inspection {
                 let template = Template::dialogue();
                 let texts = file.rows.iter().map(|row| plain_sample(row, &template)).collect::<Result<Vec<_>, _>>()?;
                 let count = |(text, _): &(String, bool)| text.chars().count();
-                let answer = |sample: &Sample| sample[1..].iter().filter(|(_, trained)| *trained).map(count).max();
-                let length = |sample: &Sample| count(&sample[0]) + answer(sample).unwrap_or(0);
+                let completion = |sample: &Sample| sample[1..].iter().filter(|(_, trained)| *trained).map(count).max();
+                let length = |sample: &Sample| count(&sample[0]) + completion(sample).unwrap_or(0);
                 inspection.lengths = Lengths::of(texts.iter().map(length).collect(), "characters");
                 inspection.samples = texts.into_iter().take(samples).collect();
             }
@@ -109,19 +109,21 @@ impl Inspection {
 
     /// What becomes of the rows for a model: lengths, counts, warnings, and samples with what is trained.
     fn encode(&mut self, file: &DataFile, processor: &Processor, samples: usize) -> Result<(), DataError> {
-        let (mut lengths, mut answers) = (vec![], vec![]);
+        let (mut lengths, mut completions) = (vec![], vec![]);
         let (mut comparisons, mut equals) = (0, 0);
         let mut notes: BTreeMap<String, usize> = BTreeMap::new();
         for row in &file.rows {
             let longest = processor.sequences_of(row)?.iter().map(|example| example.tokens.len()).max();
             processor.take_notes().into_keys().for_each(|note| *notes.entry(note).or_default() += 1);
             lengths.push(longest.unwrap_or(0));
-            answers.extend(processor.demonstrations_of(row)?);
+            completions.extend(processor.demonstrations_of(row)?);
             if let Some(ranking) = processor.ranking_of(row)? {
                 let (all, equal) = ranking.equal();
                 comparisons += all;
                 equals += equal;
-                answers.extend(ranking.completions.iter().map(|answer| Example::answer(&ranking.prompt, answer)));
+                completions.extend(
+                    ranking.completions.iter().map(|completion| Example::completion(&ranking.prompt, completion)),
+                );
             }
         }
         processor.take_notes(); // the same rows again, read as they are trained
@@ -132,7 +134,7 @@ impl Inspection {
         (cuts.comparisons, cuts.equal) = (comparisons, equals);
         let texts: Vec<&str> = wanted::texts(&file.rows).unwrap_or_default();
         let windows = if texts.is_empty() { vec![] } else { processor.windows_in_order(texts) };
-        let all = || windows.iter().chain(&answers);
+        let all = || windows.iter().chain(&completions);
         let mut shown: Vec<Example> = all().take(samples).cloned().collect();
         if shown.is_empty() {
             // prompts alone
@@ -148,22 +150,24 @@ impl Inspection {
             trained_tokens: all().flat_map(|example| &example.weights).filter(|&&w| w != 0.0).count(),
             cuts,
         });
-        self.warn_of_examples(&answers, processor);
+        self.warn_of_examples(&completions, processor);
         self.warn_of_tokenizer(file, processor);
         Ok(())
     }
 
-    fn warn_of_examples(&mut self, answers: &[Example], processor: &Processor) {
+    fn warn_of_examples(&mut self, completions: &[Example], processor: &Processor) {
         let untrained = self.trained.as_ref().map_or(0, |trained| trained.cuts.untrained);
-        let endless =
-            answers.iter().filter(|example| !last_trained(example).any(|id| processor.eos_ids.contains(&id))).count();
+        let endless = completions
+            .iter()
+            .filter(|example| !last_trained(example).any(|id| processor.eos_ids.contains(&id)))
+            .count();
         let only_end = |example: &&Example| example.weights.iter().filter(|&&w| w != 0.0).count() == 1;
-        let empty = answers.iter().filter(only_end).count();
-        let of = answers.len() + untrained;
+        let empty = completions.iter().filter(only_end).count();
+        let of = completions.len() + untrained;
         for (count, what) in [
             (untrained, "have nothing that is trained; they are left out"),
-            (endless, "have no end token that is trained: a model that only sees such answers never stops"),
-            (empty, "have an empty answer: only the end token is trained"),
+            (endless, "have no end token that is trained: a model that only sees such completions never stops"),
+            (empty, "have an empty completion: only the end token is trained"),
         ] {
             if count > 0 {
                 self.warnings.push(format!("{count} of {of} sequences {what}"));
@@ -372,7 +376,7 @@ mod tests {
         assert!(plain.contains("Hi\\u{1b}[2J⟦ yo<|endoftext|>⟧"), "{plain}");
         assert!(plain.contains("demonstration × 3"), "{plain}");
         assert!(plain.contains("1 of 3 sequences have no end token that is trained"), "{plain}");
-        assert!(plain.contains("1 of 3 sequences have an empty answer"), "{plain}");
+        assert!(plain.contains("1 of 3 sequences have an empty completion"), "{plain}");
         assert!(plain.contains("1 rows contain <|endoftext|>;"), "{plain}");
         assert!(plain.contains("1 completions lost their end (22 tokens"), "{plain}");
         assert!(plain.contains("min 10, median 14, 95 % up to 42, max 42"), "{plain}");

@@ -1,6 +1,6 @@
 //! Rankings as token ids.
 
-/// K answers to one prompt, ranked.
+/// K completions of one prompt, ranked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranking {
     /// its tokens
@@ -12,7 +12,7 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// How many comparisons of one answer with another, and how many of them of answers that are the same.
+    /// How many comparisons of one completion with another, and how many of them of completions that are the same.
     pub fn equal(&self) -> (usize, usize) {
         let k = self.completions.len();
         let pairs = (0..k).flat_map(|a| (0..a).map(move |b| (a, b))).filter(|&(a, b)| self.ranks[a] != self.ranks[b]);

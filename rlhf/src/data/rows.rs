@@ -159,13 +159,13 @@ pub enum Row {
     Text(String),
     /// A conversation; what the assistant says in it are demonstrations.
     Messages(Conversation),
-    /// Something to be answered.
+    /// Something to be completed.
     Prompt(Content),
-    /// A prompt and how to answer it.
+    /// A prompt and a completion that shows how.
     Demonstration { prompt: Content, completion: Content },
-    /// An answer that someone found good, or not.
+    /// A completion that someone found good, or not.
     Labelled { prompt: Content, completion: Content, good: bool },
-    /// K answers to one prompt; lower ranks are better, ties allowed. A preference is K = 2.
+    /// K completions of one prompt; lower ranks are better, ties allowed. A preference is K = 2.
     Ranked { prompt: Content, completions: Vec<Content>, ranks: Vec<f32> },
 }
 
@@ -182,7 +182,7 @@ impl Row {
         }
     }
 
-    /// Does it have answers that can be shown as demonstrations, rankings, …?
+    /// Does it have completions that can be shown as demonstrations, rankings, …?
     pub fn gives(&self) -> &'static str {
         match self {
             Row::Text(_) => "texts",
@@ -204,7 +204,7 @@ impl Row {
         }
     }
 
-    /// Strings as turns: the prompt is the user's, what answers it the assistant's. Texts stay texts.
+    /// Strings as turns: the prompt is the user's, what follows it the assistant's. Texts stay texts.
     pub fn in_turns(self) -> Row {
         let (user, assistant) = (|c: Content| c.said_by(Role::User), |c: Content| c.said_by(Role::Assistant));
         match self {
@@ -277,8 +277,9 @@ impl Row {
             }
             Row::Ranked { prompt, completions, .. } => of_prompt(prompt, completions.first()),
             Row::Messages(messages) => {
-                let first_answer = messages.iter().position(|m| m.role == Role::Assistant).unwrap_or(messages.len());
-                format!("{:?}", Content::from(messages[..first_answer].to_vec()))
+                let first_completion =
+                    messages.iter().position(|m| m.role == Role::Assistant).unwrap_or(messages.len());
+                format!("{:?}", Content::from(messages[..first_completion].to_vec()))
             }
         }
     }

@@ -14,7 +14,7 @@ pub fn split(rows: Vec<Row>, held_out: f32, rng: Rng) -> (Vec<Row>, Vec<Row>) {
     rows.into_iter().partition(|row| rng.stream(&row.subject()).unit_at(0) >= held_out)
 }
 
-/// Prompt and answer of every demonstration in the rows. A conversation gives one for each thing the assistant
+/// Prompt and completion of every demonstration in the rows. A conversation gives one for each thing the assistant
 /// says; a labelled completion counts if it is good.
 pub fn demonstrations(rows: &[Row]) -> Result<Vec<(Content, Content)>, DataError> {
     let found = rows.iter().flat_map(|row| match row {
@@ -27,19 +27,20 @@ pub fn demonstrations(rows: &[Row]) -> Result<Vec<(Content, Content)>, DataError
     wanted("demonstrations", rows, found.collect())
 }
 
-/// Every answer of the assistant with all that was said before it.
+/// Every completion of the assistant with all that was said before it.
 fn turns(messages: &Conversation) -> Vec<(Content, Content)> {
-    let answers = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant && message.trained);
-    let turn = |(at, answer): (usize, &Message)| {
-        (Content::Messages(messages.with(messages[..at].to_vec())), vec![answer.clone()].into())
+    let completions =
+        messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant && message.trained);
+    let turn = |(at, completion): (usize, &Message)| {
+        (Content::Messages(messages.with(messages[..at].to_vec())), vec![completion.clone()].into())
     };
-    answers.map(turn).collect()
+    completions.map(turn).collect()
 }
 
-/// A conversation without the answer at its end.
+/// A conversation without the completion at its end.
 fn question(messages: &Conversation) -> Content {
-    let answered = messages.last().is_some_and(|message| message.role == Role::Assistant);
-    Content::Messages(messages.with(messages[..messages.len() - answered as usize].to_vec()))
+    let completed = messages.last().is_some_and(|message| message.role == Role::Assistant);
+    Content::Messages(messages.with(messages[..messages.len() - completed as usize].to_vec()))
 }
 
 /// The prompts of all rows that have one, each once, in the order of their first row.
@@ -57,7 +58,7 @@ pub fn prompts(rows: &[Row]) -> Result<Vec<Content>, DataError> {
     wanted("prompts", rows, found)
 }
 
-/// Prompt, answers and their ranks.
+/// Prompt, completions and their ranks.
 pub type Ranked<'a> = (&'a Content, &'a [Content], &'a [f32]);
 
 /// Every ranking in the rows.
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_is_a_demonstration_for_every_answer() {
+    fn a_conversation_is_a_demonstration_for_every_completion() {
         use Role::*;
         let messages = vec![said(User, "a"), said(Assistant, "b"), said(User, "c"), said(Assistant, "d")];
         let found = demonstrations(&[Row::Messages(messages.clone().into())]).unwrap();

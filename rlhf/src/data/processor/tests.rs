@@ -9,7 +9,7 @@ fn processor(context: usize) -> Processor {
 }
 
 #[test]
-fn the_answer_and_its_end_are_trained() {
+fn the_completion_and_its_end_are_trained() {
     let processor = processor(16);
     let example = processor.demonstration("ab", " c");
     assert_eq!(processor.tokenizer.decode(&example.tokens), "ab c<|endoftext|>");
@@ -17,7 +17,7 @@ fn the_answer_and_its_end_are_trained() {
 }
 
 #[test]
-fn a_dialogue_is_a_demonstration_for_every_answer() {
+fn a_dialogue_is_a_demonstration_for_every_completion() {
     use Role::*;
     let processor = processor(100);
     let said = |role, text: &str| Message::new(role, text);
@@ -32,15 +32,15 @@ fn a_dialogue_is_a_demonstration_for_every_answer() {
 }
 
 #[test]
-fn a_long_prompt_loses_its_beginning_and_a_long_answer_its_end() {
+fn a_long_prompt_loses_its_beginning_and_a_long_completion_its_end() {
     let processor = processor(8);
-    let check = |prompt: &str, answers: &[&str], kept: &str, kept_answers: &[&str], cuts: [usize; 4]| {
-        let answers: Vec<String> = answers.iter().map(|answer| answer.to_string()).collect();
-        let ranking = processor.ranking(prompt, &answers, &[], &vec![0.0; answers.len()]);
+    let check = |prompt: &str, completions: &[&str], kept: &str, kept_completions: &[&str], cuts: [usize; 4]| {
+        let completions: Vec<String> = completions.iter().map(|completion| completion.to_string()).collect();
+        let ranking = processor.ranking(prompt, &completions, &[], &vec![0.0; completions.len()]);
         assert_eq!(processor.tokenizer.decode(&ranking.prompt), kept);
         let decoded: Vec<String> =
             ranking.completions.iter().map(|c| processor.tokenizer.decode(c).replace("<|endoftext|>", "$")).collect();
-        assert_eq!(decoded, kept_answers);
+        assert_eq!(decoded, kept_completions);
         let Cuts { prompts, prompt_tokens, completions, completion_tokens, .. } = processor.take_cuts();
         assert_eq!([prompts, prompt_tokens, completions, completion_tokens], cuts);
     };
@@ -138,7 +138,7 @@ fn weight_0_is_not_trained() {
         assert_eq!(trained(&processor, &rows[1]), [""; 0]);
         assert_eq!(trained(&processor, &rows[2]), ["b<|im_end|>"]);
         let error = processor.demonstrations(&rows[1..2]).unwrap_err().to_string();
-        assert!(error.contains("1 have no answer of the assistant with a weight above 0"), "{error}");
+        assert!(error.contains("1 have no completion of the assistant with a weight above 0"), "{error}");
     }
 }
 
@@ -178,8 +178,8 @@ fn what_took_all_rows_is_said() {
 fn pairs_that_are_equal_once_cut_are_left_out_and_counted() {
     let (long, processor) = ("x".repeat(90), chat(32, ""));
     let pair = |a: &str, b: &str| {
-        let answers = vec![a.into(), b.into()];
-        Row::Ranked { prompt: "q".into(), completions: answers, ranks: vec![0.0, 1.0] }
+        let completions = vec![a.into(), b.into()];
+        Row::Ranked { prompt: "q".into(), completions, ranks: vec![0.0, 1.0] }
     };
     let (same, other) = (pair(&format!("{long}a"), &format!("{long}b")), pair("a", "b"));
     assert_eq!(processor.comparisons(&[same.clone(), other]).unwrap().len(), 1);

@@ -42,13 +42,13 @@ const EACH: u64 = 64;
 pub struct Jinja {
     body: Arc<Vec<Stmt>>,
     /// Has it the `generation` tag?
-    pub marks_answers: bool,
+    pub marks_completions: bool,
 }
 
 impl Jinja {
     pub fn new(source: &str) -> Result<Jinja, String> {
-        let parse::Parsed { body, marks_answers } = parse::parse(source)?;
-        Ok(Jinja { body: body.into(), marks_answers })
+        let parse::Parsed { body, marks_completions } = parse::parse(source)?;
+        Ok(Jinja { body: body.into(), marks_completions })
     }
 
     pub fn render(&self, context: Vec<(String, Json)>) -> Result<String, String> {
