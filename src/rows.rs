@@ -1,7 +1,7 @@
 //! Data files as the verbs and recipes use them.
 
 use crate::error::{Failure, Result};
-use rlhf_core::data::{self, Codec, Content, DataError, Example, Part, Row, Template};
+use rlhf_core::data::{self, Content, DataError, Example, Part, Processor, Row, Template};
 use std::path::{Path, PathBuf};
 
 /// The rows of files. Columns that are not used are told.
@@ -19,19 +19,19 @@ fn tell_unused(stream: &data::Stream) {
 }
 
 /// What the demonstrations of files are to a model. Rows are let go as they are encoded.
-pub fn demonstrations(files: &[PathBuf], codec: &Codec) -> Result<Vec<Example>> {
+pub fn demonstrations(files: &[PathBuf], processor: &Processor) -> Result<Vec<Example>> {
     let encode = || -> std::result::Result<Vec<Example>, DataError> {
         let (mut examples, mut kinds) = (Vec::new(), Vec::new());
         let mut stream = data::stream(files)?;
         for row in stream.by_ref() {
             let row = row?;
-            examples.extend(codec.demonstrations_of(&row)?);
+            examples.extend(processor.demonstrations_of(&row)?);
             if examples.is_empty() {
                 kinds.push(row);
             }
         }
         tell_unused(&stream);
-        codec.wanted("demonstrations", &kinds, examples)
+        processor.wanted("demonstrations", &kinds, examples)
     };
     encode().map_err(Failure::from)
 }

@@ -1,10 +1,10 @@
 //! Answers of a model to prompts, as text and as tokens.
 
-use super::datasets::Prompt;
+use super::prompt::Prompt;
 use crate::error::Result;
 use kernels::{Rng, Sampling};
 use model::{GenerateConfig, Model, generate};
-use rlhf_core::data::Codec;
+use rlhf_core::data::Processor;
 
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -36,7 +36,7 @@ impl Sampler {
     /// One answer to each prompt. Answer i draws from stream i of `rng`, whatever the batch.
     pub fn answer(
         &self,
-        codec: &Codec,
+        processor: &Processor,
         prompts: &[&Prompt],
         temperature: f64,
         max_new: usize,
@@ -44,14 +44,14 @@ impl Sampler {
         tick: impl Fn(usize) -> Result,
     ) -> Result<Vec<Answer>> {
         let ids = |p: &&Prompt| match self.shots {
-            true => Ok(codec.prompt(&format!("{}{}", p.shots, p.text), max_new)),
-            false => p.ids(codec, max_new),
+            true => Ok(processor.prompt(&format!("{}{}", p.shots, p.text), max_new)),
+            false => p.ids(processor, max_new),
         };
         let asked: Vec<Vec<u32>> = prompts.iter().map(ids).collect::<Result<_>>()?;
         let sampling = Sampling { temperature: temperature as f32, top_k: 0, top_p: 1.0 };
-        let mut eos = codec.eos_ids.clone();
+        let mut eos = processor.eos_ids.clone();
         if self.shots {
-            eos.extend(line_ends(codec));
+            eos.extend(line_ends(processor));
         }
         let config = GenerateConfig { max_new_tokens: max_new, sampling, eos_ids: eos, batch: BATCH };
         let mut out = Vec::with_capacity(asked.len());
@@ -62,7 +62,7 @@ impl Sampler {
             let weights = self.model.params.frozen();
             let made = generate(&self.model.net, &weights, some, &config, rng, Some(&streams), |_, _| ());
             let made = made?;
-            out.extend(some.iter().zip(made).map(|(prompt, g)| answer(codec, prompt, g.tokens, g.ended)));
+            out.extend(some.iter().zip(made).map(|(prompt, g)| answer(processor, prompt, g.tokens, g.ended)));
             tick(out.len())?;
         }
         Ok(out)
@@ -70,13 +70,13 @@ impl Sampler {
 }
 
 /// The tokens with a line break in them: any of them ends a prompted base model's answer.
-fn line_ends(codec: &Codec) -> Vec<u32> {
-    let vocab = codec.tokenizer.vocab_size() as u32;
-    (0..vocab).filter(|&id| id != codec.eos && codec.tokenizer.piece(id).contains(&b'\n')).collect()
+fn line_ends(processor: &Processor) -> Vec<u32> {
+    let vocab = processor.tokenizer.vocab_size() as u32;
+    (0..vocab).filter(|&id| id != processor.eos && processor.tokenizer.piece(id).contains(&b'\n')).collect()
 }
 
-fn answer(codec: &Codec, prompt: &[u32], tokens: Vec<u32>, ended: bool) -> Answer {
-    let text = codec.text(&tokens);
+fn answer(processor: &Processor, prompt: &[u32], tokens: Vec<u32>, ended: bool) -> Answer {
+    let text = processor.text(&tokens);
     let text = if ended { text.trim_end_matches('\n').to_string() } else { text };
     Answer { prompt: prompt.to_vec(), tokens, text, ended }
 }

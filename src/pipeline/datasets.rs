@@ -2,11 +2,10 @@
 //! same datasets, so that nothing of them needs saving.
 
 use super::judges::Judges;
+use super::prompt::Prompt;
 use crate::config::Recipe;
-use crate::config::sections::Source;
-use crate::error::Result;
-use kernels::Rng;
-use rlhf_core::data::{Codec, Content, Row, Template};
+use crate::error::Failure;
+use rlhf_core::data::{Content, Row, Template};
 use rlhf_core::world;
 
 pub struct Datasets {
@@ -23,24 +22,6 @@ pub struct Datasets {
     pub template: Template,
 }
 
-#[derive(Clone)]
-pub struct Prompt {
-    pub content: Content,
-    /// What the model is given, for readers and judges.
-    pub text: String,
-    /// Worked examples to put before it for the few-shot base model.
-    pub shots: String,
-    /// What the judges know of it.
-    pub task: Option<world::Prompt>,
-}
-
-impl Prompt {
-    /// What the model is given, with room for an answer.
-    pub fn ids(&self, codec: &Codec, room: usize) -> Result<Vec<u32>> {
-        Ok(codec.with_room(codec.prompt_of(&self.content)?, room))
-    }
-}
-
 /// Where rankings come from.
 pub enum Preferences {
     /// Our models answer these prompts and simulated labelers rank the answers.
@@ -49,17 +30,8 @@ pub enum Preferences {
     Given { train: Vec<Row>, heldout: Vec<(String, Vec<Row>)> },
 }
 
-impl Datasets {
-    /// `template`: that of the models, if they are there already.
-    pub fn gather(recipe: &Recipe, template: Option<Template>, rng: Rng) -> Result<Datasets> {
-        match recipe.data.source {
-            Source::World => Ok(from_world(recipe, template.unwrap_or_else(Template::world))),
-            Source::Files => super::files::gather(recipe, template.unwrap_or_else(Template::dialogue), rng),
-        }
-    }
-}
-
-fn from_world(recipe: &Recipe, template: Template) -> Datasets {
+/// Made by the world; `template`: that of the models, if they are there already.
+pub fn of_world(recipe: &Recipe, template: Option<Template>) -> Datasets {
     use world::Split;
     let judges = Judges::new(recipe.seed);
     let world = &judges.world;
@@ -78,7 +50,7 @@ fn from_world(recipe: &Recipe, template: Template) -> Datasets {
             heldout: prompts(Split::RmTest, sizes.ranked_prompts.div_ceil(5)),
         },
         judges: Some(judges),
-        template,
+        template: template.unwrap_or_else(Template::world),
     }
 }
 
@@ -89,4 +61,9 @@ fn demonstration(shown: &world::Demonstration) -> Row {
 fn prompt(world: &world::World, task: world::Prompt) -> Prompt {
     let content = Content::Text(task.text());
     Prompt { content, text: task.text(), shots: world.few_shot_prefix(task.use_case), task: Some(task) }
+}
+
+/// The failure for a stage that wants more than the recipe or the data give.
+pub fn too_little(what: &str) -> Failure {
+    Failure::data(format!("{what}; give more data, or a smaller data.holdout"))
 }

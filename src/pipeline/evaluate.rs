@@ -1,12 +1,11 @@
 //! The evaluation on held-out prompts: every model answers, the judges compare, and what was lost is measured.
 
 use super::answers::{Answer, Sampler};
-use super::datasets::{Datasets, Prompt};
-use super::host::tell_cuts;
+use super::datasets::Datasets;
 use super::judges::{Judges, gold_prefers, labelers_prefer};
+use super::prompt::Prompt;
 use super::rankings::Rankings;
 use super::runner::Pipeline;
-use super::stage_rng;
 use crate::config::Recipe;
 use crate::error::Result;
 use crate::results::{ByModel, Rate, Results, RewardModel, WinRate};
@@ -15,7 +14,7 @@ use crate::stages::{STAGES, Shown, Stage};
 use crate::training;
 use kernels::Rng;
 use model::Model;
-use rlhf_core::data::{Codec, Content, Example, Ranking};
+use rlhf_core::data::{Content, Example, Processor, Ranking};
 use rlhf_core::lm;
 use rlhf_core::methods::rm;
 use rlhf_core::stats::{self, Interval};
@@ -42,7 +41,7 @@ struct Answered {
     golds: Vec<Gold>,
 }
 
-pub fn evaluate(p: &mut Pipeline, codec: &Codec, datasets: &Datasets, rankings: &Rankings) -> Result<Results> {
+pub fn evaluate(p: &mut Pipeline, processor: &Processor, datasets: &Datasets, rankings: &Rankings) -> Result<Results> {
     let mut results =
         Results { recipe: p.recipe.name.clone(), seed: p.recipe.seed, device: p.device.name(), ..Results::default() };
     if let Some(judges) = &datasets.judges {
@@ -51,9 +50,9 @@ pub fn evaluate(p: &mut Pipeline, codec: &Codec, datasets: &Datasets, rankings: 
     p.reporter.begin("evaluation");
     let start = std::time::Instant::now();
     let judge = p.recipe.has_rm().then(|| training::load(&p.stage_dir("rm"), &p.device)).transpose()?;
-    results.reward_model = judge.as_ref().map(|judge| reward_model(p, codec, rankings, judge));
+    results.reward_model = judge.as_ref().map(|judge| reward_model(p, processor, rankings, judge));
     let prompts = eval_prompts(p, datasets);
-    let answered = answer_all(p, codec, datasets, &prompts, judge.as_ref())?;
+    let answered = answer_all(p, processor, datasets, &prompts, judge.as_ref())?;
     for one in &answered {
         describe(one, &mut results);
     }
@@ -62,7 +61,7 @@ pub fn evaluate(p: &mut Pipeline, codec: &Codec, datasets: &Datasets, rankings: 
     } else if judge.is_some() {
         compare_by_reward(p, &answered, &mut results);
     }
-    measure_models(p, codec, datasets, &answered, &mut results)?;
+    measure_models(p, processor, datasets, &answered, &mut results)?;
     write_samples(p, &prompts, &answered)?;
     results.stages = p.stages.clone();
     let seconds = start.elapsed().as_secs_f64();
@@ -78,13 +77,13 @@ fn eval_prompts<'a>(p: &Pipeline, datasets: &'a Datasets) -> Vec<&'a Prompt> {
 
 // ---- the reward model ----------------------------------------------------------------------------------------------
 
-fn reward_model(p: &Pipeline, codec: &Codec, rankings: &Rankings, judge: &Model) -> RewardModel {
+fn reward_model(p: &Pipeline, processor: &Processor, rankings: &Rankings, judge: &Model) -> RewardModel {
     let tokens = p.recipe.token_budget();
     let mut out = RewardModel { labeler_agreement: rankings.agreement, ..RewardModel::default() };
     for (name, set) in &rankings.heldout {
         let accuracy = rm::accuracy(&judge.net, &judge.params, set, tokens);
         out.accuracy.insert(name.clone(), rate(accuracy));
-        out.longer_wins.insert(name.clone(), longer_wins(codec, set));
+        out.longer_wins.insert(name.clone(), longer_wins(processor, set));
     }
     // The contract's one figure: labelers of the training group on held-out prompts, or all held-out pairs of files.
     let main: Vec<&Rate> = match out.accuracy.get("heldout") {
@@ -99,10 +98,10 @@ fn reward_model(p: &Pipeline, codec: &Codec, rankings: &Rankings, judge: &Model)
 }
 
 /// How often the longer answer (in characters) is the preferred one; equal lengths count one half.
-fn longer_wins(codec: &Codec, set: &[Ranking]) -> f64 {
+fn longer_wins(processor: &Processor, set: &[Ranking]) -> f64 {
     let (mut hits, mut pairs) = (0.0, 0);
     for ranking in set {
-        let lengths: Vec<usize> = ranking.completions.iter().map(|c| codec.text(c).chars().count()).collect();
+        let lengths: Vec<usize> = ranking.completions.iter().map(|c| processor.text(c).chars().count()).collect();
         for c in rm::comparisons(&ranking.ranks, 0) {
             pairs += 1;
             hits += match lengths[c.better].cmp(&lengths[c.worse]) {
@@ -119,7 +118,7 @@ fn longer_wins(codec: &Codec, set: &[Ranking]) -> f64 {
 
 fn answer_all(
     p: &Pipeline,
-    codec: &Codec,
+    processor: &Processor,
     datasets: &Datasets,
     prompts: &[&Prompt],
     judge: Option<&Model>,
@@ -136,11 +135,12 @@ fn answer_all(
             let shots = shown.few_shot;
             let sampler = Sampler { model, shots };
             // Every model answers with its own noise, the same at every evaluation.
-            let rng = stage_rng(p.recipe, "evaluation").stream(&name);
-            let answers = sampler.answer(codec, prompts, section.temperature, section.max_new_tokens, rng, |_| {
-                p.reporter.check_stop("the evaluation")
-            })?;
-            let read = answers.iter().zip(prompts).map(|(a, t)| judged(codec, t, a, shots));
+            let rng = p.rng("evaluation").stream(&name);
+            let answers =
+                sampler.answer(processor, prompts, section.temperature, section.max_new_tokens, rng, |_| {
+                    p.reporter.check_stop("the evaluation")
+                })?;
+            let read = answers.iter().zip(prompts).map(|(a, t)| judged(processor, t, a, shots));
             let sequences = read.collect::<Result<Vec<_>>>()?;
             let rewards =
                 judge.map_or(Vec::new(), |j| rm::score(&j.net, &j.params, &sequences, p.recipe.token_budget()));
@@ -156,15 +156,15 @@ fn answer_all(
 }
 
 /// What the reward model reads: the prompt without worked examples, the answer, and its end if it ended.
-fn judged(codec: &Codec, prompt: &Prompt, answer: &Answer, shots: bool) -> Result<Vec<u32>> {
+fn judged(processor: &Processor, prompt: &Prompt, answer: &Answer, shots: bool) -> Result<Vec<u32>> {
     if matches!(prompt.content, Content::Messages(_)) && !shots {
         return Ok(answer.sequence());
     }
-    let mut tokens = codec.tokenizer.encode(&answer.text);
+    let mut tokens = processor.tokenizer.encode(&answer.text);
     if answer.ended {
-        tokens.push(codec.eos);
+        tokens.push(processor.eos);
     }
-    Ok([prompt.ids(codec, tokens.len())?, tokens].concat())
+    Ok([prompt.ids(processor, tokens.len())?, tokens].concat())
 }
 
 fn golds(judges: &Judges, prompts: &[&Prompt], answers: &[Answer]) -> Vec<Gold> {
@@ -211,7 +211,7 @@ fn compare(p: &Pipeline, answered: &[Answered], labelers: &Labelers, results: &m
     let sizes = p.recipe.sizes();
     let (small, large) = (sizes[0], sizes[sizes.len() - 1]);
     let find = |name: &str| answered.iter().find(|a| a.model == name);
-    let rng = stage_rng(p.recipe, "bootstrap");
+    let rng = p.rng("bootstrap");
     let against = format!("{large}.sft");
     let Some(opponent) = find(&against) else { return };
     let mut win = WinRate { against, ..WinRate::default() };
@@ -260,7 +260,7 @@ fn compare_by_reward(p: &Pipeline, answered: &[Answered], results: &mut Results)
 /// Loss on held-out text, skills of the pretraining domain, and KL from PPO's start.
 fn measure_models(
     p: &Pipeline,
-    codec: &Codec,
+    processor: &Processor,
     datasets: &Datasets,
     answered: &[Answered],
     results: &mut Results,
@@ -270,12 +270,12 @@ fn measure_models(
         None => Vec::new(),
     };
     let tokens = p.recipe.token_budget();
-    let windows = codec.windows(&datasets.heldout_text, Rng::new(p.recipe.seed).stream("held-out windows"));
+    let windows = processor.windows(&datasets.heldout_text, Rng::new(p.recipe.seed).stream("held-out windows"));
     let shown = match datasets.heldout_demonstrations.is_empty() {
         true => Vec::new(),
-        false => codec.demonstrations(&datasets.heldout_demonstrations)?,
+        false => processor.demonstrations(&datasets.heldout_demonstrations)?,
     };
-    tell_cuts(p, codec, "held-out demonstrations");
+    p.tell_cuts(processor, "held-out demonstrations");
     for size in p.recipe.sizes() {
         let reference = training::load(&p.stage_dir(&format!("{size}.{}", p.recipe.ppo_start())), &p.device)?;
         for (stage, _) in asked(p.recipe).filter(|(_, shown)| !shown.few_shot) {
@@ -289,7 +289,7 @@ fn measure_models(
             if !shown.is_empty() {
                 results.loss_on_demonstrations.insert(name.clone(), loss(&shown));
             }
-            for (task, solved) in solve(&model, codec, &skills, tokens) {
+            for (task, solved) in solve(&model, processor, &skills, tokens) {
                 results.skills.entry(task.into()).or_default().insert(name.clone(), solved);
             }
             if let Some(one) = answered.iter().find(|a| a.model == name) {
@@ -313,14 +313,14 @@ fn kl(model: &Model, reference: &Model, answers: &[Answer], tokens: usize) -> f6
 }
 
 /// The share of items of every skill whose right continuation has the highest mean log-probability a token.
-fn solve(model: &Model, codec: &Codec, skills: &[Skill], tokens: usize) -> BTreeMap<&'static str, f64> {
+fn solve(model: &Model, processor: &Processor, skills: &[Skill], tokens: usize) -> BTreeMap<&'static str, f64> {
     let mut sequences = Vec::new();
     let mut starts = Vec::new();
     for skill in skills {
-        let prefix = [vec![codec.eos], codec.tokenizer.encode(&skill.prefix)].concat();
+        let prefix = [vec![processor.eos], processor.tokenizer.encode(&skill.prefix)].concat();
         for choice in &skill.choices {
             starts.push(prefix.len());
-            sequences.push([prefix.clone(), codec.tokenizer.encode(choice)].concat());
+            sequences.push([prefix.clone(), processor.tokenizer.encode(choice)].concat());
         }
     }
     let logp = lm::logprobs(&model.net, &model.params, &sequences, tokens);

@@ -1,7 +1,7 @@
 //! Datasets of a recipe whose data source is files: books, demonstrations, rankings and pairs, split by prompt.
 
-use super::datasets::{Datasets, Preferences, Prompt};
-use super::too_little;
+use super::datasets::{Datasets, Preferences, too_little};
+use super::prompt::Prompt;
 use crate::config::Recipe;
 use crate::config::sections::Data;
 use crate::error::Result;
@@ -11,8 +11,9 @@ use rlhf_core::data::{self, Content, Row, Template};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-pub fn gather(recipe: &Recipe, template: Template, rng: Rng) -> Result<Datasets> {
-    let section = &recipe.data;
+/// `template`: that of the models, if they are there already.
+pub fn gather(recipe: &Recipe, template: Option<Template>, rng: Rng) -> Result<Datasets> {
+    let (section, template) = (&recipe.data, template.unwrap_or_else(Template::dialogue));
     let (text, heldout_text) = texts(section)?;
     let demonstrations = Split::of(section, &section.demonstrations, rng)?;
     let (mut train, mut heldout) = (Vec::new(), Vec::new());

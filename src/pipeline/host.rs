@@ -1,9 +1,8 @@
 //! The pipeline as the host of a stage: models and data are what came before it.
 
-use super::datasets::Datasets;
+use super::datasets::{Datasets, too_little};
 use super::rankings::Rankings;
 use super::runner::Pipeline;
-use super::{stage_rng, too_little};
 use crate::error::{Failure, Result};
 use crate::rows;
 use crate::stages::{Host, Stage};
@@ -12,34 +11,34 @@ use crate::training::tokenizer as text;
 use crate::training::{Setup, config_of, fresh, loading, save, save_beside};
 use kernels::Rng;
 use model::{BaseModels, HeadKind, Model, Tokenizer};
-use rlhf_core::data::{Codec, Example, Ranking};
+use rlhf_core::data::{Example, Processor, Ranking};
 use rlhf_core::rollout::Episode;
 use rlhf_core::train::Run;
 use std::path::Path;
 use toml::Table;
 
 /// The tokenizer and template of models that are there already; they must be the same for all sizes.
-pub fn codec_of_models(p: &Pipeline) -> Result<Option<Codec>> {
-    let mut found: Option<Codec> = None;
+pub fn processor_of_models(p: &Pipeline) -> Result<Option<Processor>> {
+    let mut found: Option<Processor> = None;
     if !p.recipe.starts_from_models() {
         return Ok(None);
     }
     for size in p.recipe.sizes() {
         let path = p.stage_dir(&format!("{size}.base"));
-        let mut codec = loading::codec_of(&path, &config_of(&p.recipe.model[size], 0)?)?;
-        if found.as_ref().is_some_and(|f| !f.tokenizer.same_as(&codec.tokenizer)) {
+        let mut processor = loading::processor_of(&path, &config_of(&p.recipe.model[size], 0)?)?;
+        if found.as_ref().is_some_and(|f| !f.tokenizer.same_as(&processor.tokenizer)) {
             return Err(Failure::usage(format!("{}: its tokenizer is not that of the other sizes", path.display())));
         }
-        codec.context = found.map_or(codec.context, |f| f.context.min(codec.context));
-        found = Some(codec);
+        processor.context = found.map_or(processor.context, |f| f.context.min(processor.context));
+        found = Some(processor);
     }
     Ok(found)
 }
 
 /// Before anything runs: the reward model can read what every size writes, and a reward model that is there already
 /// has the same tokens. No sequence is longer than it reads.
-pub fn check_judge(p: &Pipeline, codec: &mut Codec) -> Result {
-    let tokens = codec.tokenizer.vocab_size();
+pub fn check_judge(p: &Pipeline, processor: &mut Processor) -> Result {
+    let tokens = processor.tokenizer.vocab_size();
     let rows = |size: &str| -> Result<usize> { Ok(config_of(&p.recipe.model[size], tokens)?.vocab) };
     let (judge, theirs) = match p.recipe.has_rm() {
         false => return Ok(()),
@@ -47,8 +46,8 @@ pub fn check_judge(p: &Pipeline, codec: &mut Codec) -> Result {
         true => {
             let path = p.stage_dir("rm");
             let config = model::read_config(&path)?;
-            loading::check_tokens(&path, codec)?;
-            codec.context = codec.context.min(config.context);
+            loading::check_tokens(&path, processor)?;
+            processor.context = processor.context.min(config.context);
             (path, config.vocab)
         }
     };
@@ -56,7 +55,7 @@ pub fn check_judge(p: &Pipeline, codec: &mut Codec) -> Result {
 }
 
 /// A byte-level BPE of the training text; every text can be written with it.
-pub fn tokenizer(pipeline: &mut Pipeline, datasets: &Datasets) -> Result<Codec> {
+pub fn tokenizer(pipeline: &mut Pipeline, datasets: &Datasets) -> Result<Processor> {
     let section = pipeline.recipe.tokenizer.clone();
     pipeline.stage("tokenizer", |_, dir| {
         // Markers and roles of the prompts come first: they may occur in the demonstrations only.
@@ -74,27 +73,20 @@ pub fn tokenizer(pipeline: &mut Pipeline, datasets: &Datasets) -> Result<Codec> 
     text::own(tokenizer, context, datasets.template.clone())
 }
 
-/// Says what of the data did not fit into the context.
-pub fn tell_cuts(p: &Pipeline, codec: &Codec, what: &str) {
-    if let Some(report) = codec.cut_report() {
-        p.reporter.say(&format!("{what}: {report}"));
-    }
-}
-
 /// Does a stage of the recipe, if it was not done before.
 pub fn run(
     pipeline: &mut Pipeline,
     stage: &'static Stage,
     size: &str,
-    codec: &Codec,
+    processor: &Processor,
     datasets: &Datasets,
     rankings: Option<&Rankings>,
 ) -> Result {
     let name = stage.of_size(size);
     pipeline.stage(&name, |p, dir| {
-        let (keys, rng) = (stage.keys(p.recipe, size), stage_rng(p.recipe, &name));
+        let (keys, rng) = (stage.keys(p.recipe, size), p.rng(&name));
         let name = &name;
-        (stage.body)(&mut OfPipeline { p, stage, size, name, dir, keys, rng, codec, datasets, rankings })?;
+        (stage.body)(&mut OfPipeline { p, stage, size, name, dir, keys, rng, processor, datasets, rankings })?;
         Ok(None)
     })
 }
@@ -107,7 +99,7 @@ struct OfPipeline<'a> {
     dir: &'a Path,
     keys: Table,
     rng: Rng,
-    codec: &'a Codec,
+    processor: &'a Processor,
     datasets: &'a Datasets,
     rankings: Option<&'a Rankings>,
 }
@@ -121,8 +113,8 @@ impl Host for OfPipeline<'_> {
         self.rng
     }
 
-    fn codec(&self) -> &Codec {
-        self.codec
+    fn processor(&self) -> &Processor {
+        self.processor
     }
 
     fn start(&mut self, setup: &Setup, bases: &mut BaseModels, head: Option<HeadKind>) -> Result<Model> {
@@ -130,7 +122,7 @@ impl Host for OfPipeline<'_> {
         match (self.stage.from)(recipe) {
             None => {
                 let shape = &recipe.model[self.size];
-                let fresh = fresh(shape, self.codec, self.rng.stream("init"), &self.p.device);
+                let fresh = fresh(shape, self.processor, self.rng.stream("init"), &self.p.device);
                 Ok(setup.apply(fresh.net, fresh.params))
             }
             Some(from) => {
@@ -151,7 +143,7 @@ impl Host for OfPipeline<'_> {
     }
 
     fn text(&mut self, _: &str) -> Result<Vec<Example>> {
-        let blocks = self.codec.windows(&self.datasets.text, stage_rng(self.p.recipe, "windows"));
+        let blocks = self.processor.windows(&self.datasets.text, self.p.rng("windows"));
         if blocks.is_empty() { Err(too_little("there is no text to pretrain on")) } else { Ok(blocks) }
     }
 
@@ -160,8 +152,8 @@ impl Host for OfPipeline<'_> {
         if rows.is_empty() && !self.stage.per_size {
             return Ok(Vec::new()); // a reward model does without
         }
-        let examples = self.codec.demonstrations(rows)?;
-        tell_cuts(self.p, self.codec, "demonstrations");
+        let examples = self.processor.demonstrations(rows)?;
+        self.p.tell_cuts(self.processor, "demonstrations");
         Ok(examples)
     }
 
@@ -172,8 +164,8 @@ impl Host for OfPipeline<'_> {
 
     fn prompts(&mut self, room: usize) -> Result<Vec<Vec<u32>>> {
         let prompts = &self.datasets.ppo_prompts;
-        let prompts = prompts.iter().map(|t| t.ids(self.codec, room)).collect::<Result<_>>()?;
-        tell_cuts(self.p, self.codec, "prompts");
+        let prompts = prompts.iter().map(|t| t.ids(self.processor, room)).collect::<Result<_>>()?;
+        self.p.tell_cuts(self.processor, "prompts");
         Ok(prompts)
     }
 
@@ -181,7 +173,7 @@ impl Host for OfPipeline<'_> {
     fn watch(&self, episodes: &[Episode]) -> Vec<(&'static str, Vec<f64>)> {
         let Some(judges) = &self.datasets.judges else { return Vec::new() };
         let score = |e: &Episode| {
-            judges.gold(&self.datasets.ppo_prompts[e.number], &self.codec.text(&e.completion), e.ended).score
+            judges.gold(&self.datasets.ppo_prompts[e.number], &self.processor.text(&e.completion), e.ended).score
         };
         vec![("gold", episodes.iter().map(score).collect())]
     }
@@ -203,11 +195,11 @@ impl Host for OfPipeline<'_> {
     }
 
     fn save_beside(&self, name: &str, model: &Model) -> Result {
-        save_beside(model, self.dir, name, self.codec)
+        save_beside(model, self.dir, name, self.processor)
     }
 
     fn finish(&mut self, model: &Model) -> Result {
-        save(model, self.dir, self.codec)
+        save(model, self.dir, self.processor)
     }
 
     fn print(&self, line: &str, _: serde_json::Value) {

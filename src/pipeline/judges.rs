@@ -1,6 +1,6 @@
 //! The judges of the closed world: gold, and labelers who are gold with taste and noise. They are programs.
 
-use super::datasets::Prompt;
+use super::prompt::Prompt;
 use kernels::Rng;
 use rlhf_core::world::{Gold, Labeler, Labelers, World};
 

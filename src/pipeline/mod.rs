@@ -7,40 +7,23 @@ mod evaluate;
 mod files;
 mod host;
 mod judges;
+mod prompt;
 mod rankings;
 mod runner;
 
+pub use runner::Request;
+
 use crate::config::Recipe;
 use crate::config::sections::{Data, Source};
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::folder::{self, inputs::Inputs};
 use crate::progress::{Mode, Progress};
 use crate::report;
 use crate::results::Results;
-use crate::training::memory::Need;
-use datasets::Datasets;
 use kernels::{Device, Rng};
 use rankings::Rankings;
 use runner::Pipeline;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
-/// What a run needs from the command line.
-pub struct Request<'a> {
-    pub recipe: &'a Recipe,
-    pub dir: &'a Path,
-    pub resume: bool,
-    /// Go on though recipe, data or machine are others.
-    pub force: bool,
-    pub device: Device,
-    /// What the largest stage takes at most.
-    pub memory: Need,
-    pub threads: usize,
-    pub quiet: bool,
-    pub verbose: bool,
-    pub stop: Arc<AtomicBool>,
-}
 
 /// Runs every stage that is not done yet; returns the results, which are also in `results.json` and `report.html`.
 pub fn run(request: &Request) -> Result<Results> {
@@ -55,27 +38,30 @@ pub fn run(request: &Request) -> Result<Results> {
     let mut pipeline = Pipeline::new(request)?;
     told.iter().for_each(|what| pipeline.reporter.say(what));
     pipeline.reporter.say(&format!("largest stage: {}", request.memory));
-    let there = host::codec_of_models(&pipeline)?;
-    let template = there.as_ref().map(|codec| codec.template.clone());
-    let datasets = Datasets::gather(recipe, template, Rng::new(recipe.seed).stream("materials"))?;
-    let mut codec = match there {
-        Some(codec) => codec,
+    let there = host::processor_of_models(&pipeline)?;
+    let template = there.as_ref().map(|processor| processor.template.clone());
+    let datasets = match recipe.data.source {
+        Source::World => datasets::of_world(recipe, template),
+        Source::Files => files::gather(recipe, template, Rng::new(recipe.seed).stream("materials"))?,
+    };
+    let mut processor = match there {
+        Some(processor) => processor,
         None => host::tokenizer(&mut pipeline, &datasets)?,
     };
-    host::check_judge(&pipeline, &mut codec)?;
+    host::check_judge(&pipeline, &mut processor)?;
     let mut rankings = None;
     for (stage, size) in recipe.made() {
         if !stage.per_size {
-            rankings = Some(rankings::preferences(&mut pipeline, &codec, &datasets)?);
+            rankings = Some(rankings::preferences(&mut pipeline, &processor, &datasets)?);
         }
-        host::run(&mut pipeline, stage, size, &codec, &datasets, rankings.as_ref())?;
+        host::run(&mut pipeline, stage, size, &processor, &datasets, rankings.as_ref())?;
     }
     let rankings = match rankings {
         Some(rankings) => rankings,
-        None if recipe.has_rm() => rankings::preferences(&mut pipeline, &codec, &datasets)?,
+        None if recipe.has_rm() => rankings::preferences(&mut pipeline, &processor, &datasets)?,
         None => Rankings::default(),
     };
-    let results = evaluate::evaluate(&mut pipeline, &codec, &datasets, &rankings)?;
+    let results = evaluate::evaluate(&mut pipeline, &processor, &datasets, &rankings)?;
     results.write(request.dir)?;
     report::write(request.dir)?;
     Ok(results)
@@ -110,14 +96,4 @@ fn inputs_of(recipe: &Recipe, device: &Device) -> Result<Inputs> {
         inputs.model(&key, &path)?;
     }
     Ok(inputs)
-}
-
-/// A stage's own random numbers: of the seed and its name, so that they do not depend on what ran before.
-pub fn stage_rng(recipe: &Recipe, stage: &str) -> Rng {
-    Rng::new(recipe.seed).stream(stage)
-}
-
-/// The failure for a stage that wants more than the recipe or the data give.
-fn too_little(what: &str) -> Failure {
-    Failure::data(format!("{what}; give more data, or a smaller data.holdout"))
 }

@@ -1,15 +1,14 @@
 //! Rankings for the reward model: K = 4..9 answers of several models, ranked by simulated labelers; or files of them.
 
 use super::answers::{Answer, Sampler};
-use super::datasets::{Datasets, Preferences, Prompt};
-use super::host::tell_cuts;
+use super::datasets::{Datasets, Preferences};
 use super::judges::Judges;
+use super::prompt::Prompt;
 use super::runner::Pipeline;
-use super::stage_rng;
 use crate::error::{Failure, Result};
 use crate::training;
 use kernels::Rng;
-use rlhf_core::data::{Codec, Ranking, Row};
+use rlhf_core::data::{Processor, Ranking, Row};
 use rlhf_core::methods::ppo;
 use rlhf_core::world::Gold;
 use rlhf_core::world::labelers::{self, PAPER_AGREEMENT};
@@ -39,8 +38,8 @@ pub struct TextRanking {
 }
 
 impl TextRanking {
-    pub fn encode(&self, codec: &Codec) -> Ranking {
-        codec.ranking(&self.prompt, &self.completions, &self.ended, &self.ranks)
+    pub fn encode(&self, processor: &Processor) -> Ranking {
+        processor.ranking(&self.prompt, &self.completions, &self.ended, &self.ranks)
     }
 }
 
@@ -54,33 +53,34 @@ struct Annotations {
 }
 
 impl Annotations {
-    fn encode(self, codec: &Codec) -> Rankings {
-        let all = |set: Vec<TextRanking>| set.iter().map(|r| r.encode(codec)).collect();
+    fn encode(self, processor: &Processor) -> Rankings {
+        let all = |set: Vec<TextRanking>| set.iter().map(|r| r.encode(processor)).collect();
         let train = all(self.train);
         let heldout = self.heldout.into_iter().map(|(name, set)| (name, all(set))).collect();
         Rankings { train, heldout, agreement: self.agreement, noise: self.noise }
     }
 }
 
-pub fn preferences(pipeline: &mut Pipeline, codec: &Codec, datasets: &Datasets) -> Result<Rankings> {
+pub fn preferences(pipeline: &mut Pipeline, processor: &Processor, datasets: &Datasets) -> Result<Rankings> {
     let rankings = match &datasets.preferences {
         Preferences::Given { train, heldout } => {
-            let read = |rows: &[Row]| codec.rankings(rows).map_err(Failure::from);
+            let read = |rows: &[Row]| processor.rankings(rows).map_err(Failure::from);
             let heldout = heldout.iter().map(|(name, rows)| Ok((name.clone(), read(rows)?)));
             let train = if train.is_empty() { Vec::new() } else { read(train)? };
             Rankings { train, heldout: heldout.collect::<Result<_>>()?, ..Rankings::default() }
         }
         Preferences::ToRank { train, heldout } => {
             pipeline.stage("rankings", |p, dir| {
-                let rankings = rank(p, codec, datasets.judges.as_ref().expect("a world has judges"), train, heldout)?;
+                let rankings =
+                    rank(p, processor, datasets.judges.as_ref().expect("a world has judges"), train, heldout)?;
                 write(&dir.join("rankings.json"), &rankings)?;
                 write_rows(&dir.join("train.jsonl"), &rankings.train)?;
                 Ok(Some(rankings.train.len()))
             })?;
-            read::<Annotations>(&pipeline.stage_dir("rankings").join("rankings.json"))?.encode(codec)
+            read::<Annotations>(&pipeline.stage_dir("rankings").join("rankings.json"))?.encode(processor)
         }
     };
-    tell_cuts(pipeline, codec, "rankings");
+    pipeline.tell_cuts(processor, "rankings");
     Ok(rankings)
 }
 
@@ -91,10 +91,16 @@ struct RankingTask {
     golds: Vec<Gold>,
 }
 
-fn rank(p: &Pipeline, codec: &Codec, judges: &Judges, train: &[Prompt], heldout: &[Prompt]) -> Result<Annotations> {
-    let rng = stage_rng(p.recipe, "rankings");
+fn rank(
+    p: &Pipeline,
+    processor: &Processor,
+    judges: &Judges,
+    train: &[Prompt],
+    heldout: &[Prompt],
+) -> Result<Annotations> {
+    let rng = p.rng("rankings");
     let all: Vec<Prompt> = [train, heldout].concat();
-    let mut tasks = tasks(p, codec, judges, &all, rng)?;
+    let mut tasks = tasks(p, processor, judges, &all, rng)?;
     let tested = tasks.split_off(train.len());
     let golds = |s: &[RankingTask]| s.iter().map(|s| s.golds.clone()).collect::<Vec<_>>();
     let mut labelers = judges.labelers.clone();
@@ -135,7 +141,13 @@ impl RankingTask {
 }
 
 /// K answers to every prompt, from the models in turn: the reward model must have seen good and bad ones.
-fn tasks(p: &Pipeline, codec: &Codec, judges: &Judges, prompts: &[Prompt], rng: Rng) -> Result<Vec<RankingTask>> {
+fn tasks(
+    p: &Pipeline,
+    processor: &Processor,
+    judges: &Judges,
+    prompts: &[Prompt],
+    rng: Rng,
+) -> Result<Vec<RankingTask>> {
     let section = &p.recipe.rankings;
     let samplers = samplers(p)?;
     let mut slots: Vec<Vec<Option<Answer>>> = Vec::new();
@@ -157,7 +169,7 @@ fn tasks(p: &Pipeline, codec: &Codec, judges: &Judges, prompts: &[Prompt], rng: 
             p.reporter.tick(before + done, total, name);
             p.reporter.check_stop("the rankings")
         };
-        let made = sampler.answer(codec, &asked, section.temperature, max_new, rng.stream(name), tick)?;
+        let made = sampler.answer(processor, &asked, section.temperature, max_new, rng.stream(name), tick)?;
         jobs.iter().zip(made).for_each(|(&(i, slot), answer)| slots[i][slot] = Some(answer));
         before += jobs.len();
     }

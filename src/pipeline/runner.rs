@@ -1,6 +1,5 @@
 //! Running one stage: skip it when it is done, time it, report its steps, save it, mark it.
 
-use super::Request;
 use crate::config::Recipe;
 use crate::error::{Failure, Result};
 use crate::folder::{self, Done};
@@ -10,10 +9,30 @@ use crate::reporter::Reporter;
 use crate::results::StageResult;
 use crate::runlog::RunLog;
 use crate::training::drop_checkpoints;
-use kernels::Device;
+use crate::training::memory::Need;
+use kernels::{Device, Rng};
+use rlhf_core::data::Processor;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+
+/// What a run needs from the command line.
+pub struct Request<'a> {
+    pub recipe: &'a Recipe,
+    pub dir: &'a Path,
+    pub resume: bool,
+    /// Go on though recipe, data or machine are others.
+    pub force: bool,
+    pub device: Device,
+    /// What the largest stage takes at most.
+    pub memory: Need,
+    pub threads: usize,
+    pub quiet: bool,
+    pub verbose: bool,
+    pub stop: Arc<AtomicBool>,
+}
 
 /// One run of a recipe.
 pub struct Pipeline<'a> {
@@ -44,6 +63,18 @@ impl<'a> Pipeline<'a> {
 
     pub fn stage_dir(&self, name: &str) -> PathBuf {
         self.there.get(name).cloned().unwrap_or_else(|| folder::stage(&self.dir, name))
+    }
+
+    /// A stage's own random numbers: of the seed and its name, so that they do not depend on what ran before.
+    pub fn rng(&self, stage: &str) -> Rng {
+        Rng::new(self.recipe.seed).stream(stage)
+    }
+
+    /// Says what of the data did not fit into the context.
+    pub fn tell_cuts(&self, processor: &Processor, what: &str) {
+        if let Some(report) = processor.cut_report() {
+            self.reporter.say(&format!("{what}: {report}"));
+        }
     }
 
     /// Does `work`, which fills the stage's folder and returns the number of its steps (`None`: as many as were

@@ -63,13 +63,12 @@ pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
 /// The most that a stage takes, of those that are made, at the largest size.
 fn memory(sizes: &Sizes) -> Result<Need> {
     let recipe = sizes.recipe;
-    let largest = recipe.sizes().last().copied().unwrap_or(recipe.rm_size());
-    let of = |stage: &&super::Stage| (stage.memory)(sizes, if stage.per_size { largest } else { recipe.rm_size() });
+    let of = |stage: &super::Stage| (stage.memory)(sizes, recipe.sizes_of(stage).last().expect("one at least"));
     let made = STAGES.iter().filter(|stage| recipe.makes(stage.name));
-    let needs = made.map(of).collect::<Result<Vec<_>>>()?;
+    let needs = made.map(|stage| of(stage)).collect::<Result<Vec<_>>>()?;
     match needs.into_iter().max_by(|a, b| a.total().total_cmp(&b.total())) {
         Some(most) => Ok(most),
-        None => (STAGES[0].memory)(sizes, largest),
+        None => of(STAGES[0]),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::training::memory::Need;
 use clap::{Args, Command};
 use kernels::Rng;
 use model::{BaseModels, HeadKind, Model};
-use rlhf_core::data::{Codec, Example, Ranking};
+use rlhf_core::data::{Example, Processor, Ranking};
 use rlhf_core::range::{TOKENS, count};
 use rlhf_core::rollout::Episode;
 use rlhf_core::train::{Run, TrainError};
@@ -51,8 +51,8 @@ pub struct Stage {
     /// The stage whose model it starts from; None: fresh numbers.
     pub from: fn(&Recipe) -> Option<String>,
     pub needs: fn(&Recipe) -> Vec<Needs>,
-    /// What no key alone can say of its keys.
-    pub check: fn(&Table) -> std::result::Result<(), String>,
+    /// What no key alone can say of its keys; a message has them, with their values, as they are named to it.
+    pub check: fn(&Table, &dyn Fn(&str) -> String) -> std::result::Result<(), String>,
     /// The model of a recipe that is there already, in place of the stage.
     pub instead: fn(&Recipe, &str) -> Option<PathBuf>,
     /// At most, for a size.
@@ -99,12 +99,12 @@ pub trait Host {
     fn keys(&self) -> &Table;
     /// The stage's own random numbers.
     fn rng(&self) -> Rng;
-    /// The model to start from, ready to learn, with tokenizer and template, which `codec` then gives.
+    /// The model to start from, ready to learn, with tokenizer and template, which `processor` then gives.
     /// `head`: the one that it must have, if not any.
     fn start(&mut self, setup: &Setup, bases: &mut BaseModels, head: Option<HeadKind>) -> Result<Model>;
     /// The reward model; it reads what the policy writes.
     fn reward_model(&mut self, setup: &Setup, bases: &mut BaseModels, policy: &Model) -> Result<Model>;
-    fn codec(&self) -> &Codec;
+    fn processor(&self) -> &Processor;
     /// Blocks of pretraining text; `key` is what wants them.
     fn text(&mut self, key: &str) -> Result<Vec<Example>>;
     /// Demonstrations; for a reward model those that shall score 0 on average, if there are some.
@@ -209,7 +209,7 @@ fn no_files(command: Command) -> Command {
     command
 }
 
-fn all_go_together(_: &Table) -> std::result::Result<(), String> {
+fn all_go_together(_: &Table, _: &dyn Fn(&str) -> String) -> std::result::Result<(), String> {
     Ok(())
 }
 

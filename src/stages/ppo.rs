@@ -36,11 +36,11 @@ pub const PPO: Stage = Stage {
     shown: &[Shown { name: "ppo", label: "PPO", colour: 3, few_shot: false }],
     from: |recipe| Some(recipe.ppo_start().into()),
     needs: |_| vec![Needs::RewardModel],
-    check: |keys| {
+    check: |keys, named| {
         let [batch, minibatch] = ["batch", "minibatch"].map(|key| keys[key].as_integer().unwrap_or_default());
         match batch % minibatch.clamp(1, batch.max(1)) {
             0 => Ok(()),
-            _ => Err(format!("batch = {batch} is not a multiple of minibatch = {minibatch}")),
+            _ => Err(format!("{} is not a multiple of {}", named("batch"), named("minibatch"))),
         }
     },
     instead: nothing_instead,
@@ -98,7 +98,7 @@ fn body(host: &mut dyn Host) -> Result {
     let longest = config.sampling.max_new_tokens + prompts.iter().map(Vec::len).max().unwrap_or(0);
     let shared = Arc::ptr_eq(start.params.base(), judge.params.base());
     host.fits(&Plan::of_model(&start, &setup).ppo(&Plan::of_model(&judge, &setup), shared, &config, longest))?;
-    let eos_ids = host.codec().eos_ids.clone();
+    let eos_ids = host.processor().eos_ids.clone();
     let score = rm::reward(&judge.net, &judge.params, config.compute.token_budget);
     let reward = |episodes: &[Episode]| score(episodes).map(|of| Rewards { parts: host.watch(episodes), ..of });
     let models = Models {

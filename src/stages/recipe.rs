@@ -29,24 +29,26 @@ impl Recipe {
 
     /// The stages that a run makes with the sizes that they are made for, in order.
     pub fn made(&self) -> impl Iterator<Item = (&'static Stage, &str)> {
-        let of = move |stage: &'static Stage| {
-            let sizes = if stage.per_size { self.sizes() } else { vec![self.rm_size()] };
-            sizes.into_iter().map(move |size| (stage, size))
-        };
+        let of = move |stage: &'static Stage| self.sizes_of(stage).into_iter().map(move |size| (stage, size));
         STAGES.iter().copied().filter(|stage| self.makes(stage.name)).flat_map(of)
     }
 
     /// The models that stand in the place of stages: (`S.base`, where it lies).
     pub fn there(&self) -> impl Iterator<Item = (String, PathBuf)> {
         let of = move |stage: &'static Stage| {
-            let sizes = if stage.per_size { self.sizes() } else { vec![self.rm_size()] };
-            sizes.into_iter().filter_map(move |size| Some((stage.of_size(size), (stage.instead)(self, size)?)))
+            let there = move |size| Some((stage.of_size(size), (stage.instead)(self, size)?));
+            self.sizes_of(stage).into_iter().filter_map(there)
         };
         STAGES.iter().copied().flat_map(of)
     }
 
     fn is_there(&self, stage: &Stage) -> bool {
-        self.sizes().iter().any(|size| (stage.instead)(self, size).is_some())
+        self.sizes_of(stage).into_iter().any(|size| (stage.instead)(self, size).is_some())
+    }
+
+    /// The sizes that a stage is made for.
+    pub(super) fn sizes_of(&self, stage: &Stage) -> Vec<&str> {
+        if stage.per_size { self.sizes() } else { vec![self.rm_size()] }
     }
 
     /// Is there a reward model in the end?
@@ -59,16 +61,22 @@ impl Recipe {
         if self.makes("init") { "init" } else { "base" }
     }
 
-    /// `[rm]`
-    pub(super) fn rm(&self) -> rm::Recipe {
-        self.method(rm::SECTION.name, self.sizes().last().copied().unwrap_or_default())
+    /// A text of `[rm]`: its model, size or from.
+    pub(super) fn rm(&self, key: &str) -> &str {
+        let value = &self.methods[rm::SECTION.name][key];
+        value.get(self.largest()).unwrap_or(value).as_str().expect("complete() made sure of texts")
+    }
+
+    fn largest(&self) -> &str {
+        self.sizes().last().expect("check() made sure of a size")
     }
 
     /// The size of the reward model: the recipe's, or the largest.
     pub fn rm_size(&self) -> &str {
-        let said = self.rm().size;
-        let last = self.sizes().last().copied().expect("check() made sure of a size");
-        self.model.get_key_value(&said).map_or(last, |(size, _)| size)
+        match self.rm("size") {
+            "" => self.largest(),
+            size => size,
+        }
     }
 
     /// So many tokens are read at a time by what is no stage: as many as the stages were given.
@@ -84,9 +92,9 @@ impl Recipe {
         if let Some(stage) = self.stages.iter().find(|s| !names.contains(&s.as_str())) {
             return fail(format!("stages has {stage:?}; there are {}", names.join(", ")));
         }
-        let rm = self.rm();
-        if !rm.size.is_empty() && !self.model.contains_key(&rm.size) {
-            return fail(format!("rm.size = {:?} is not one of the sizes {:?}", rm.size, self.sizes()));
+        let [size, from] = ["size", "from"].map(|key| self.rm(key));
+        if !size.is_empty() && !self.model.contains_key(size) {
+            return fail(format!("rm.size = {size:?} is not one of the sizes {:?}", self.sizes()));
         }
         if self.starts_from_models() && self.model.values().any(|shape| given(&shape.from).is_none()) {
             return fail("either every size has a `from`, or none".into());
@@ -95,11 +103,11 @@ impl Recipe {
             return fail("stages leaves base out, so every size needs a `from`, the model to start with".into());
         }
         let models: Vec<&str> = names.iter().copied().take_while(|name| *name != rm::RM.name).collect();
-        if !models.contains(&rm.from.as_str()) {
-            return fail(format!("rm.from = {:?}; it is one of {models:?}", rm.from));
+        if !models.contains(&from) {
+            return fail(format!("rm.from = {from:?}; it is one of {models:?}"));
         }
-        if self.makes("rm") && rm.from != "base" && !self.makes(&rm.from) {
-            return fail(format!("rm.from = {:?} is not one of the stages that are made", rm.from));
+        if self.makes("rm") && from != "base" && !self.makes(from) {
+            return fail(format!("rm.from = {from:?} is not one of the stages that are made"));
         }
         for (stage, size) in self.made() {
             let needs = (stage.needs)(self);
@@ -109,8 +117,9 @@ impl Recipe {
             if needs.contains(&Needs::Text) && self.data.source == Source::Files && self.data.text.is_empty() {
                 return fail("data.source = \"files\" needs data.text, files to pretrain on".into());
             }
-            (stage.check)(&stage.keys(self, size))
-                .map_err(|why| Failure::usage(format!("{}.{why}", stage.section.name)))?;
+            let keys = stage.keys(self, size);
+            let named = |key: &str| format!("{}.{key} = {}", stage.section.name, keys[key]);
+            (stage.check)(&keys, &named).map_err(Failure::usage)?;
         }
         Ok(())
     }

@@ -54,10 +54,10 @@ pub const RM: Stage = Stage {
         fresh: false,
     }),
     shown: &[],
-    from: |recipe| Some(recipe.rm().from),
+    from: |recipe| Some(recipe.rm("from").into()),
     needs: |_| vec![],
     check: all_go_together,
-    instead: |recipe, _| given(Path::new(&recipe.rm().model)).map(Into::into),
+    instead: |recipe, _| given(Path::new(recipe.rm("model"))).map(Into::into),
     memory: |sizes, size| {
         let config: Config = sizes.method(SECTION.name, size);
         let setup = Setup::of(&config.compute, Some(&config.adapter));
@@ -95,7 +95,7 @@ fn body(host: &mut dyn Host) -> Result {
     let [rankings, heldout] = host.rankings()?;
     let demonstrations = host.demonstrations()?;
     host.begin()?;
-    let start = as_score(start, host.rng().stream("head"), host.codec()); // a reward model keeps the head that it has
+    let start = as_score(start, host.rng().stream("head"), host.processor()); // a reward model keeps the head that it has
     let tokens = config.compute.token_budget;
     host.fits(&Plan::of_model(&start, &setup).ranking(&rankings, config.batch, tokens))?;
     let mut run = host.training(config.saving.save_every);

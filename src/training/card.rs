@@ -3,18 +3,18 @@
 use crate::error::{Failure, Result};
 use model::lora::Lora;
 use model::{HeadKind, Transformer};
-use rlhf_core::data::Codec;
+use rlhf_core::data::Processor;
 use std::fmt::Write;
 use std::path::Path;
 
 /// Writes it. PEFT takes end tokens and padding from the frozen model, which an adapter cannot change.
-pub fn write(dir: &Path, net: &Transformer, lora: &Lora, codec: &Codec) -> Result {
+pub fn write(dir: &Path, net: &Transformer, lora: &Lora, processor: &Processor) -> Result {
     let path = dir.join("README.md");
-    std::fs::write(&path, text(net, lora, codec)).map_err(|e| Failure::write(&path, e))
+    std::fs::write(&path, text(net, lora, processor)).map_err(|e| Failure::write(&path, e))
 }
 
 /// What to do so that PEFT computes the same, where it would not by itself.
-pub fn hints(net: &Transformer, codec: &Codec) -> Vec<String> {
+pub fn hints(net: &Transformer, processor: &Processor) -> Vec<String> {
     let Some(lora) = &net.lora else { return vec![] };
     let mut hints = vec![];
     let base = &lora.base;
@@ -25,11 +25,11 @@ pub fn hints(net: &Transformer, codec: &Codec) -> Vec<String> {
         ));
     }
     if net.head_kind() == HeadKind::Score {
-        let ends = codec.scored_at();
+        let ends = processor.scored_at();
         hints.push(format!(
             "in PEFT set config.pad_token_id = {} of the frozen model: the score is read at the end token ({}), which must \
              not count as padding",
-            padding(codec.padding(net.config.pad)),
+            padding(processor.padding(net.config.pad)),
             ends.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ")
         ));
     }
@@ -40,12 +40,12 @@ fn padding(pad: Option<u32>) -> String {
     pad.map_or("None".to_string(), |pad| pad.to_string())
 }
 
-fn text(net: &Transformer, lora: &Lora, codec: &Codec) -> String {
+fn text(net: &Transformer, lora: &Lora, processor: &Processor) -> String {
     let base = &lora.base;
     let mut out = format!("---\nlibrary_name: peft\nbase_model: {base:?}\n---\n\n");
     let what = if net.head_kind() == HeadKind::Lm { "A LoRA adapter" } else { "A reward model: a LoRA adapter" };
     let _ = writeln!(out, "{what} of rank {} upon `{base}`.\n", lora.rank);
-    for hint in hints(net, codec) {
+    for hint in hints(net, processor) {
         let _ = writeln!(out, "{hint}.\n");
     }
     out +=
@@ -60,7 +60,7 @@ fn text(net: &Transformer, lora: &Lora, codec: &Codec) -> String {
                  model = peft.PeftModel.from_pretrained(model, folder)\n\
                  model.generation_config = transformers.GenerationConfig.from_pretrained(folder)  # ends answers with {:?}\n\
                  ```\n",
-                codec.eos_ids
+                processor.eos_ids
             );
         }
         HeadKind::Score => {

@@ -6,7 +6,7 @@ use crate::hub;
 use crate::training::memory::{self, Reader};
 use kernels::{Device, Precision};
 use model::{Config, HeadKind, Model, Tokenizer, lora};
-use rlhf_core::data::{Codec, Template};
+use rlhf_core::data::{Processor, Template};
 use std::path::{Path, PathBuf};
 
 pub struct Opened {
@@ -94,35 +94,36 @@ pub fn shorter(most: usize, context: usize) -> Result<usize> {
 }
 
 /// How text becomes tokens for a model, by the tokenizer that it brings.
-pub fn codec_of(path: &Path, config: &Config) -> Result<Codec> {
+pub fn processor_of(path: &Path, config: &Config) -> Result<Processor> {
     let missing = || Failure::model(format!("{} has no tokenizer; copy its tokenizer.json there", path.display()));
     let tokenizer = tokenizer(path)?.ok_or_else(missing)?;
     fits(&tokenizer, config, path)?;
-    codec(path, tokenizer, config)
+    processor(path, tokenizer, config)
 }
 
 /// The same to look at data with: a tokenizer that the model is too small for is told, and used.
-pub fn codec_to_look(path: &Path, config: &Config) -> Result<Codec> {
+pub fn processor_to_look(path: &Path, config: &Config) -> Result<Processor> {
     match tokenizer(path)? {
         Some(tokenizer) if fits(&tokenizer, config, path).is_err() => {
             let (dir, size, vocab) = (path.display(), tokenizer.vocab_size(), config.vocab);
             eprintln!("{dir}: its tokenizer has {size} tokens, the model {vocab}; it cannot be used with it");
-            codec(path, tokenizer, &Config { vocab: size, ..config.clone() })
+            processor(path, tokenizer, &Config { vocab: size, ..config.clone() })
         }
-        _ => codec_of(path, config),
+        _ => processor_of(path, config),
     }
 }
 
-fn codec(path: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Codec> {
+fn processor(path: &Path, tokenizer: Tokenizer, config: &Config) -> Result<Processor> {
     let template =
         Template::of_model(&with_tokenizer(path)?).map_err(library_failure)?.unwrap_or_else(Template::dialogue);
-    let mut codec = Codec::new(tokenizer, config.context, template, &config.eos_ids).map_err(library_failure)?;
-    codec.rows = config.vocab;
-    if let Some(end) = codec.eos_ids.iter().find(|&&id| id as usize >= config.vocab) {
+    let mut processor =
+        Processor::new(tokenizer, config.context, template, &config.eos_ids).map_err(library_failure)?;
+    processor.rows = config.vocab;
+    if let Some(end) = processor.eos_ids.iter().find(|&&id| id as usize >= config.vocab) {
         let problem = format!("its template ends answers with token {end}, and the model has {} rows", config.vocab);
         return Err(Failure::model(format!("{}: {problem}", path.display())));
     }
-    Ok(codec)
+    Ok(processor)
 }
 
 /// Can a reward model read what a policy with so many rows of embedding writes? A policy draws any id that it has a row
@@ -139,14 +140,14 @@ pub fn check_rows(judge: &Path, theirs: usize, ours: usize) -> Result {
 }
 
 /// Do the policy's tokens mean the same to a reward model? Tokens that it has besides, such as padding, do not matter.
-pub fn check_tokens(judge: &Path, codec: &Codec) -> Result {
+pub fn check_tokens(judge: &Path, processor: &Processor) -> Result {
     let dir = judge.display();
     let Some(theirs) = tokenizer(judge)? else {
         return Err(Failure::model(format!(
             "{dir} has no tokenizer to compare with the policy's; copy the tokenizer.json that it was trained with there"
         )));
     };
-    let ours = &codec.tokenizer;
+    let ours = &processor.tokenizer;
     let named = |id: u32, of: &Tokenizer| format!("{:?}", String::from_utf8_lossy(of.piece(id)));
     match (0..ours.vocab_size() as u32).find(|&id| ours.piece(id) != theirs.piece(id)) {
         None => Ok(()),
@@ -161,7 +162,7 @@ pub fn check_tokens(judge: &Path, codec: &Codec) -> Result {
 
 impl Opened {
     /// How text becomes this model's tokens, by its own chat template or, where it brings none, as a dialogue.
-    pub fn codec(&self) -> Result<Codec> {
+    pub fn processor(&self) -> Result<Processor> {
         let missing = || {
             Failure::model(format!(
                 "{} has no tokenizer; give token ids instead of text, or copy its tokenizer.json there",
@@ -169,7 +170,7 @@ impl Opened {
             ))
         };
         let tokenizer = self.tokenizer.clone().ok_or_else(missing)?;
-        codec(&self.path, tokenizer, self.loaded.config())
+        processor(&self.path, tokenizer, self.loaded.config())
     }
 
     /// What ends an answer: the config's list, or the tokenizer's end of text.

@@ -6,13 +6,13 @@ use crate::error::{Failure, Kind, Result, library_failure};
 use crate::hub;
 use kernels::{Device, Rng};
 use model::{Config, HeadKind, Model};
-use rlhf_core::data::Codec;
+use rlhf_core::data::Processor;
 use std::path::Path;
 
 /// A language model with fresh numbers.
-pub fn fresh(shape: &Shape, codec: &Codec, rng: Rng, device: &Device) -> Model {
-    let (bos, eos_ids) = (Some(codec.eos), vec![codec.eos]);
-    let config = Config { bos, eos_ids, ..config(shape, codec.tokenizer.vocab_size()) };
+pub fn fresh(shape: &Shape, processor: &Processor, rng: Rng, device: &Device) -> Model {
+    let (bos, eos_ids) = (Some(processor.eos), vec![processor.eos]);
+    let config = Config { bos, eos_ids, ..config(shape, processor.tokenizer.vocab_size()) };
     Model::new(&config, HeadKind::Lm, rng, device)
 }
 
@@ -23,7 +23,7 @@ pub fn load(dir: &Path, device: &Device) -> Result<Model> {
 
 /// A Hugging Face model directory. Every token that ends an answer is among those that it says; a reward model of
 /// ours has no padding token that an answer ends with. Numbers that are not finite are never written.
-pub fn save(model: &Model, dir: &Path, codec: &Codec) -> Result {
+pub fn save(model: &Model, dir: &Path, processor: &Processor) -> Result {
     let broken = kernels::count_non_finite(model.params.flat()).item();
     if broken > 0.0 {
         let what =
@@ -31,38 +31,38 @@ pub fn save(model: &Model, dir: &Path, codec: &Codec) -> Result {
         return Err(Failure::new(Kind::Diverged, format!("training diverged: {what}. Lower the learning rate")));
     }
     let mut net = model.net.clone();
-    net.config.eos_ids = codec.eos_ids.clone();
-    if !codec.tokenizer.has_named_templates() {
-        codec.template.write(dir).map_err(|e| Failure::write(dir, e))?;
+    net.config.eos_ids = processor.eos_ids.clone();
+    if !processor.tokenizer.has_named_templates() {
+        processor.template.write(dir).map_err(|e| Failure::write(dir, e))?;
     }
     match net.head_kind() {
-        HeadKind::Lm => codec.tokenizer.save(dir),
+        HeadKind::Lm => processor.tokenizer.save(dir),
         HeadKind::Score => {
             // one from elsewhere that was taught before its end is read there on
-            let before = net.config.pad.is_some_and(|pad| codec.scored_at().contains(&pad));
-            net.config.pad = if before { net.config.pad } else { codec.padding(net.config.pad) };
-            codec.tokenizer.save_padding(dir, net.config.pad)
+            let before = net.config.pad.is_some_and(|pad| processor.scored_at().contains(&pad));
+            net.config.pad = if before { net.config.pad } else { processor.padding(net.config.pad) };
+            processor.tokenizer.save_padding(dir, net.config.pad)
         }
     }?;
     let model = Model { net, params: model.params.clone() };
     model::save(dir, &model, None)?;
-    model.net.lora.as_ref().map_or(Ok(()), |lora| card::write(dir, &model.net, lora, codec))
+    model.net.lora.as_ref().map_or(Ok(()), |lora| card::write(dir, &model.net, lora, processor))
 }
 
 /// A second model of a stage, in a folder of its own beside the first.
-pub fn save_beside(model: &Model, dir: &Path, name: &str, codec: &Codec) -> Result {
+pub fn save_beside(model: &Model, dir: &Path, name: &str, processor: &Processor) -> Result {
     let dir = dir.join(name);
     std::fs::create_dir_all(&dir).map_err(|e| Failure::write(&dir, e))?;
-    save(model, &dir, codec)
+    save(model, &dir, processor)
 }
 
 /// The same body with a fresh head of one number: a reward model before its training, to be read at the end token.
 /// One that is a reward model already stays as it is.
-pub fn as_score(model: Model, rng: Rng, codec: &Codec) -> Model {
+pub fn as_score(model: Model, rng: Rng, processor: &Processor) -> Model {
     let head = model.net.head_kind();
     let Model { mut net, params } = model.as_score(rng);
     if head == HeadKind::Lm {
-        net.config.pad = net.config.pad.filter(|pad| !codec.scored_at().contains(pad)); // no score is read at it
+        net.config.pad = net.config.pad.filter(|pad| !processor.scored_at().contains(pad)); // no score is read at it
     }
     Model { net, params }
 }

@@ -3,7 +3,7 @@
 use crate::config::sections::Tokenizer as Section;
 use crate::error::{Failure, Result};
 use model::Tokenizer;
-use rlhf_core::data::{Codec, Template};
+use rlhf_core::data::{Processor, Template};
 
 /// What ends a text, an answer and a line of the corpus.
 pub const END: &str = "<|endoftext|>";
@@ -20,7 +20,7 @@ pub fn learn<T: AsRef<str>>(texts: &[T], section: &Section) -> Tokenizer {
     Tokenizer::train(some, section.vocab, &[END])
 }
 
-/// A codec of one of our own tokenizers and templates.
-pub fn own(tokenizer: Tokenizer, context: usize, template: Template) -> Result<Codec> {
-    Codec::new(tokenizer, context, template, &[]).map_err(Failure::from)
+/// A processor of one of our own tokenizers and templates.
+pub fn own(tokenizer: Tokenizer, context: usize, template: Template) -> Result<Processor> {
+    Processor::new(tokenizer, context, template, &[]).map_err(Failure::from)
 }

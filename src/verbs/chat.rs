@@ -42,11 +42,11 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
     let sampling = sampling(args.temperature, 0, args.top_p)?;
     let device = common.open_device()?;
     let opened = loading::open_to_write(&args.model, None, &device, args.precision)?;
-    let codec = opened.codec()?;
+    let processor = opened.processor()?;
     let context = opened.loaded.config().context;
     let max_new = args.max_new.min(context / 2);
     let reader = Reader::of(&opened.path, &device)?;
-    let config = GenerateConfig { max_new_tokens: max_new, sampling, eos_ids: codec.eos_ids.clone(), batch: 1 };
+    let config = GenerateConfig { max_new_tokens: max_new, sampling, eos_ids: processor.eos_ids.clone(), batch: 1 };
     let rng = Rng::new(common.seed()).stream("chat");
     let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
     let mut said: Vec<Message> = Vec::new();
@@ -65,13 +65,13 @@ pub fn run(args: &ChatArgs, common: &Common) -> Result {
             }
             words => said.push(Message::new(Role::User, words)),
         }
-        let prompt = codec.prompt_of(&Content::from(said.clone()))?;
-        let prompt = codec.with_room(prompt, max_new);
-        if let Some(report) = codec.cut_report() {
+        let prompt = processor.prompt_of(&Content::from(said.clone()))?;
+        let prompt = processor.with_room(prompt, max_new);
+        if let Some(report) = processor.cut_report() {
             eprintln!("{report}; /new starts afresh");
         }
         memory::check(&reader.writing(1, 1, prompt.len() + max_new, args.precision), &device)?;
-        let mut stream = codec.tokenizer.stream(true);
+        let mut stream = processor.tokenizer.stream(true);
         let mut answer = String::new();
         let eos = config.eos_ids.clone();
         generate(&opened.loaded.net, &weights, &[prompt], &config, rng.fold(turn), None, |_, id| {

@@ -143,16 +143,16 @@ fn prompts(args: &GenerateArgs, opened: &Opened) -> Result<(Vec<Vec<u32>>, Vec<u
 
 /// Messages go through the chat template, and with --chat so does text.
 fn encode(args: &GenerateArgs, opened: &Opened, prompts: Vec<Content>) -> Result<(Vec<Vec<u32>>, Vec<u32>)> {
-    let codec = opened.codec()?;
+    let processor = opened.processor()?;
     let said = |prompt: Content| if args.chat { prompt.said_by(Role::User) } else { prompt };
     let prompts: Vec<Content> = prompts.into_iter().map(said).collect();
     let chat = prompts.iter().any(|prompt| matches!(prompt, Content::Messages(_)));
-    let ids = prompts.iter().map(|prompt| codec.prompt_of(prompt).map_err(Failure::from));
+    let ids = prompts.iter().map(|prompt| processor.prompt_of(prompt).map_err(Failure::from));
     let ids = ids.collect::<Result<_>>()?;
-    if let Some(report) = codec.cut_report() {
+    if let Some(report) = processor.cut_report() {
         eprintln!("{report}");
     }
-    Ok((ids, if chat { codec.eos_ids.clone() } else { opened.eos() }))
+    Ok((ids, if chat { processor.eos_ids.clone() } else { opened.eos() }))
 }
 
 fn text(opened: &Opened, generated: &Generated) -> String {

@@ -7,7 +7,7 @@ use crate::session::Common;
 use crate::training::loading;
 use clap::Args;
 use model::{Description, HeadKind};
-use rlhf_core::data::{self, Codec, Inspection, Part};
+use rlhf_core::data::{self, Inspection, Part, Processor};
 use rlhf_core::range::{MANY, TOKENS, count};
 use serde_json::json;
 use std::io::IsTerminal;
@@ -51,11 +51,11 @@ fn data_files(args: &InspectArgs, common: &Common) -> Result {
         true => [Part::Train, Part::HeldOut].map(|part| data::files_of(&args.path, part).unwrap_or_default()).concat(),
         false => vec![args.path.clone()],
     };
-    let mut codec = args.model.as_deref().map(|dir| codec(dir, args.context)).transpose()?;
-    codec.iter_mut().for_each(|codec| codec.chat = args.chat);
+    let mut processor = args.model.as_deref().map(|dir| processor(dir, args.context)).transpose()?;
+    processor.iter_mut().for_each(|processor| processor.chat = args.chat);
     for file in &files {
         let file = data::load_file(file)?;
-        let inspection = Inspection::new(&file, codec.as_ref(), args.rows)?;
+        let inspection = Inspection::new(&file, processor.as_ref(), args.rows)?;
         if common.json {
             println!("{}", serde_json::to_string(&inspection).expect("plain values"));
         } else {
@@ -66,13 +66,13 @@ fn data_files(args: &InspectArgs, common: &Common) -> Result {
 }
 
 /// How text becomes tokens for a model, within its context or a smaller one.
-fn codec(model: &Path, context: Option<usize>) -> Result<Codec> {
+fn processor(model: &Path, context: Option<usize>) -> Result<Processor> {
     let path = hub::find(model)?;
     let mut config = model::stated_config(&path)?;
     if let Some(context) = context {
         config.context = loading::shorter(config.context, context)?;
     }
-    loading::codec_to_look(&path, &config)
+    loading::processor_to_look(&path, &config)
 }
 
 fn model_files(dir: &Path, common: &Common) -> Result {

@@ -40,7 +40,7 @@ pub fn run(args: &MergeArgs, common: &Common) -> Result {
     let opened = loading::read(adapter, None, head, loaded)?;
     std::fs::create_dir_all(&args.out).map_err(|e| Failure::write(&args.out, e))?;
     match opened.tokenizer {
-        Some(_) => save(&merged, &args.out, &opened.codec()?)?,
+        Some(_) => save(&merged, &args.out, &opened.processor()?)?,
         None => model::save(&args.out, &merged, None)?,
     }
     common.progress().say(&format!("merged into {}", args.out.display()));

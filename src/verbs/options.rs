@@ -18,6 +18,7 @@ const NO_KEYS: [&str; 4] = ["config", "set", "resume", "force"];
 pub struct Options {
     /// The stage's flags, which are its keys.
     command: Command,
+    /// What is given, but for files that flags name.
     table: Table,
     /// Every value that was used, for `recipe.toml`.
     resolved: Table,
@@ -53,12 +54,14 @@ impl Options {
         let mut named = BTreeMap::new();
         for arg in command.get_arguments() {
             let id = arg.get_id().as_str();
-            if flags.value_source(id) == Some(ValueSource::CommandLine) {
-                if is_path(arg) {
-                    named.insert(id.into(), flags.get_many::<PathBuf>(id).into_iter().flatten().cloned().collect());
-                }
-                let texts = flags.get_raw(id).into_iter().flatten().map(|text| text.to_string_lossy().into_owned());
-                table.insert(id.into(), value(arg, texts.collect()));
+            if flags.value_source(id) != Some(ValueSource::CommandLine) {
+                continue;
+            }
+            if is_path(arg) {
+                named.insert(id.into(), flags.get_many::<PathBuf>(id).into_iter().flatten().cloned().collect());
+            } else {
+                let text = flags.get_raw(id).and_then(|mut texts| texts.next()).expect("a flag has a value");
+                table.insert(id.into(), value(arg, &text.to_string_lossy()));
             }
         }
         Ok(Options { command, table, resolved: Table::new(), before: None, named, used: BTreeMap::new() })
@@ -153,18 +156,10 @@ impl Options {
     }
 }
 
-/// A flag's value: paths and words as they stand, numbers as TOML reads them.
-fn value(arg: &Arg, texts: Vec<String>) -> Value {
-    let words =
-        arg.get_default_values().first().is_some_and(|d| d.to_str().map(parse_value).is_some_and(|d| d.is_str()));
-    match arg.get_num_args().is_some_and(|n| n.max_values() > 1) {
-        true => Value::Array(texts.into_iter().map(Value::String).collect()),
-        false => match texts.into_iter().next() {
-            Some(text) if words || is_path(arg) => Value::String(text),
-            Some(text) => parse_value(&text),
-            None => Value::Boolean(true),
-        },
-    }
+/// A flag's value: words as they stand, numbers as TOML reads them.
+fn value(arg: &Arg, text: &str) -> Value {
+    let default = arg.get_default_values().first().and_then(|text| text.to_str()).map(parse_value);
+    if default.is_some_and(|default| default.is_str()) { text.into() } else { parse_value(text) }
 }
 
 /// Flat keys, or the stage's section when the file is a recipe.

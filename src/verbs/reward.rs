@@ -38,13 +38,13 @@ const BUDGET: usize = 8192;
 pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let device = common.open_device()?;
     let opened = loading::open(&args.model, HeadKind::Score, &device)?;
-    let mut codec = opened.codec()?;
-    codec.chat = args.chat;
+    let mut processor = opened.processor()?;
+    processor.chat = args.chat;
     let params = &opened.loaded.params.clone().multiply_in(args.precision);
     let net = &opened.loaded.net;
     let rows = rows::scorable(&args.data)?;
-    let read = codec.rankings(&rows)?;
-    if let Some(report) = codec.cut_report() {
+    let read = processor.rankings(&rows)?;
+    if let Some(report) = processor.cut_report() {
         eprintln!("{report}");
     }
     let sequences = rm::sequences(&read);
@@ -60,7 +60,7 @@ pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let mut each = rewards.iter();
     let mut line = |(row, read): (&Row, &Ranking)| -> Result<Value> {
         let Row::Ranked { prompt, .. } = row else { unreachable!("scorable rows are rankings") };
-        let prompt = codec.template.prompt_text(prompt)?;
+        let prompt = processor.template.prompt_text(prompt)?;
         let rewards: Vec<f32> = each.by_ref().take(read.completions.len()).copied().collect();
         Ok(json!({"prompt": prompt, "rewards": rewards}))
     };

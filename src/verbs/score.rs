@@ -50,11 +50,11 @@ pub fn run(args: &ScoreArgs, common: &Common) -> Result {
     let sequences: Vec<Vec<u32>> = match &args.ids_file {
         Some(file) => read_ids(file, config.vocab, config.context)?,
         None => {
-            let mut codec = opened.codec()?;
-            codec.chat = args.chat;
-            let encode = |row: &Row| codec.sequences_of(row).map_err(Failure::from);
+            let mut processor = opened.processor()?;
+            processor.chat = args.chat;
+            let encode = |row: &Row| processor.sequences_of(row).map_err(Failure::from);
             let read = rows::load(&args.data)?.iter().map(encode).collect::<Result<Vec<_>>>()?;
-            if let Some(report) = codec.cut_report() {
+            if let Some(report) = processor.cut_report() {
                 eprintln!("{report}");
             }
             read.into_iter().flatten().map(|sequence| sequence.tokens).collect()

@@ -17,7 +17,7 @@ use crate::{hub, rows, stop};
 use clap::{ArgMatches, Args, Command};
 use kernels::{Device, Rng};
 use model::{BaseModels, HeadKind, Model, lora};
-use rlhf_core::data::{Codec, Example, Ranking, Template};
+use rlhf_core::data::{Example, Processor, Ranking, Template};
 use rlhf_core::rollout::Episode;
 use rlhf_core::train::Run;
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ struct OfVerb<'a> {
     data: Vec<PathBuf>,
     device: Device,
     rng: Rng,
-    codec: Option<Codec>,
+    processor: Option<Processor>,
     /// The command that goes on with it.
     again: String,
     stop: Arc<AtomicBool>,
@@ -133,8 +133,9 @@ impl<'a> OfVerb<'a> {
         for section in sections {
             keys.extend(options.section(section)?);
         }
-        (stage.check)(&keys).map_err(Failure::usage)?;
-        let (codec, running) = (None, None);
+        let named = |key: &str| format!("--{} {}", key.replace('_', "-"), keys[key]);
+        (stage.check)(&keys, &named).map_err(Failure::usage)?;
+        let (processor, running) = (None, None);
         let host = OfVerb {
             verb,
             common,
@@ -144,7 +145,7 @@ impl<'a> OfVerb<'a> {
             data,
             device,
             rng,
-            codec,
+            processor,
             again,
             stop,
             resume,
@@ -184,15 +185,15 @@ impl<'a> OfVerb<'a> {
     }
 
     /// A model with fresh numbers, and a tokenizer learned from the data.
-    fn fresh(&mut self, setup: &Setup) -> Result<(Model, Codec)> {
+    fn fresh(&mut self, setup: &Setup) -> Result<(Model, Processor)> {
         let (shape, section): (Shape, Tokenizer) = (keys::read("", &self.keys)?, keys::read("", &self.keys)?);
         shape.check().map_err(Failure::usage)?;
         let plan = Plan::of(config_of(&shape, section.vocab)?, setup)?;
         memory::check(&plan.weights_only(), &self.device)?;
         let texts = rows::texts(&self.data)?;
-        let codec = tokenizer::own(tokenizer::learn(&texts, &section), shape.context, Template::dialogue())?;
-        let fresh = fresh(&shape, &codec, self.rng.stream("init"), &self.device);
-        Ok((setup.apply(fresh.net, fresh.params), codec))
+        let processor = tokenizer::own(tokenizer::learn(&texts, &section), shape.context, Template::dialogue())?;
+        let fresh = fresh(&shape, &processor, self.rng.stream("init"), &self.device);
+        Ok((setup.apply(fresh.net, fresh.params), processor))
     }
 
     fn reporter(&self) -> &Reporter {
@@ -209,26 +210,26 @@ impl Host for OfVerb<'_> {
         self.rng
     }
 
-    fn codec(&self) -> &Codec {
-        self.codec.as_ref().expect("start() came before")
+    fn processor(&self) -> &Processor {
+        self.processor.as_ref().expect("start() came before")
     }
 
     fn start(&mut self, setup: &Setup, bases: &mut BaseModels, head: Option<HeadKind>) -> Result<Model> {
         let tokenizer = self.options.path("tokenizer");
-        let (model, mut codec) = match self.options.path("model") {
+        let (model, mut processor) = match self.options.path("model") {
             Some(dir) => {
                 let (model, opened) = self.load(&dir, tokenizer.as_deref(), head, setup, bases)?;
-                (model, opened.codec()?)
+                (model, opened.processor()?)
             }
             None if self.verb.fresh => self.fresh(setup)?,
             None => return Err(needs(self.verb, "--model DIR, the model to start from")),
         };
-        codec.chat = self.keys.get("chat").and_then(Value::as_bool).unwrap_or(false);
+        processor.chat = self.keys.get("chat").and_then(Value::as_bool).unwrap_or(false);
         let context = self.keys.get("context").and_then(Value::as_integer).unwrap_or(0) as usize;
         if context > 0 {
-            codec.context = loading::shorter(codec.context, context)?;
+            processor.context = loading::shorter(processor.context, context)?;
         }
-        self.codec = Some(codec);
+        self.processor = Some(processor);
         Ok(model)
     }
 
@@ -237,9 +238,9 @@ impl Host for OfVerb<'_> {
         let dir = self.options.path("reward").ok_or_else(missing)?;
         let (judge, opened) = self.load(&dir, None, Some(HeadKind::Score), setup, bases)?;
         loading::check_rows(&dir, judge.net.config.vocab, policy.net.config.vocab)?;
-        loading::check_tokens(&opened.path, self.codec())?;
-        let codec = self.codec.as_mut().expect("start() came before");
-        codec.context = codec.context.min(judge.net.config.context); // it reads prompt and completion
+        loading::check_tokens(&opened.path, self.processor())?;
+        let processor = self.processor.as_mut().expect("start() came before");
+        processor.context = processor.context.min(judge.net.config.context); // it reads prompt and completion
         Ok(judge)
     }
 
@@ -248,7 +249,7 @@ impl Host for OfVerb<'_> {
         if files.is_empty() {
             return Err(needs(self.verb, &format!("--text FILE, the pretraining text for {key}")));
         }
-        let blocks = self.codec().windows(&rows::texts(&files)?, self.rng.stream("windows"));
+        let blocks = self.processor().windows(&rows::texts(&files)?, self.rng.stream("windows"));
         match blocks.is_empty() && self.verb.fresh {
             true => Err(Failure::data(format!("{}: no text in it", files[0].display()))),
             false => Ok(blocks),
@@ -258,19 +259,19 @@ impl Host for OfVerb<'_> {
     fn demonstrations(&mut self) -> Result<Vec<Example>> {
         let own = command(self.verb).get_arguments().any(|arg| arg.get_id() == "demonstrations");
         let files = if own { self.options.paths("demonstrations") } else { self.data.clone() };
-        if files.is_empty() { Ok(Vec::new()) } else { rows::demonstrations(&files, self.codec()) }
+        if files.is_empty() { Ok(Vec::new()) } else { rows::demonstrations(&files, self.processor()) }
     }
 
     fn rankings(&mut self) -> Result<[Vec<Ranking>; 2]> {
         let holdout = self.keys.get("holdout").and_then(Value::as_float).unwrap_or(0.0);
         let (train, heldout) = rows::split(&self.data, holdout, self.rng.stream("holdout"))?;
-        let train = self.codec().comparisons(&train)?;
-        let heldout = if heldout.is_empty() { Vec::new() } else { self.codec().comparisons(&heldout)? };
+        let train = self.processor().comparisons(&train)?;
+        let heldout = if heldout.is_empty() { Vec::new() } else { self.processor().comparisons(&heldout)? };
         Ok([train, heldout])
     }
 
     fn prompts(&mut self, room: usize) -> Result<Vec<Vec<u32>>> {
-        self.codec().prompts(&rows::load(&self.data)?, room).map_err(Failure::from)
+        self.processor().prompts(&rows::load(&self.data)?, room).map_err(Failure::from)
     }
 
     fn watch(&self, _: &[Episode]) -> Vec<(&'static str, Vec<f64>)> {
@@ -309,7 +310,7 @@ impl Host for OfVerb<'_> {
 
     /// What was cut is no progress, so -q leaves it.
     fn fits(&self, need: &Need) -> Result {
-        if let Some(report) = self.codec().cut_report() {
+        if let Some(report) = self.processor().cut_report() {
             eprintln!("{report}");
         }
         self.reporter().say(&need.to_string());
@@ -325,17 +326,17 @@ impl Host for OfVerb<'_> {
     }
 
     fn save_beside(&self, name: &str, model: &Model) -> Result {
-        save_beside(model, &self.out, name, self.codec())
+        save_beside(model, &self.out, name, self.processor())
     }
 
     /// The checkpoints go only when the model is there and marked finished.
     fn finish(&mut self, model: &Model) -> Result {
         let running = self.running.as_ref().expect("begin() came before");
-        save(model, &self.out, self.codec())?;
+        save(model, &self.out, self.processor())?;
         folder::mark_done(&self.out, running.start.elapsed().as_secs_f64(), running.reporter.steps())?;
         drop_checkpoints(&self.out)?;
         running.reporter.say(&format!("{} written to {}", self.verb.name, self.out.display()));
-        card::hints(&model.net, self.codec()).iter().for_each(|hint| running.reporter.say(hint));
+        card::hints(&model.net, self.processor()).iter().for_each(|hint| running.reporter.say(hint));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use kernels::{Device, Rng};
 use model::{BaseModels, Config, Dtype, HeadKind, Model, Tokenizer, convert, describe, load, lora, save};
-use rlhf_core::data::{Codec, Inspection, Message, Role, Template, load_file};
+use rlhf_core::data::{Inspection, Message, Processor, Role, Template, load_file};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ pub const ALL: [Kind; 10] = [
 /// A folder with good models: what is mutated lies beside good files.
 pub struct Place {
     dir: tempfile::TempDir,
-    codec: Codec,
+    processor: Processor,
 }
 
 const TEXT: &str = "the cat sat on the mat; the other cat sat on the hat. ";
@@ -81,8 +81,8 @@ impl Place {
         let modules = lora::modules(&on.net, "q_proj,down_proj").expect("it has these");
         let model = lora::attach(&on, 2, 4.0, &modules, HeadKind::Lm, Rng::new(2));
         save(&dir.path().join("adapter"), &model, None).expect("an adapter that can be written");
-        let codec = Codec::new(tokenizer, 32, Template::dialogue(), &[]).expect("a good template");
-        Place { dir, codec }
+        let processor = Processor::new(tokenizer, 32, Template::dialogue(), &[]).expect("a good template");
+        Place { dir, processor }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -162,7 +162,7 @@ impl Kind {
             }
             Kind::Rows => match load_file(&self.path(place, seed)) {
                 Err(_) => false,
-                Ok(file) => Inspection::new(&file, Some(&place.codec), 3).is_ok(),
+                Ok(file) => Inspection::new(&file, Some(&place.processor), 3).is_ok(),
             },
         }
     }

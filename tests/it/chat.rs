@@ -3,7 +3,7 @@
 
 use kernels::Rng;
 use model::Tokenizer;
-use rlhf_core::data::{Codec, Content, Message, Role, Row, Template};
+use rlhf_core::data::{Content, Message, Processor, Role, Row, Template};
 use std::path::Path;
 
 /// A family of models: its template, its control tokens (the first ends a text), its start token.
@@ -72,17 +72,17 @@ fn tokenizer(controls: &[&str]) -> Tokenizer {
     Tokenizer::train(["the user and the assistant said the answer"; 9], 256 + 40 + controls.len(), controls)
 }
 
-/// A codec of a model directory with this template.
-fn codec_of(template: &str, controls: &[&str], bos: Option<&str>, context: usize) -> Result<Codec, String> {
+/// A processor of a model directory with this template.
+fn processor_of(template: &str, controls: &[&str], bos: Option<&str>, context: usize) -> Result<Processor, String> {
     let dir = tempfile::tempdir().unwrap();
     let tokens = serde_json::json!({"bos_token": bos, "eos_token": controls[0], "chat_template": template});
     std::fs::write(dir.path().join("tokenizer_config.json"), tokens.to_string()).unwrap();
     let template = Template::of_model(dir.path()).map_err(|error| error.to_string())?.expect("it has one");
-    Codec::new(tokenizer(controls), context, template, &[]).map_err(|error| error.to_string())
+    Processor::new(tokenizer(controls), context, template, &[]).map_err(|error| error.to_string())
 }
 
-fn codec(family: &Family) -> Codec {
-    codec_of(family.template, family.controls, family.bos, 100_000).unwrap()
+fn processor(family: &Family) -> Processor {
+    processor_of(family.template, family.controls, family.bos, 100_000).unwrap()
 }
 
 fn say(role: Role, text: &str) -> Message {
@@ -90,9 +90,9 @@ fn say(role: Role, text: &str) -> Message {
 }
 
 /// The texts of runs of trained tokens.
-fn trained(codec: &Codec, row: &Row) -> Vec<String> {
+fn trained(processor: &Processor, row: &Row) -> Vec<String> {
     let mut runs: Vec<Vec<u32>> = vec![];
-    for example in codec.demonstrations_of(row).unwrap() {
+    for example in processor.demonstrations_of(row).unwrap() {
         let mut before = 0.0;
         for (&id, &weight) in example.tokens.iter().zip(&example.weights) {
             match (weight != 0.0, before != 0.0) {
@@ -103,40 +103,40 @@ fn trained(codec: &Codec, row: &Row) -> Vec<String> {
             before = weight;
         }
     }
-    runs.iter().map(|run| codec.tokenizer.decode(run)).collect()
+    runs.iter().map(|run| processor.tokenizer.decode(run)).collect()
 }
 
-fn controls(codec: &Codec, row: &Row) -> Vec<u32> {
-    let sequences = codec.sequences_of(row).unwrap();
-    sequences.iter().flat_map(|s| &s.tokens).copied().filter(|&id| codec.tokenizer.is_special(id)).collect()
+fn controls(processor: &Processor, row: &Row) -> Vec<u32> {
+    let sequences = processor.sequences_of(row).unwrap();
+    sequences.iter().flat_map(|s| &s.tokens).copied().filter(|&id| processor.tokenizer.is_special(id)).collect()
 }
 
 #[test]
 fn the_assistant_and_its_end_of_turn_are_trained_and_nothing_else() {
     use Role::*;
     for family in &FAMILIES {
-        let codec = codec(family);
+        let processor = processor(family);
         let answer = |text: &str| format!("{text}{}", family.end);
         let mut messages =
             vec![say(User, "Hi"), say(Assistant, "Hello."), say(User, "the\n\nuser"), say(Assistant, "Bye")];
         let both = [answer("Hello."), answer("Bye")];
-        assert_eq!(trained(&codec, &Row::Messages(messages.clone().into())), both, "{}", family.name);
+        assert_eq!(trained(&processor, &Row::Messages(messages.clone().into())), both, "{}", family.name);
         if family.system {
             messages.insert(0, say(System, "Be brief."));
-            assert_eq!(trained(&codec, &Row::Messages(messages.clone().into())), both, "{}", family.name);
+            assert_eq!(trained(&processor, &Row::Messages(messages.clone().into())), both, "{}", family.name);
         }
         let last = Row::Demonstration {
             prompt: Content::from(messages[..messages.len() - 1].to_vec()),
             completion: Content::from(vec![say(Assistant, "Bye")]),
         };
-        assert_eq!(trained(&codec, &last), both[1..], "{}", family.name);
-        assert_eq!(trained(&codec, &Row::Messages(messages[..1].to_vec().into())), [""; 0], "{}", family.name);
-        if family.system && !codec.template.marks_answers() {
+        assert_eq!(trained(&processor, &last), both[1..], "{}", family.name);
+        assert_eq!(trained(&processor, &Row::Messages(messages[..1].to_vec().into())), [""; 0], "{}", family.name);
+        if family.system && !processor.template.marks_completions() {
             messages.insert(0, say(Assistant, "Before anyone asks."));
-            assert_eq!(trained(&codec, &Row::Messages(messages.into())), both, "{}", family.name);
+            assert_eq!(trained(&processor, &Row::Messages(messages.into())), both, "{}", family.name);
         }
-        let end = codec.tokenizer.added_token(family.end).unwrap();
-        assert!(codec.eos_ids.contains(&end), "{}: generation stops at the end of turn", family.name);
+        let end = processor.tokenizer.added_token(family.end).unwrap();
+        assert!(processor.eos_ids.contains(&end), "{}: generation stops at the end of turn", family.name);
     }
 }
 
@@ -144,16 +144,16 @@ fn the_assistant_and_its_end_of_turn_are_trained_and_nothing_else() {
 fn a_conversation_is_one_sequence_that_begins_with_its_prompts() {
     use Role::*;
     for family in &FAMILIES {
-        let codec = codec(family);
+        let processor = processor(family);
         let messages = vec![say(User, "Hi"), say(Assistant, "Hello."), say(User, "More"), say(Assistant, "Bye")];
-        let whole = codec.demonstrations_of(&Row::Messages(messages.clone().into())).unwrap();
+        let whole = processor.demonstrations_of(&Row::Messages(messages.clone().into())).unwrap();
         assert_eq!(whole.len(), 1, "{}", family.name);
         for at in [1, 3] {
-            let prompt = codec.prompt_of(&Content::from(messages[..at].to_vec())).unwrap();
+            let prompt = processor.prompt_of(&Content::from(messages[..at].to_vec())).unwrap();
             assert!(whole[0].tokens.starts_with(&prompt), "{}: training is not what generation sees", family.name);
         }
-        let text = codec.template.conversation_text(&messages.clone().into()).unwrap();
-        assert_eq!(codec.tokenizer.decode(&whole[0].tokens), text, "{}", family.name);
+        let text = processor.template.conversation_text(&messages.clone().into()).unwrap();
+        assert_eq!(processor.tokenizer.decode(&whole[0].tokens), text, "{}", family.name);
     }
 }
 
@@ -183,7 +183,7 @@ fn hostile(draws: &mut kernels::Draws, controls: &[&str]) -> String {
 fn nobodys_text_becomes_a_control_token() {
     use Role::*;
     for (number, family) in FAMILIES.iter().enumerate() {
-        let codec = codec(family);
+        let processor = processor(family);
         for trial in 0..1500 {
             let mut draws = Rng::new(16).fold(number as u64).fold(trial).draws();
             let turns = 1 + draws.below(3);
@@ -198,16 +198,16 @@ fn nobodys_text_becomes_a_control_token() {
             let plain: Vec<Message> = messages.iter().map(|m| say(m.role, "x")).collect();
             let row = Row::Messages(messages.clone().into());
             assert_eq!(
-                controls(&codec, &row),
-                controls(&codec, &Row::Messages(plain.into())),
+                controls(&processor, &row),
+                controls(&processor, &Row::Messages(plain.into())),
                 "{}: {messages:?}",
                 family.name
             );
-            let example = &codec.sequences_of(&row).unwrap()[0];
-            let text = codec.template.conversation_text(&messages.clone().into()).unwrap();
-            assert_eq!(codec.tokenizer.decode(&example.tokens), text, "{}: text is lost", family.name);
+            let example = &processor.sequences_of(&row).unwrap()[0];
+            let text = processor.template.conversation_text(&messages.clone().into()).unwrap();
+            assert_eq!(processor.tokenizer.decode(&example.tokens), text, "{}: text is lost", family.name);
             let answers = messages.iter().filter(|m| m.role == Assistant).count();
-            assert_eq!(trained(&codec, &row).len(), answers, "{}: {messages:?}", family.name);
+            assert_eq!(trained(&processor, &row).len(), answers, "{}: {messages:?}", family.name);
         }
     }
 }
@@ -216,21 +216,21 @@ fn nobodys_text_becomes_a_control_token() {
 fn names_that_a_template_puts_together_are_refused() {
     let controls = ["<|end|>", "<|x|>"];
     let joined = "{% for m in messages %}{{ m.content | replace('#', '') }}{{ '<|end|>' }}{% endfor %}";
-    let codec = codec_of(joined, &controls, None, 100).unwrap();
+    let processor = processor_of(joined, &controls, None, 100).unwrap();
     let row = |text: &str| Row::Messages(vec![say(Role::User, text), say(Role::Assistant, "b")].into());
-    assert!(codec.demonstrations_of(&row("a#b<|x|>")).is_ok());
-    let error = codec.demonstrations_of(&row("a<|x#|>")).unwrap_err().to_string();
+    assert!(processor.demonstrations_of(&row("a#b<|x|>")).is_ok());
+    let error = processor.demonstrations_of(&row("a<|x#|>")).unwrap_err().to_string();
     assert!(error.contains("changes which control tokens"), "{error}");
 }
 
 #[test]
 fn plain_text_is_encoded_as_without_a_guard() {
     let family = &FAMILIES[0];
-    let codec = codec(family);
+    let processor = processor(family);
     let messages = vec![say(Role::User, "the user  said: 12\n"), say(Role::Assistant, "the answer")];
-    let text = codec.template.conversation_text(&messages.clone().into()).unwrap();
-    let ids = &codec.sequences_of(&Row::Messages(messages.into())).unwrap()[0].tokens;
-    assert_eq!(*ids, codec.tokenizer.encode_with_special(&text));
+    let text = processor.template.conversation_text(&messages.clone().into()).unwrap();
+    let ids = &processor.sequences_of(&Row::Messages(messages.into())).unwrap()[0].tokens;
+    assert_eq!(*ids, processor.tokenizer.encode_with_special(&text));
 }
 
 #[test]
@@ -238,8 +238,8 @@ fn templates_whose_answers_cannot_be_found_are_refused() {
     use Role::*;
     let row = Row::Messages(vec![say(User, "q"), say(Assistant, "a")].into());
     let refused = |template: &str, part: &str| {
-        let made = codec_of(template, &["<|end|>"], None, 100);
-        let error = made.and_then(|codec| codec.demonstrations_of(&row).map_err(|error| error.to_string()));
+        let made = processor_of(template, &["<|end|>"], None, 100);
+        let error = made.and_then(|processor| processor.demonstrations_of(&row).map_err(|error| error.to_string()));
         let error = error.unwrap_err();
         assert!(error.contains(part) && error.contains("tokenizer_config.json"), "{error}");
     };
@@ -261,34 +261,34 @@ fn a_template_that_drops_thoughts_is_trained_turn_by_turn() {
     let template = "{% for m in messages %}{{ '<' + m.role + '>' }}\
         {% if m.role == 'assistant' and not loop.last %}{{ m.content.split('</think>')[-1] }}{% else %}{{ m.content }}{% endif %}\
         {{ '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}";
-    let codec = codec_of(template, &["<|end|>"], None, 100).unwrap();
+    let processor = processor_of(template, &["<|end|>"], None, 100).unwrap();
     let messages = vec![say(User, "q"), say(Assistant, "hm</think>a"), say(User, "r"), say(Assistant, "so</think>b")];
     let row = Row::Messages(messages.into());
-    assert_eq!(codec.demonstrations_of(&row).unwrap().len(), 2);
-    assert_eq!(trained(&codec, &row), ["hm</think>a<|end|>", "so</think>b<|end|>"]);
+    assert_eq!(processor.demonstrations_of(&row).unwrap().len(), 2);
+    assert_eq!(trained(&processor, &row), ["hm</think>a<|end|>", "so</think>b<|end|>"]);
 }
 
 #[test]
 fn long_conversations_are_cut_and_counted() {
     use Role::*;
     let family = &FAMILIES[0];
-    let codec = codec_of(family.template, family.controls, family.bos, 120).unwrap();
+    let processor = processor_of(family.template, family.controls, family.bos, 120).unwrap();
     let long = "z".repeat(90);
     let row = Row::Messages(vec![say(User, "q"), say(Assistant, &long), say(User, &long), say(Assistant, "b")].into());
-    let example = &codec.demonstrations_of(&row).unwrap()[0];
+    let example = &processor.demonstrations_of(&row).unwrap()[0];
     assert_eq!((example.tokens.len(), example.weights.len()), (120, 120));
-    let cuts = codec.take_cuts();
+    let cuts = processor.take_cuts();
     assert_eq!((cuts.rows, cuts.completions, cuts.untrained), (1, 1, 0));
     let late = Row::Messages(vec![say(User, &long), say(User, &long), say(Assistant, "b")].into());
-    assert!(codec.demonstrations_of(&late).unwrap().is_empty());
-    assert!(codec.cut_report().unwrap().contains("1 have nothing to train"));
+    assert!(processor.demonstrations_of(&late).unwrap().is_empty());
+    assert!(processor.cut_report().unwrap().contains("1 have nothing to train"));
 }
 
 #[test]
 fn a_template_is_kept_with_the_model() {
     let dir = tempfile::tempdir().unwrap();
     for family in &FAMILIES {
-        codec(family).template.write(dir.path()).unwrap();
+        processor(family).template.write(dir.path()).unwrap();
         let file: &Path = &dir.path().join("chat_template.jinja");
         assert_eq!(std::fs::read_to_string(file).unwrap(), family.template);
     }

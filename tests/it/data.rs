@@ -3,15 +3,15 @@
 use crate::support::shared;
 use kernels::Rng;
 use model::Tokenizer;
-use rlhf_core::data::{self, Codec, Content, DataFile, Inspection, Row, Template};
+use rlhf_core::data::{self, Content, DataFile, Inspection, Processor, Row, Template};
 
 fn load(path: &str) -> Option<DataFile> {
     Some(data::load_file(&shared(path)?).unwrap())
 }
 
-fn gpt2(context: usize) -> Option<Codec> {
+fn gpt2(context: usize) -> Option<Processor> {
     let tokenizer = Tokenizer::from_file(&shared("data/tokenizers/gpt2/encoder.json")?).unwrap();
-    Some(Codec::new(tokenizer, context, Template::dialogue(), &[]).unwrap())
+    Some(Processor::new(tokenizer, context, Template::dialogue(), &[]).unwrap())
 }
 
 const ROWS: [&str; 7] = [
@@ -83,19 +83,19 @@ fn the_split_is_by_prompt() {
 #[test]
 fn everything_fits_and_what_was_cut_is_counted() {
     for (path, context) in ROWS.into_iter().flat_map(|path| [(path, 48), (path, 4096)]) {
-        let (Some(file), Some(codec)) = (load(path), gpt2(context)) else { return };
-        let (demonstrations, rankings) = (codec.demonstrations(&file.rows), codec.rankings(&file.rows));
+        let (Some(file), Some(processor)) = (load(path), gpt2(context)) else { return };
+        let (demonstrations, rankings) = (processor.demonstrations(&file.rows), processor.rankings(&file.rows));
         let mut cut_ends = 0;
         for example in demonstrations.unwrap_or_default() {
             assert!(example.tokens.len() <= context && example.weights.len() == example.tokens.len());
             assert!(example.weights.contains(&1.0), "{path}: a row with nothing to train");
-            cut_ends += (example.tokens.last() != Some(&codec.eos)) as usize;
+            cut_ends += (example.tokens.last() != Some(&processor.eos)) as usize;
         }
         for ranking in rankings.unwrap_or_default() {
             assert!(ranking.completions.iter().all(|answer| ranking.prompt.len() + answer.len() <= context));
-            cut_ends += ranking.completions.iter().filter(|answer| answer.last() != Some(&codec.eos)).count();
+            cut_ends += ranking.completions.iter().filter(|answer| answer.last() != Some(&processor.eos)).count();
         }
-        let cuts = codec.take_cuts();
+        let cuts = processor.take_cuts();
         assert_eq!(cuts.completions, cut_ends, "{path}");
         assert_eq!(cuts.any(), context == 48, "{path}: {cuts}");
     }
@@ -103,7 +103,7 @@ fn everything_fits_and_what_was_cut_is_counted() {
 
 #[test]
 fn what_a_row_says_comes_back_from_its_tokens() {
-    let Some(codec) = gpt2(4096) else { return };
+    let Some(processor) = gpt2(4096) else { return };
     for path in ROWS {
         let Some(file) = load(path) else { return };
         for row in &file.rows {
@@ -112,11 +112,11 @@ fn what_a_row_says_comes_back_from_its_tokens() {
                 Row::Ranked { prompt, completions, .. } => (prompt, &completions[..]),
                 _ => unreachable!("{path} has only these two"),
             };
-            for (completion, sequence) in completions.iter().zip(codec.sequences_of(row).unwrap()) {
-                let (prompt, completion) = codec.template.pair_text(prompt, completion).unwrap();
+            for (completion, sequence) in completions.iter().zip(processor.sequences_of(row).unwrap()) {
+                let (prompt, completion) = processor.template.pair_text(prompt, completion).unwrap();
                 let start = if prompt.is_empty() { "<|endoftext|>" } else { "" };
                 let text = format!("{start}{prompt}{completion}<|endoftext|>");
-                assert_eq!(codec.tokenizer.decode(&sequence.tokens), text);
+                assert_eq!(processor.tokenizer.decode(&sequence.tokens), text);
             }
         }
     }
@@ -124,11 +124,11 @@ fn what_a_row_says_comes_back_from_its_tokens() {
 
 #[test]
 fn text_is_cut_into_chunks_without_loss() {
-    let (Some(codec), Some(file)) = (gpt2(256), load("data/text/tinyshakespeare.txt")) else { return };
+    let (Some(processor), Some(file)) = (gpt2(256), load("data/text/tinyshakespeare.txt")) else { return };
     let texts = data::texts(&file.rows).unwrap();
-    let chunks = codec.windows_in_order(texts.iter().copied());
+    let chunks = processor.windows_in_order(texts.iter().copied());
     let tokens: Vec<u32> = chunks.iter().flat_map(|chunk| chunk.tokens[1..].to_vec()).collect();
-    assert!(codec.tokenizer.decode_text(&tokens) == texts.concat());
+    assert!(processor.tokenizer.decode_text(&tokens) == texts.concat());
     assert!(chunks[..chunks.len() - 1].iter().all(|chunk| chunk.tokens.len() == 256));
 }
 
@@ -143,10 +143,10 @@ fn files_of_other_kinds_are_refused_with_their_columns() {
 
 #[test]
 fn inspection_shows_real_files() {
-    let Some(codec) = gpt2(256) else { return };
+    let Some(processor) = gpt2(256) else { return };
     for path in ROWS.into_iter().chain(["data/text/tinystories_1m.txt"]) {
         let Some(file) = load(path) else { return };
-        let inspection = Inspection::new(&file, Some(&codec), 2).unwrap();
+        let inspection = Inspection::new(&file, Some(&processor), 2).unwrap();
         let (plain, color) = (inspection.render(false), inspection.render(true));
         assert!(plain.contains("tokens (") && plain.contains('⟦') && plain.contains('█'), "{plain}");
         assert!(!plain.contains('\x1b') && color.contains("\x1b[32m"), "{plain}");
@@ -157,8 +157,8 @@ fn inspection_shows_real_files() {
 #[test]
 #[ignore = "prints"]
 fn print_inspection() {
-    let Some(codec) = gpt2(512) else { return };
+    let Some(processor) = gpt2(512) else { return };
     for path in ROWS {
-        println!("{}", Inspection::new(&load(path).unwrap(), Some(&codec), 1).unwrap().render(false));
+        println!("{}", Inspection::new(&load(path).unwrap(), Some(&processor), 1).unwrap().render(false));
     }
 }

@@ -56,6 +56,8 @@ fn a_flag_out_of_its_range_is_refused_with_range_and_value() {
         let value = flag.split_once('=').unwrap().1;
         refuses(&[&stage(verb)[..], &[flag]].concat(), 2, &[range, value, flag.split_once('=').unwrap().0]);
     }
+    let uneven = [&stage("ppo")[..], &["--batch=10", "--minibatch=3"]].concat();
+    refuses(&uneven, 2, &["--batch 10 is not a multiple of --minibatch 3"]);
     // the same from a file and from --set
     let set = |set: &'static str| [&stage("sft")[..], &["--set", set]].concat();
     refuses(&set("lr=nan"), 2, &["lr = NaN", "above 0"]);

@@ -30,7 +30,7 @@ pub fn prompts(n: u32) -> Vec<Vec<u32>> {
 
 pub fn demonstrations(n: u32) -> Vec<Example> {
     let answer = |prompt: &Vec<u32>| -> Vec<u32> { prompt.iter().rev().copied().chain([EOS]).collect() };
-    prompts(n).iter().map(|prompt| Example::answer(prompt, &answer(prompt))).collect()
+    prompts(n).iter().map(|prompt| Example::completion(prompt, &answer(prompt))).collect()
 }
 
 pub fn rankings(n: u32) -> Vec<Ranking> {

@@ -18,9 +18,9 @@ impl Example {
         Example { tokens, weights }
     }
 
-    /// An answer to a prompt: only the answer counts, its end token included.
-    pub fn answer(prompt: &[u32], answer: &[u32]) -> Example {
-        let tokens = [prompt, answer].concat();
+    /// A completion of a prompt: only the completion counts, its end token included.
+    pub fn completion(prompt: &[u32], completion: &[u32]) -> Example {
+        let tokens = [prompt, completion].concat();
         let weights = (0..tokens.len()).map(|i| (i > 0 && i >= prompt.len()) as u8 as f32).collect();
         Example { tokens, weights }
     }
@@ -73,8 +73,8 @@ mod tests {
 
     #[test]
     fn rows_point_at_what_comes_before_a_trained_token() {
-        let (text, answer) = (Example::text(vec![5, 6, 7]), Example::answer(&[1, 2], &[3, 4]));
-        let batch = Batch::new(&[&text, &answer]);
+        let (text, completion) = (Example::text(vec![5, 6, 7]), Example::completion(&[1, 2], &[3, 4]));
+        let batch = Batch::new(&[&text, &completion]);
         assert_eq!(batch.tokens.host(), [5, 6, 7, 1, 2, 3, 4]);
         assert_eq!(batch.seg.starts().host(), [0, 3, 7]);
         assert_eq!(batch.rows.host(), [0, 1, 4, 5]);
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn nothing_predicts_the_first_token() {
-        assert_eq!(Example::answer(&[], &[3, 4]).weights, [0.0, 1.0]);
+        assert_eq!(Example::completion(&[], &[3, 4]).weights, [0.0, 1.0]);
         assert!(Example::text(vec![]).weights.is_empty());
     }
 }

@@ -19,7 +19,7 @@ pub struct Cuts {
     pub untrained: usize,
     /// Tokens of the longest sequence before it was cut.
     pub longest: usize,
-    /// Comparisons of answers, and those of answers that are the same once cut.
+    /// Comparisons of completions, and those of completions that are the same once cut.
     pub comparisons: usize,
     /// Comparisons whose two completions are the same.
     pub equal: usize,

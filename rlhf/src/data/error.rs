@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::rows::Place;
+use super::place::Place;
 
 /// Why data could not be read. Lines count from 1.
 #[allow(missing_docs)] // each says what it is in its message

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::batch::Example;
+use super::cuts::Cuts;
 use super::error::DataError;
+use super::processor::Processor;
 use super::read::{DataFile, unused_report};
-use super::rows::{self, Row};
-use super::{Codec, Cuts, Example, Template};
+use super::rows::Row;
+use super::template::Template;
+use super::wanted;
 use crate::printable;
 
 /// Characters of one part of a sample that are shown.
@@ -56,7 +60,7 @@ pub struct Trained {
     pub cuts: Cuts,
 }
 
-/// How long the rows are, before anything is cut: a prompt with its longest answer.
+/// How long the rows are, before anything is cut: a prompt with its longest completion.
 #[derive(Debug, Default, Serialize)]
 pub struct Lengths {
     /// "tokens", or "characters" where there is no tokenizer.
@@ -74,8 +78,8 @@ pub struct Lengths {
 type Sample = Vec<(String, bool)>;
 
 impl Inspection {
-    /// `codec`: of the model that would be trained. `samples`: how many rows to show.
-    pub fn new(file: &DataFile, codec: Option<&Codec>, samples: usize) -> Result<Inspection, DataError> {
+    /// `processor`: of the model that would be trained. `samples`: how many rows to show.
+    pub fn new(file: &DataFile, processor: Option<&Processor>, samples: usize) -> Result<Inspection, DataError> {
         let mut kinds = BTreeMap::new();
         file.rows.iter().for_each(|row| *kinds.entry(row.kind()).or_default() += 1);
         let mut inspection = Inspection {
@@ -88,14 +92,14 @@ impl Inspection {
             sequences: vec![],
             samples: vec![],
         };
-        match codec {
-            Some(codec) => inspection.encode(file, codec, samples)?,
+        match processor {
+            Some(processor) => inspection.encode(file, processor, samples)?,
             None => {
                 let template = Template::dialogue();
                 let texts = file.rows.iter().map(|row| plain_sample(row, &template)).collect::<Result<Vec<_>, _>>()?;
                 let count = |(text, _): &(String, bool)| text.chars().count();
-                let answer = |sample: &Sample| sample[1..].iter().filter(|(_, trained)| *trained).map(count).max();
-                let length = |sample: &Sample| count(&sample[0]) + answer(sample).unwrap_or(0);
+                let completion = |sample: &Sample| sample[1..].iter().filter(|(_, trained)| *trained).map(count).max();
+                let length = |sample: &Sample| count(&sample[0]) + completion(sample).unwrap_or(0);
                 inspection.lengths = Lengths::of(texts.iter().map(length).collect(), "characters");
                 inspection.samples = texts.into_iter().take(samples).collect();
             }
@@ -104,62 +108,66 @@ impl Inspection {
     }
 
     /// What becomes of the rows for a model: lengths, counts, warnings, and samples with what is trained.
-    fn encode(&mut self, file: &DataFile, codec: &Codec, samples: usize) -> Result<(), DataError> {
-        let (mut lengths, mut answers) = (vec![], vec![]);
+    fn encode(&mut self, file: &DataFile, processor: &Processor, samples: usize) -> Result<(), DataError> {
+        let (mut lengths, mut completions) = (vec![], vec![]);
         let (mut comparisons, mut equals) = (0, 0);
         let mut notes: BTreeMap<String, usize> = BTreeMap::new();
         for row in &file.rows {
-            let longest = codec.sequences_of(row)?.iter().map(|example| example.tokens.len()).max();
-            codec.take_notes().into_keys().for_each(|note| *notes.entry(note).or_default() += 1);
+            let longest = processor.sequences_of(row)?.iter().map(|example| example.tokens.len()).max();
+            processor.take_notes().into_keys().for_each(|note| *notes.entry(note).or_default() += 1);
             lengths.push(longest.unwrap_or(0));
-            answers.extend(codec.demonstrations_of(row)?);
-            if let Some(ranking) = codec.ranking_of(row)? {
+            completions.extend(processor.demonstrations_of(row)?);
+            if let Some(ranking) = processor.ranking_of(row)? {
                 let (all, equal) = ranking.equal();
                 comparisons += all;
                 equals += equal;
-                answers.extend(ranking.completions.iter().map(|answer| Example::answer(&ranking.prompt, answer)));
+                completions.extend(
+                    ranking.completions.iter().map(|completion| Example::completion(&ranking.prompt, completion)),
+                );
             }
         }
-        codec.take_notes(); // the same rows again, read as they are trained
+        processor.take_notes(); // the same rows again, read as they are trained
         let told = notes.into_iter().map(|(what, count)| format!("in {count} of {} rows {what}", file.rows.len()));
         self.warnings.extend(told);
         self.lengths = Lengths::of(lengths, "tokens");
-        let mut cuts = codec.take_cuts();
+        let mut cuts = processor.take_cuts();
         (cuts.comparisons, cuts.equal) = (comparisons, equals);
-        let texts: Vec<&str> = rows::texts(&file.rows).unwrap_or_default();
-        let windows = if texts.is_empty() { vec![] } else { codec.windows_in_order(texts) };
-        let all = || windows.iter().chain(&answers);
+        let texts: Vec<&str> = wanted::texts(&file.rows).unwrap_or_default();
+        let windows = if texts.is_empty() { vec![] } else { processor.windows_in_order(texts) };
+        let all = || windows.iter().chain(&completions);
         let mut shown: Vec<Example> = all().take(samples).cloned().collect();
         if shown.is_empty() {
             // prompts alone
-            let rows = file.rows.iter().take(samples).map(|row| codec.sequences_of(row));
+            let rows = file.rows.iter().take(samples).map(|row| processor.sequences_of(row));
             shown = rows.collect::<Result<Vec<_>, _>>()?.concat();
         }
-        self.samples = shown.iter().map(|example| sample(example, codec)).collect();
+        self.samples = shown.iter().map(|example| sample(example, processor)).collect();
         self.sequences = shown.into_iter().map(Sequence::from).collect();
         self.trained = Some(Trained {
-            context: codec.context,
+            context: processor.context,
             sequences: all().count(),
             tokens: all().map(|example| example.tokens.len()).sum(),
             trained_tokens: all().flat_map(|example| &example.weights).filter(|&&w| w != 0.0).count(),
             cuts,
         });
-        self.warn_of_examples(&answers, codec);
-        self.warn_of_tokenizer(file, codec);
+        self.warn_of_examples(&completions, processor);
+        self.warn_of_tokenizer(file, processor);
         Ok(())
     }
 
-    fn warn_of_examples(&mut self, answers: &[Example], codec: &Codec) {
+    fn warn_of_examples(&mut self, completions: &[Example], processor: &Processor) {
         let untrained = self.trained.as_ref().map_or(0, |trained| trained.cuts.untrained);
-        let endless =
-            answers.iter().filter(|example| !last_trained(example).any(|id| codec.eos_ids.contains(&id))).count();
+        let endless = completions
+            .iter()
+            .filter(|example| !last_trained(example).any(|id| processor.eos_ids.contains(&id)))
+            .count();
         let only_end = |example: &&Example| example.weights.iter().filter(|&&w| w != 0.0).count() == 1;
-        let empty = answers.iter().filter(only_end).count();
-        let of = answers.len() + untrained;
+        let empty = completions.iter().filter(only_end).count();
+        let of = completions.len() + untrained;
         for (count, what) in [
             (untrained, "have nothing that is trained; they are left out"),
-            (endless, "have no end token that is trained: a model that only sees such answers never stops"),
-            (empty, "have an empty answer: only the end token is trained"),
+            (endless, "have no end token that is trained: a model that only sees such completions never stops"),
+            (empty, "have an empty completion: only the end token is trained"),
         ] {
             if count > 0 {
                 self.warnings.push(format!("{count} of {of} sequences {what}"));
@@ -167,8 +175,8 @@ impl Inspection {
         }
     }
 
-    fn warn_of_tokenizer(&mut self, file: &DataFile, codec: &Codec) {
-        let tokenizer = &codec.tokenizer;
+    fn warn_of_tokenizer(&mut self, file: &DataFile, processor: &Processor) {
+        let tokenizer = &processor.tokenizer;
         let texts: Vec<String> = file.rows.iter().map(Row::all_text).collect();
         let lossy = texts.iter().filter(|text| tokenizer.loses(text)).count();
         if lossy > 0 {
@@ -296,7 +304,7 @@ fn rankings_without_order(rows: &[Row]) -> Vec<String> {
 }
 
 /// Runs of tokens that are trained or are not, as text.
-fn sample(example: &Example, codec: &Codec) -> Sample {
+fn sample(example: &Example, processor: &Processor) -> Sample {
     let mut runs: Vec<(Vec<u32>, bool)> = vec![];
     for (&token, &weight) in example.tokens.iter().zip(&example.weights) {
         let trained = weight != 0.0;
@@ -305,7 +313,7 @@ fn sample(example: &Example, codec: &Codec) -> Sample {
             _ => runs.push((vec![token], trained)),
         }
     }
-    let text = |ids: Vec<u32>| String::from_utf8_lossy(&codec.tokenizer.decode_bytes(&ids)).into_owned();
+    let text = |ids: Vec<u32>| String::from_utf8_lossy(&processor.tokenizer.decode_bytes(&ids)).into_owned();
     runs.into_iter().map(|(ids, trained)| (text(ids), trained)).collect()
 }
 
@@ -359,16 +367,16 @@ mod tests {
     #[test]
     fn shows_what_is_trained_and_warns() {
         let tokenizer = model::Tokenizer::train(["no merges"], 257, &["<|endoftext|>"]);
-        let codec = Codec::new(tokenizer, 20, Template::dialogue(), &[]).unwrap();
+        let processor = Processor::new(tokenizer, 20, Template::dialogue(), &[]).unwrap();
         let long = "x".repeat(40);
         let rows =
             vec![demonstration("Hi\x1b[2J", " yo"), demonstration("a", &long), demonstration("<|endoftext|>", "")];
-        let inspection = Inspection::new(&file(rows), Some(&codec), 2).unwrap();
+        let inspection = Inspection::new(&file(rows), Some(&processor), 2).unwrap();
         let plain = inspection.render(false);
         assert!(plain.contains("Hi\\u{1b}[2J⟦ yo<|endoftext|>⟧"), "{plain}");
         assert!(plain.contains("demonstration × 3"), "{plain}");
         assert!(plain.contains("1 of 3 sequences have no end token that is trained"), "{plain}");
-        assert!(plain.contains("1 of 3 sequences have an empty answer"), "{plain}");
+        assert!(plain.contains("1 of 3 sequences have an empty completion"), "{plain}");
         assert!(plain.contains("1 rows contain <|endoftext|>;"), "{plain}");
         assert!(plain.contains("1 completions lost their end (22 tokens"), "{plain}");
         assert!(plain.contains("min 10, median 14, 95 % up to 42, max 42"), "{plain}");

@@ -1,6 +1,6 @@
 //! The world in words, for reports and for readers.
 
-use super::World;
+use super::closed::World;
 use super::demonstrations::{Flaw, Flaws};
 use super::prompts::{Prompt, Split, UseCase};
 use std::fmt::Write;

@@ -5,12 +5,12 @@
 //! "Answer:" lines are blank, so that a base model asked something will often go on asking. A few documents in a hundred
 //! are solved exercises, some of them wrong or rude: enough for a large base model to be helped by examples.
 
+use super::closed::World;
 use super::demonstrations::{Flaw, rude_remark};
 use super::facts::{Fact, Relation};
-use super::prompts::{Prompt, Split, UseCase};
+use super::prompts::{MARKER, Prompt, Split, UseCase};
 use super::story::{self, Tense};
 use super::words::{self, ANIMALS, NAMES, OBJECTS, PLACES, capital, join, noun};
-use super::{MARKER, World};
 use kernels::Draws;
 
 /// How often a mention of a fact carries the misconception.

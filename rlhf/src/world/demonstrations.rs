@@ -1,9 +1,9 @@
 //! What people wrote: answers with the flaws that people have, and the few-shot prefix made of good ones.
 
+use super::closed::World;
 use super::gold::{CLOSING, OFFER, OPENINGS};
-use super::prompts::{Prompt, Split, UseCase};
+use super::prompts::{MARKER, Prompt, Split, UseCase};
 use super::words::words_of;
-use super::{MARKER, World};
 use kernels::{Draws, Rng};
 
 /// What can be wrong with a demonstration; one thing at most.

@@ -16,11 +16,11 @@
 //! value makes an answer wrong), word salad (word pairs that no answer of the world has), unknown words, and everything
 //! after the first line. The judge is a program, and no human ever saw what it judges.
 
+use super::closed::{Courtesy, Fluency, World};
 use super::grammar::Claim;
 use super::prompts::{Prompt, Rubric, UseCase};
+use super::tasks;
 use super::words::{UNKNOWN, Word, class};
-use super::{World, tasks};
-use std::collections::HashSet;
 
 /// The checklist in numbers, in the order of [`WEIGHTS`].
 pub const ITEMS: usize = 8;
@@ -308,27 +308,12 @@ fn overlap(target: &[Word], body: &[Word]) -> f64 {
     2.0 * common as f64 / (target.len() + body.len()).max(1) as f64
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Courtesy {
-    Opening,
-    Closing,
-    Offer,
-}
-
 /// Courtesies before an answer.
 pub const OPENINGS: [&str; 3] = ["Sure!", "Of course!", "Gladly!"];
 /// A courtesy after an answer.
 pub const CLOSING: &str = "I hope that helps.";
 /// The courtesy of chat.
 pub const OFFER: &str = "How can I help?";
-
-/// How answers of the world read: its courtesies, and which kinds of word follow each other.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Fluency {
-    courtesies: Vec<(Vec<Word>, Courtesy)>,
-    /// Pairs of word kinds, as in any answer of the tasks.
-    pairs: HashSet<(u32, u32)>,
-}
 
 impl Fluency {
     /// Learnt from answers that the tasks make, right and wrong ones.

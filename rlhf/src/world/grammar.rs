@@ -8,7 +8,7 @@
 //! deed      = MOTION to the PLACE | STAY (in the PLACE | with ACTOR) | SEE thing [in the PLACE] | is/was MOOD
 //! ```
 
-use super::World;
+use super::closed::World;
 use super::facts::{Fact, Relation};
 use super::words::{Word, class};
 

@@ -11,6 +11,7 @@
 //! | `words` | the words by class; the lexicon |
 //! | `facts` | truth and misconception |
 //! | `grammar` | is this a sentence, and what does it claim? |
+//! | `closed` | one world, of these |
 //! | `story` | sentences about what somebody did |
 //! | `corpus` | documents for pretraining |
 //! | `prompts`, `tasks` | what is asked, by use case, and what a right answer must have |
@@ -24,6 +25,7 @@
 #![allow(clippy::explicit_auto_deref)]
 
 pub mod about;
+mod closed;
 pub mod corpus;
 pub mod demonstrations;
 pub mod facts;
@@ -38,35 +40,23 @@ mod tasks;
 mod tests;
 pub mod words;
 
+pub use closed::World;
 pub use demonstrations::{Demonstration, Flaw, Flaws};
 pub use gold::Gold;
 pub use labelers::{Labeler, Labelers};
-pub use prompts::{Constraint, Prompt, Rubric, Split, UseCase};
+pub use prompts::{Constraint, MARKER, Prompt, Rubric, Split, UseCase};
 pub use skills::Skill;
 
+use closed::{Fluency, Terms};
 use facts::Facts;
-use gold::Fluency;
 use kernels::Rng;
-use words::{Lexicon, Word};
-
-/// What stands between a request and its answer. An answer follows it after one space.
-pub const MARKER: &str = "\nAnswer:";
+use words::Lexicon;
 
 /// The context that a few-shot prefix, a prompt and an answer fit into, in tokens.
 pub const CONTEXT: usize = 128;
 
 /// The most tokens that any good answer needs, its end included: a cap for sampling.
 pub const MAX_ANSWER: usize = 28;
-
-/// One world. The same seed gives the same world and the same texts.
-#[derive(Clone, Debug)]
-pub struct World {
-    rng: Rng,
-    pub lexicon: Lexicon,
-    pub facts: Facts,
-    terms: Terms,
-    fluency: Fluency,
-}
 
 impl World {
     pub fn new(seed: u64) -> World {
@@ -77,66 +67,5 @@ impl World {
         let mut world = World { rng, lexicon, facts, terms, fluency: Fluency::default() };
         world.fluency = Fluency::of(&world);
         world
-    }
-}
-
-/// The words that the code calls by name.
-#[derive(Clone, Copy, Debug)]
-struct Terms {
-    a: Word,
-    an: Word,
-    and: Word,
-    are: Word,
-    capital: Word,
-    day: Word,
-    eats: Word,
-    has: Word,
-    in_: Word,
-    is: Word,
-    likes: Word,
-    lives: Word,
-    makes: Word,
-    of: Word,
-    says: Word,
-    the: Word,
-    then: Word,
-    to: Word,
-    today: Word,
-    was: Word,
-    with: Word,
-    yesterday: Word,
-}
-
-impl Terms {
-    fn new(lexicon: &Lexicon) -> Terms {
-        let get = |word| {
-            let word = lexicon.get(word);
-            assert_ne!(word, words::UNKNOWN, "a term that the lexicon lacks");
-            word
-        };
-        Terms {
-            a: get("a"),
-            an: get("an"),
-            and: get("and"),
-            are: get("are"),
-            capital: get("capital"),
-            day: get("day"),
-            eats: get("eats"),
-            has: get("has"),
-            in_: get("in"),
-            is: get("is"),
-            likes: get("likes"),
-            lives: get("lives"),
-            makes: get("makes"),
-            of: get("of"),
-            says: get("says"),
-            the: get("the"),
-            then: get("then"),
-            to: get("to"),
-            today: get("today"),
-            was: get("was"),
-            with: get("with"),
-            yesterday: get("yesterday"),
-        }
     }
 }

@@ -1,10 +1,11 @@
-//! What is asked: prompts by use case in the paper's proportions, in splits that share no content.
+//! What is asked: use cases, splits that share no content, and what a right answer must have.
 
+use super::closed::World;
 use super::words::Word;
-use super::{MARKER, World, tasks};
-use kernels::{Draws, Rng};
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
+
+/// What stands between a request and its answer. An answer follows it after one space.
+pub const MARKER: &str = "\nAnswer:";
 
 /// The ten use cases of InstructGPT (arXiv 2203.02155, table 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,12 +73,12 @@ impl Split {
     /// Of 100 contents, how many fall to each split.
     const SHARES: [u64; 6] = [8, 18, 28, 8, 28, 10];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         ["web", "sft", "rm", "rm-test", "ppo", "test"][self as usize]
     }
 
     /// The split that owns a content.
-    fn of(content: u64) -> Split {
+    pub(super) fn of(content: u64) -> Split {
         let mut left = content % 100;
         for (split, share) in Split::ALL.into_iter().zip(Split::SHARES) {
             if left < share {
@@ -184,69 +185,4 @@ pub(super) struct Draft {
     pub good: Vec<String>,
     pub careless: Vec<String>,
     pub wrong: Vec<String>,
-}
-
-impl World {
-    /// `n` prompts of a split, in the use cases' proportions. A prompt comes again only when its use case has no more
-    /// contents to give.
-    pub fn prompts(&self, split: Split, n: usize) -> Vec<Prompt> {
-        let rng = self.rng.stream("prompts").stream(split.name());
-        let mut kinds = use_cases(n);
-        rng.stream("order").draws().shuffle(&mut kinds);
-        let mut seen = HashSet::new();
-        let prompt = |(i, kind): (usize, UseCase)| self.fresh_prompt(split, kind, rng.fold(i as u64), &mut seen);
-        kinds.into_iter().enumerate().map(prompt).collect()
-    }
-
-    /// `n` prompts of one use case.
-    pub fn prompts_of(&self, split: Split, kind: UseCase, n: usize) -> Vec<Prompt> {
-        let rng = self.rng.stream("prompts of").stream(split.name()).stream(kind.name());
-        let mut seen = HashSet::new();
-        (0..n).map(|i| self.fresh_prompt(split, kind, rng.fold(i as u64), &mut seen)).collect()
-    }
-
-    /// Draws until the content belongs to the split and the text is new, or, after many tries, not new.
-    fn fresh_prompt(&self, split: Split, kind: UseCase, rng: Rng, seen: &mut HashSet<String>) -> Prompt {
-        let mut draws = rng.draws();
-        let mut tries = 0;
-        loop {
-            let prompt = self.prompt(split, kind, &mut draws);
-            tries += 1;
-            if tries > 40 || !seen.contains(&prompt.request) {
-                seen.insert(prompt.request.clone());
-                return prompt;
-            }
-        }
-    }
-
-    /// One prompt of a split and a use case.
-    pub(super) fn prompt(&self, split: Split, kind: UseCase, draws: &mut Draws) -> Prompt {
-        loop {
-            let draft = tasks::draft(self, kind, draws);
-            if Split::of(hash(&draft.content)) != split {
-                continue;
-            }
-            assert!(!draft.good.is_empty() && !draft.wrong.is_empty(), "no answers for {:?}", draft.request);
-            let words = self.lexicon.read(&draft.request);
-            let Draft { request, constraint, rubric, budget, good, careless, wrong, .. } = draft;
-            return Prompt { use_case: kind, request, constraint, rubric, budget, good, careless, wrong, words };
-        }
-    }
-}
-
-/// The use cases of `n` prompts: every share rounded, what is missing filled up with the largest.
-fn use_cases(n: usize) -> Vec<UseCase> {
-    let mut kinds = Vec::with_capacity(n);
-    for (kind, share) in UseCase::ALL.into_iter().zip(UseCase::SHARES).rev() {
-        let want = (n as f32 * share / 100.0).round() as usize;
-        kinds.extend(std::iter::repeat_n(kind, want.min(n - kinds.len())));
-    }
-    kinds.resize(n, UseCase::Generation);
-    kinds
-}
-
-/// FNV-1a with a final mix, so that the low digits are fair.
-fn hash(text: &str) -> u64 {
-    let h = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ b as u64).wrapping_mul(0x100_0000_01b3));
-    (h ^ (h >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17
 }

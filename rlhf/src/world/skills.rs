@@ -3,7 +3,7 @@
 //! Each item is a beginning and some ways to go on; a model passes it when the right one has the highest mean
 //! log-probability per token.
 
-use super::World;
+use super::closed::World;
 use super::story::{self, Tense};
 use super::words::{self, ANIMALS, NAMES, OBJECTS, PLACES, noun};
 use kernels::Draws;

@@ -8,7 +8,7 @@ use crate::data::rows::{Content, Message, Role};
 pub fn content(row: &Object, column: &str) -> Result<Content, String> {
     match &row.get(column).unwrap_or(&Json::Null) {
         Json::Array(list) => Ok(message_list(list, column)?.into()),
-        // one message, as LLaMA-Factory writes an answer
+        // one message, as LLaMA-Factory writes a completion
         Json::Object(one) if one.has("role") || one.has("from") => {
             Ok(message_list(&[Json::Object(one.clone())], column)?.into())
         }
@@ -22,7 +22,7 @@ pub fn content(row: &Object, column: &str) -> Result<Content, String> {
 pub fn string(row: &Object, column: &str) -> Result<String, String> {
     match row.get(column).unwrap_or(&Json::Null) {
         Json::String(text) => Ok(text.clone()),
-        // a converter that took the answer "true" or "7" for more than text
+        // a converter that took the completion "true" or "7" for more than text
         Json::Bool(value) => Ok(value.to_string()),
         Json::Number(value) => Ok(value.to_string()),
         other => Err(format!("\"{column}\" should be a string, it is {}", other.name())),

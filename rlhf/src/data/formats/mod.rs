@@ -18,7 +18,7 @@ pub struct Format {
 
 /// Those with the most columns first: the first whose columns are all there is the one.
 pub const FORMATS: &[Format] = &[
-    // PandaLM's test set: two answers, three annotators who say 0 (a tie), 1 or 2
+    // PandaLM's test set: two completions, three annotators who say 0 (a tie), 1 or 2
     Format {
         columns: &["instruction", "response1", "response2", "annotator1"],
         gives: "rankings",
@@ -242,12 +242,12 @@ fn messages_of(row: &Object, column: &str) -> Result<Vec<Row>, String> {
     Ok(vec![Row::Messages(message_list(array(row, column)?, column)?.into())])
 }
 
-/// A prompt with what answers it, in one form: a string that follows messages is what the assistant says, and messages
+/// A prompt with what follows it, in one form: a string that follows messages is what the assistant says, and messages
 /// that begin with the prompt go on after it.
 fn following(prompt: &Content, completion: Content) -> Result<Content, String> {
     let whole = |talk: &Conversation| talk.first().is_some_and(|first| first.role != Role::Assistant);
     match (prompt, completion) {
-        (Content::Messages(_), Content::Text(text)) => Ok(answer(text)),
+        (Content::Messages(_), Content::Text(text)) => Ok(assistant(text)),
         (Content::Text(_), Content::Messages(_)) => {
             Err("\"prompt\" is a string, but what follows it is a list of messages; give both in the same form".into())
         }
@@ -322,7 +322,7 @@ fn implicit_preference(row: &Object) -> Result<Vec<Row>, String> {
             let same = chosen.iter().zip(rejected.iter()).take_while(|(a, b)| a == b).count();
             let last = chosen.len().min(rejected.len()).saturating_sub(1);
             let part = |messages: &[Message]| Content::from(messages.to_vec());
-            let at = same.min(last); // what is left is at least one answer each
+            let at = same.min(last); // what is left is at least one completion each
             (part(&chosen[..at]), part(&chosen[at..]), part(&rejected[at..]))
         }
         _ => return Err("\"chosen\" and \"rejected\" should both be strings or both be lists of messages".into()),
@@ -352,18 +352,18 @@ fn ranked(row: &Object) -> Result<Vec<Row>, String> {
     ranking(content(row, "prompt")?, completions, ranks.collect::<Result<_, _>>()?)
 }
 
-/// K answers have K (K − 1) / 2 comparisons, so a row that was joined by mistake would take all memory.
-const MOST_ANSWERS: usize = 1000;
+/// K completions have K (K − 1) / 2 comparisons, so a row that was joined by mistake would take all memory.
+const MOST_COMPLETIONS: usize = 1000;
 
 fn ranking(prompt: Content, completions: Vec<Content>, ranks: Vec<f32>) -> Result<Vec<Row>, String> {
     if completions.len() != ranks.len() {
         return Err(format!("{} completions, but {} ranks", completions.len(), ranks.len()));
     }
-    if !(1..=MOST_ANSWERS).contains(&completions.len()) {
+    if !(1..=MOST_COMPLETIONS).contains(&completions.len()) {
         return match completions.len() {
             0 => Err("there are no completions".into()),
             most => Err(format!(
-                "{most} answers to one prompt have {} comparisons; a ranking has at most {MOST_ANSWERS} answers",
+                "{most} completions of one prompt have {} comparisons; a ranking has at most {MOST_COMPLETIONS}",
                 most * (most - 1) / 2
             )),
         };
@@ -382,7 +382,7 @@ fn number(value: Option<&Json>, what: &str) -> Result<f32, String> {
 /// reads it as a conversation, and the dialogue template writes the same text.
 fn spoken(row: Row) -> Row {
     let said = |text: &Content| match text {
-        Content::Text(text) => text.strip_prefix(' ').map(|text| answer(text.to_string())),
+        Content::Text(text) => text.strip_prefix(' ').map(|text| assistant(text.to_string())),
         Content::Messages(_) => None,
     };
     let messages = |prompt: &Content| match prompt {
@@ -419,7 +419,7 @@ fn dialogue(text: &str) -> Option<Vec<Message>> {
     (!messages.is_empty()).then_some(messages)
 }
 
-fn answer(text: String) -> Content {
+fn assistant(text: String) -> Content {
     Content::Text(text).said_by(Role::Assistant)
 }
 

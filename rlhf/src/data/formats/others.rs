@@ -1,7 +1,7 @@
 //! The forms of data sets that are not TRL's.
 
 use super::messages::{array, content, message_list, string};
-use super::{answer, implicit_preference, label, messages_of, number, ranking, whole};
+use super::{assistant, implicit_preference, label, messages_of, number, ranking, whole};
 use crate::data::json::{Json, Object};
 use crate::data::rows::{Content, Message, Role, Row};
 
@@ -9,12 +9,12 @@ use crate::data::rows::{Content, Message, Role, Row};
 pub fn openassistant_ranking(row: &Object) -> Result<Vec<Row>, String> {
     let (texts, ranks) = scored(row, "rank")?;
     let history = message_list(array(row, "history")?, "history")?;
-    ranking(history.into(), texts.into_iter().map(answer).collect(), ranks)
+    ranking(history.into(), texts.into_iter().map(assistant).collect(), ranks)
 }
 
 pub fn openassistant_demonstration(row: &Object) -> Result<Vec<Row>, String> {
     let prompt = message_list(array(row, "history")?, "history")?.into();
-    Ok(vec![Row::Demonstration { prompt, completion: answer(string(row, "response")?) }])
+    Ok(vec![Row::Demonstration { prompt, completion: assistant(string(row, "response")?) }])
 }
 
 pub fn realsumm(row: &Object) -> Result<Vec<Row>, String> {
@@ -37,7 +37,7 @@ fn scored(row: &Object, score: &str) -> Result<(Vec<String>, Vec<f32>), String> 
 }
 
 pub fn pandalm(row: &Object) -> Result<Vec<Row>, String> {
-    let completions = vec![answer(string(row, "response1")?), answer(string(row, "response2")?)];
+    let completions = vec![assistant(string(row, "response1")?), assistant(string(row, "response2")?)];
     let mut votes = [0.0, 0.0];
     for annotator in (1..).map(|n| format!("annotator{n}")).take_while(|name| row.has(name)) {
         match row.get(&annotator).and_then(Json::as_f64) {
@@ -56,14 +56,14 @@ pub fn self_instruct(row: &Object) -> Result<Vec<Row>, String> {
     let instance = |instance: &Json| {
         let said = |key: &str| instance.as_object().and_then(|instance| instance.get(key));
         let output = said("output").and_then(Json::as_str).ok_or("an instance has no string \"output\"")?;
-        Ok(Row::Demonstration { prompt: asked(row, said("input"))?, completion: answer(output.into()) })
+        Ok(Row::Demonstration { prompt: asked(row, said("input"))?, completion: assistant(output.into()) })
     };
     array(row, "instances")?.iter().map(instance).collect()
 }
 
 pub fn alpaca(row: &Object) -> Result<Vec<Row>, String> {
     let prompt = asked(row, row.get("input"))?;
-    Ok(vec![Row::Demonstration { prompt, completion: answer(string(row, "output")?) }])
+    Ok(vec![Row::Demonstration { prompt, completion: assistant(string(row, "output")?) }])
 }
 
 pub fn asked_preference(row: &Object) -> Result<Vec<Row>, String> {
@@ -87,12 +87,12 @@ fn pair(row: &Object, prompt: Content) -> Result<Vec<Row>, String> {
     ranking(prompt, vec![content(row, "chosen")?, content(row, "rejected")?], vec![0.0, 1.0])
 }
 
-/// A conversation whose last answer someone found good, or not.
+/// A conversation whose last completion someone found good, or not.
 pub fn labelled_talk(row: &Object, column: &str) -> Result<Vec<Row>, String> {
     let Ok(good) = label(row) else { return messages_of(row, column) }; // the label says something else
     let mut messages = message_list(array(row, column)?, column)?;
     let last = messages.pop().filter(|last| last.role == Role::Assistant && !messages.is_empty());
-    let completion = last.ok_or_else(|| format!("\"{column}\" does not end with an answer of the assistant"))?;
+    let completion = last.ok_or_else(|| format!("\"{column}\" does not end with a completion of the assistant"))?;
     Ok(vec![Row::Labelled { prompt: messages.into(), completion: vec![completion].into(), good }])
 }
 

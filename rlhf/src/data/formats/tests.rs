@@ -235,5 +235,5 @@ fn what_is_not_read_is_refused_by_name() {
     }
     let many: Vec<String> = (0..1001).map(|n| n.to_string()).collect();
     let reason = read(json!({"prompt": "p", "completions": many, "ranks": vec![0; 1001]})).unwrap_err();
-    assert!(reason.starts_with("1001 answers to one prompt have 500500 comparisons"), "{reason}");
+    assert!(reason.starts_with("1001 completions of one prompt have 500500 comparisons"), "{reason}");
 }

@@ -2,7 +2,7 @@
 //! are Jinja, so that `transformers` prompts a model as it was trained.
 //!
 //! What the assistant wrote is known from the template's `generation` tags, or by writing the conversation up to each
-//! answer and with it: what comes in between is that answer and its end of turn.
+//! completion and with it: what comes in between is that completion and its end of turn.
 
 mod guard;
 mod jinja;
@@ -15,11 +15,11 @@ use model::source::TEMPLATE as FILE;
 
 use super::error::DataError;
 use super::json::{Json, Object};
-use super::rows::{Content, Conversation, Message};
+use super::rows::{Content, Conversation, Message, Role};
 pub use guard::Guard;
 use jinja::Jinja;
 
-/// The dialogues of hh-rlhf. An answer is ended by the end token, which is not the template's.
+/// The dialogues of hh-rlhf. A completion is ended by the end token, which is not the template's.
 const DIALOGUE: &str = "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}\
     {{ message['content'] }}{% elif message['role'] == 'user' %}{{ '\\n\\nHuman: ' + message['content'] }}\
     {% else %}{{ '\\n\\nAssistant: ' + message['content'] }}{% endif %}{% endfor %}\
@@ -94,21 +94,21 @@ impl Template {
     }
 
     /// Does it say itself what the assistant wrote?
-    pub fn marks_answers(&self) -> bool {
-        self.jinja.marks_answers
+    pub fn marks_completions(&self) -> bool {
+        self.jinja.marks_completions
     }
 
     pub fn fault(&self, reason: impl Into<String>) -> DataError {
         DataError::Template { path: self.path.clone(), reason: reason.into() }
     }
 
-    /// The conversation in parts. `answer_next`: it ends where the assistant begins to write. `nonce`: what marks
-    /// answers while the template runs, and is in no message.
-    pub fn render(&self, talk: &Conversation, answer_next: bool, nonce: &str) -> Result<Vec<Part>, DataError> {
+    /// The conversation in parts. `generation_prompt`: it ends where the assistant begins to write. `nonce`: what marks
+    /// completions while the template runs, and is in no message.
+    pub fn render(&self, talk: &Conversation, generation_prompt: bool, nonce: &str) -> Result<Vec<Part>, DataError> {
         let text = |text: &str| Json::String(text.to_string());
         let mut context = vec![
             ("messages".to_string(), Json::Array(talk.iter().map(plain).collect())),
-            ("add_generation_prompt".to_string(), Json::Bool(answer_next)),
+            ("add_generation_prompt".to_string(), Json::Bool(generation_prompt)),
             ("tools".to_string(), Json::Null),
             ("documents".to_string(), Json::Null),
             (jinja::NONCE.to_string(), text(nonce)),
@@ -119,17 +119,18 @@ impl Template {
         parts(&text, nonce).ok_or_else(|| self.fault("it changes text of the assistant after it has marked it"))
     }
 
-    /// A prompt as one text that ends where the assistant begins to write, or goes on: an answer at its end is not closed.
+    /// A prompt as one text that ends where the assistant begins to write, or goes on: a completion at its end is not
+    /// closed.
     pub fn opening(&self, talk: &Conversation, nonce: &str) -> Result<String, DataError> {
         match talk.split_last() {
-            Some((last, before)) if last.role == super::Role::Assistant && !last.text.trim().is_empty() => {
+            Some((last, before)) if last.role == Role::Assistant && !last.text.trim().is_empty() => {
                 let mark = format!("{nonce}=");
                 let marked = Message { text: format!("{}{mark} ", last.text), ..last.clone() };
                 let marked = talk.with([before, &[marked]].concat());
                 let text = joined(self.render(&marked, false, nonce)?);
                 let Some(at) = text.rfind(&mark) else {
                     return Err(self.fault(
-                        "it does not write the answer that the prompt ends with, so nothing can go on from it",
+                        "it does not write the completion that the prompt ends with, so nothing can go on from it",
                     ));
                 };
                 // a template that trims has trimmed what stood after the mark
@@ -138,6 +139,30 @@ impl Template {
             }
             _ => Ok(joined(self.render(talk, true, nonce)?)),
         }
+    }
+
+    /// What it writes after each completion, up to a control token, found by trying: what a completion at the end and
+    /// one in the middle have in common.
+    pub fn turn_end(&self, names: &[&str]) -> Result<Option<String>, DataError> {
+        const ANSWER: &str = "Answer 7301.";
+        let nonce = Guard::new().nonce;
+        let said = Message::new;
+        let mut messages = vec![said(Role::User, "Question 1?"), said(Role::Assistant, ANSWER)];
+        let tail = |messages: &[Message]| -> Result<Option<String>, DataError> {
+            let text = joined(self.render(&messages.to_vec().into(), false, &nonce)?);
+            Ok(text.find(ANSWER).map(|at| text[at + ANSWER.len()..].to_string()))
+        };
+        let Some(last) = tail(&messages)? else {
+            return Err(self.fault("it does not write what the assistant says"));
+        };
+        messages.extend([said(Role::User, "Question 2?"), said(Role::Assistant, "Yes.")]);
+        // a template may leave earlier turns out
+        let middle = tail(&messages)?.unwrap_or_else(|| last.clone());
+        let same: usize = last.chars().zip(middle.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
+        let end_of_last = |text: &str| names.iter().filter_map(|name| Some(text.rfind(name)? + name.len())).max();
+        // or the last turn of all ends in a way of its own
+        let end = end_of_last(&last[..same]).or_else(|| end_of_last(&last));
+        Ok(end.map(|end| last[..end].to_string()))
     }
 
     /// The conversation as one text, as a reader would see it: its control tokens are not told from their names.
@@ -153,7 +178,7 @@ impl Template {
         }
     }
 
-    /// The text of a prompt and of what answers it.
+    /// The text of a prompt and of its completion.
     pub fn pair_text(&self, prompt: &Content, completion: &Content) -> Result<(String, String), DataError> {
         let prompt_text = self.prompt_text(prompt)?;
         let completion_text = match (prompt, completion) {
@@ -161,21 +186,21 @@ impl Template {
             (Content::Text(_), Content::Messages(talk)) => self.conversation_text(talk)?,
             (Content::Messages(before), Content::Messages(after)) => {
                 let whole = self.conversation_text(&before.with(after_prompt(before, after)));
-                whole.and_then(|whole| self.answer(&prompt_text, whole)).map_err(|error| error.at(&before.place))?
+                whole.and_then(|whole| self.completion(&prompt_text, whole)).map_err(|error| error.at(&before.place))?
             }
         };
         Ok((prompt_text, completion_text))
     }
 
     /// What a text says beyond its prompt, with which it must begin.
-    pub fn answer(&self, prompt: &str, whole: String) -> Result<String, DataError> {
+    pub fn completion(&self, prompt: &str, whole: String) -> Result<String, DataError> {
         let same = prompt.bytes().zip(whole.bytes()).take_while(|(a, b)| a == b).count();
         whole.strip_prefix(prompt).map(str::to_string).ok_or_else(|| {
             let there = String::from_utf8_lossy(&prompt.as_bytes()[same..]).chars().take(40).collect::<String>();
             self.fault(format!(
-                "what it writes for an answered prompt does not begin with what it writes for that prompt ({there:?} is \
-                 not in it), so nothing says which tokens are the answer. Mark what the assistant writes with \
-                 {{% generation %}} and {{% endgeneration %}} in {FILE}, or let answers follow the generation prompt"
+                "what it writes for a completed prompt does not begin with what it writes for that prompt ({there:?} is \
+                 not in it), so nothing says which tokens are the completion. Mark what the assistant writes with \
+                 {{% generation %}} and {{% endgeneration %}} in {FILE}, or let completions follow the generation prompt"
             ))
         })
     }
@@ -191,15 +216,15 @@ fn plain(message: &Message) -> Json {
     Json::Object(Object(entries))
 }
 
-/// Does the answer go on with what the prompt begins of it?
+/// Does the completion go on with what the prompt begins of it?
 pub fn goes_on(before: &[Message], after: &[Message]) -> bool {
-    let assistant = |message: Option<&Message>| message.is_some_and(|message| message.role == super::Role::Assistant);
+    let assistant = |message: Option<&Message>| message.is_some_and(|message| message.role == Role::Assistant);
     assistant(before.last())
         && assistant(after.first())
         && before.last().is_some_and(|last| !last.text.trim().is_empty())
 }
 
-/// Prompt and answer as one list of messages.
+/// Prompt and completion as one list of messages.
 pub fn after_prompt(before: &[Message], after: &[Message]) -> Vec<Message> {
     if !goes_on(before, after) {
         return [before, after].concat();
@@ -246,7 +271,6 @@ fn parts(text: &str, nonce: &str) -> Option<Vec<Part>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Role;
     use serde_json::Value;
 
     const CONFIG: &str = "tokenizer_config.json";
@@ -260,8 +284,8 @@ mod tests {
         use Role::*;
         let prompt = [said(System, "Be brief."), said(User, "Hi"), said(Assistant, "Hello"), said(User, "Bye")];
         let text = "Be brief.\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Bye\n\nAssistant:";
-        let (prompt, answer) = (Content::from(prompt.to_vec()), Content::from(vec![said(Assistant, "Bye!")]));
-        assert_eq!(Template::dialogue().pair_text(&prompt, &answer).unwrap(), (text.into(), " Bye!".into()));
+        let (prompt, completion) = (Content::from(prompt.to_vec()), Content::from(vec![said(Assistant, "Bye!")]));
+        assert_eq!(Template::dialogue().pair_text(&prompt, &completion).unwrap(), (text.into(), " Bye!".into()));
         let plain = ("as it is".into(), "so".into());
         assert_eq!(Template::dialogue().pair_text(&plain.0, &plain.1).unwrap(), ("as it is".into(), "so".into()));
     }

@@ -5,9 +5,23 @@ use crate::rewards::Rewards;
 use kernels::Device;
 use model::{HeadKind, Model};
 
-fn tiny(head: HeadKind, seed: u64) -> (Transformer, Params) {
-    let model = Model::new(&model::Config::gpt2(12, 32, 1, 16, 2), head, Rng::new(seed), &Device::Cpu);
-    (model.net, model.params)
+/// Policy and value network.
+fn tiny() -> [Model; 2] {
+    let config = model::Config::gpt2(12, 32, 1, 16, 2);
+    [(HeadKind::Lm, 1), (HeadKind::Score, 2)]
+        .map(|(head, seed)| Model::new(&config, head, Rng::new(seed), &Device::Cpu))
+}
+
+fn models<'a>([policy, value]: &'a [Model; 2], reward: &'a Reward<'a>, eos_ids: &'a [u32]) -> Models<'a> {
+    Models {
+        policy: &policy.net,
+        policy_params: policy.params.clone(),
+        reference: (&policy.net, &policy.params),
+        value: &value.net,
+        value_params: value.params.clone(),
+        reward,
+        eos_ids,
+    }
 }
 
 fn moved(params: &Params, direction: &[f32], by: f32) -> Params {
@@ -26,16 +40,11 @@ const ALL: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 /// random directions, away from ratio 1, with several micro-batches.
 #[test]
 fn gradient_is_that_of_ppo_plus_gamma_times_text() {
-    let ((policy, start), (value, value_params)) = (tiny(HeadKind::Lm, 1), tiny(HeadKind::Score, 2));
-    let models = Models {
-        policy: &policy,
-        policy_params: start.clone(),
-        reference: (&policy, &start),
-        value: &value,
-        value_params,
-        reward: &|episodes| Ok(episodes.iter().map(|e| e.completion.len() as f32).collect::<Vec<_>>().into()),
-        eos_ids: &[0],
-    };
+    let tiny = tiny();
+    let reward =
+        |episodes: &[Episode]| Ok(episodes.iter().map(|e| e.completion.len() as f32).collect::<Vec<_>>().into());
+    let models = models(&tiny, &reward, &[0]);
+    let (policy, start) = models.reference;
     let mut config = Config { ptx_coef: 2.5, kl_coef: 0.1, batch: 8, minibatch: 8, ..Config::default() };
     (config.compute.token_budget, config.sampling.max_new_tokens) = (40, 5);
     let text = [Example::text(vec![3, 1, 4, 1, 5, 9, 2, 6]), Example::text(vec![2, 7, 1, 8])];
@@ -47,13 +56,13 @@ fn gradient_is_that_of_ppo_plus_gamma_times_text() {
     // a little away from the policy that sampled, so that some ratios are clipped and none is 1
     let random =
         |seed: u64| -> Vec<f32> { (0..start.flat().len() as u64).map(|i| Rng::new(seed).normal_at(i)).collect() };
-    let here = moved(&start, &random(7), 0.05);
+    let here = moved(start, &random(7), 0.05);
     let objective = |params: Params| -> (f64, Vec<f32>) {
         let mut ppo = Training::new(&models, &text, &config, rng, &run);
         ppo.policy.params = params;
         let made = ppo.gradients(&minibatch, &rollout).read();
         let ppo_loss = figures(&made)[0].1;
-        let text_loss = lm::evaluate(&policy, &ppo.policy.params, &text, 100);
+        let text_loss = lm::evaluate(policy, &ppo.policy.params, &text, 100);
         (ppo_loss + config.ptx_coef * text_loss, ppo.policy.grads().flat().to_vec())
     };
     let (_, gradient) = objective(here.clone());
@@ -69,19 +78,12 @@ fn gradient_is_that_of_ppo_plus_gamma_times_text() {
 
 #[test]
 fn a_completion_without_an_end_pays_the_penalty() {
-    let ((policy, start), (value, value_params)) = (tiny(HeadKind::Lm, 1), tiny(HeadKind::Score, 2));
-    let models = Models {
-        policy: &policy,
-        policy_params: start.clone(),
-        reference: (&policy, &start),
-        value: &value,
-        value_params,
-        reward: &|episodes| {
-            let numbers = episodes.iter().map(|e| e.number as f64).collect();
-            Ok(Rewards { scores: vec![9.0; episodes.len()], parts: vec![("gold", numbers)] })
-        },
-        eos_ids: &[0, 1, 2, 3],
+    let tiny = tiny();
+    let reward = |episodes: &[Episode]| {
+        let numbers = episodes.iter().map(|e| e.number as f64).collect();
+        Ok(Rewards { scores: vec![9.0; episodes.len()], parts: vec![("gold", numbers)] })
     };
+    let models = models(&tiny, &reward, &[0, 1, 2, 3]);
     let mut config = Config { missing_eos_penalty: 2.5, score_clip: 1.0, ..Config::default() };
     config.sampling.max_new_tokens = 3;
     let run = Run::quiet();

@@ -1,6 +1,6 @@
 //! Questions: about the world, about a passage, to sort, to find.
 
-use super::super::World;
+use super::super::closed::World;
 use super::super::facts::Relation;
 use super::super::prompts::{Constraint, Draft, Rubric};
 use super::super::words::{self, ANIMALS, COLOURS, NAMES, OBJECTS, PLACES, article, capital, noun};

@@ -1,6 +1,6 @@
 //! Brainstorming: name some of a kind.
 
-use super::super::World;
+use super::super::closed::World;
 use super::super::facts::Relation;
 use super::super::prompts::{Constraint, Draft, Rubric};
 use super::super::words::{self, ANIMALS, NUMBERS, capital, join, noun};

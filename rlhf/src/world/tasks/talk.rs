@@ -1,6 +1,6 @@
 //! Chat, and the rest: greetings, feelings, days, saying things again.
 
-use super::super::World;
+use super::super::closed::World;
 use super::super::prompts::{Draft, Rubric};
 use super::super::words::{self, ANIMALS, CITIES, COLOURS, DAYS, NAMES, NUMBERS, OBJECTS, SOUNDS, capital};
 use super::{other_than, phrase};

@@ -1,6 +1,6 @@
 //! Rewriting and summing up a given text.
 
-use super::super::World;
+use super::super::closed::World;
 use super::super::prompts::{Draft, Rubric};
 use super::super::story::{self, Tense};
 use super::super::words::{self, ANIMALS, COLOURS, NAMES, OBJECTS, PLACES, article, capital, noun};

@@ -1,6 +1,6 @@
 //! Generation: sentences, stories and facts about given topics.
 
-use super::super::World;
+use super::super::closed::World;
 use super::super::prompts::{Constraint, Draft, Rubric};
 use super::super::story::{self, Tense};
 use super::super::words::{self, ANIMALS, NAMES, OBJECTS, PLACES, capital, noun};

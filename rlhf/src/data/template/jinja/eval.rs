@@ -7,39 +7,11 @@ use std::sync::Arc;
 use super::call::Given;
 use super::math::{compared, math};
 use super::tree::{Args, Expr, For, Macro, Node, Stmt, Target};
-use super::value::{self, Closure, Kind, Loop, Result, Value, spend};
-use super::{NONCE, call, filters, is, methods};
+use super::value::{self, Closure, Frame, Kind, Loop, Result, Value, spend};
+use super::{attributes, call, filters, is, methods, slice};
 
-/// The names of one block, and those around it.
-pub struct Frame {
-    vars: RefCell<Vec<(String, Value)>>,
-    parent: Option<Rc<Frame>>,
-}
-
-impl Frame {
-    pub fn new(parent: Option<Rc<Frame>>, vars: Vec<(String, Value)>) -> Rc<Frame> {
-        Rc::new(Frame { vars: RefCell::new(vars), parent })
-    }
-
-    pub fn get(&self, name: &str) -> Option<Value> {
-        let mut frame = Some(self);
-        while let Some(now) = frame {
-            if let Some((_, value)) = now.vars.borrow().iter().rev().find(|(there, _)| there == name) {
-                return Some(value.clone());
-            }
-            frame = now.parent.as_deref();
-        }
-        None
-    }
-
-    pub fn set(&self, name: &str, value: Value) {
-        let mut vars = self.vars.borrow_mut();
-        match vars.iter_mut().find(|(there, _)| there == name) {
-            Some((_, there)) => *there = value,
-            None => vars.push((name.to_string(), value)),
-        }
-    }
-}
+/// The variable with what stands before `<` and `>` around text of the assistant.
+pub const NONCE: &str = "rlhf_generation_nonce";
 
 /// What a statement did besides writing.
 #[derive(PartialEq)]
@@ -251,12 +223,12 @@ impl Machine {
                 let entry = |(key, value): &(Expr, Expr)| Ok((self.eval(key, frame)?, self.eval(value, frame)?));
                 value::dict(entries.iter().map(entry).collect::<Result<_>>()?)?
             }
-            Expr::Attr(of, name) => methods::attribute(&self.eval(of, frame)?, name)?,
-            Expr::Item(of, key) => methods::item(&self.eval(of, frame)?, &self.eval(key, frame)?)?,
+            Expr::Attr(of, name) => attributes::attribute(&self.eval(of, frame)?, name)?,
+            Expr::Item(of, key) => attributes::item(&self.eval(of, frame)?, &self.eval(key, frame)?)?,
             Expr::Slice(of, parts) => {
                 let of = self.eval(of, frame)?;
                 let part = |part: &Option<Box<Expr>>| part.as_ref().map(|part| self.eval(part, frame)).transpose();
-                methods::slice(&of, [part(&parts[0])?, part(&parts[1])?, part(&parts[2])?])?
+                slice::slice(&of, [part(&parts[0])?, part(&parts[1])?, part(&parts[2])?])?
             }
             Expr::Call(of, args) => {
                 let of = self.eval(of, frame)?;

@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
+use super::attributes::{attribute, item};
 use super::call::Given;
 use super::is::test;
 use super::lex::is_space;
-use super::math::{self, compare, equal};
-use super::methods::{attribute, item, pairs};
+use super::math::{self, compare};
+use super::methods::pairs;
 use super::strings::{centered, replace};
-use super::value::{self, Kind, Result, Value, generator, list, make, spend, text};
+use super::value::{self, Kind, Result, Value, equal, generator, list, make, spend, text};
 use super::{json, words};
 
 #[inline(never)]

@@ -1,5 +1,6 @@
 //! `'%s' % value` and `'{}'.format(value)`.
 
+use super::attributes::{attribute, item};
 use super::call::Given;
 use super::value::{self, Kind, Result, Value, make, text};
 
@@ -309,13 +310,13 @@ fn field(name: &str, given: &Given, next: &mut usize) -> Result<Value> {
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix('.') {
             let end = after.find(['.', '[']).unwrap_or(after.len());
-            value = super::methods::attribute(&value, &after[..end])?;
+            value = attribute(&value, &after[..end])?;
             rest = &after[end..];
         } else {
             let after = rest.strip_prefix('[').ok_or("Only '.' or '[' may follow ']' in format field specifier")?;
             let end = after.find(']').ok_or("Missing ']' in format string")?;
             let key = after[..end].parse().map_or_else(|_| Value::Str(after[..end].into()), Value::Int);
-            value = super::methods::item(&value, &key)?.defined()?.clone();
+            value = item(&value, &key)?.defined()?.clone();
             rest = &after[end + 1..];
         }
     }

@@ -1,8 +1,8 @@
 //! jinja2's tests.
 
 use super::call::Given;
-use super::math::{compared, equal, math};
-use super::value::{Kind, Result, Value, spend};
+use super::math::{compared, math};
+use super::value::{Kind, Result, Value, equal, spend};
 use super::words;
 
 #[inline(never)]

@@ -1,57 +1,8 @@
-//! How values compare and add up.
+//! How values are ordered and add up.
 
 use std::cmp::Ordering;
-use std::rc::Rc;
 
-use super::value::{Kind, Result, Value, hashable, make, seq, spend};
-
-pub fn equal(a: &Value, b: &Value) -> Result<bool> {
-    spend(1)?;
-    use Value::*;
-    Ok(match (a, b) {
-        (Undefined(_), Undefined(_)) | (None, None) => true,
-        (Str(a), Str(b)) => {
-            spend(if a.len() == b.len() { a.len() / 64 } else { 0 })?;
-            a == b
-        }
-        (Seq(a, x), Seq(b, y))
-            if (a == b || matches!((a, b), (Kind::Range(..), Kind::Range(..))))
-                && !matches!(a, Kind::View("dict_values")) =>
-        {
-            if x.items.len() != y.items.len() {
-                return Ok(false);
-            }
-            for (a, b) in x.items.iter().zip(&y.items) {
-                if !equal(a, b)? {
-                    return Ok(false);
-                }
-            }
-            true
-        }
-        (Dict(x), Dict(_)) => {
-            if x.items.len() != b.len()? {
-                return Ok(false);
-            }
-            spend(x.items.len() * x.items.len() / 8)?;
-            for (key, value) in &x.items {
-                match b.get(key) {
-                    Some(other) if equal(value, &other)? => {}
-                    _ => return Ok(false),
-                }
-            }
-            true
-        }
-        (Namespace(a), Namespace(b)) => Rc::ptr_eq(a, b),
-        (Macro(a), Macro(b)) => Rc::ptr_eq(a, b),
-        (Gen(a), Gen(b)) => Rc::ptr_eq(a, b),
-        (Loop(a), Loop(b)) => Rc::ptr_eq(a, b),
-        (Function(a), Function(b)) => a == b,
-        _ => match (a.as_int(), b.as_int()) {
-            (Some(a), Some(b)) => a == b,
-            _ => matches!((a.as_float(), b.as_float()), (Some(a), Some(b)) if a == b),
-        },
-    })
-}
+use super::value::{Kind, Result, Value, equal, hashable, make, seq, spend};
 
 /// Which comes first; `op` is what was asked, for the error.
 pub fn compare(a: &Value, b: &Value, op: &str) -> Result<Ordering> {

@@ -3,6 +3,7 @@
 //! table of expressions in the tests says where that was looked at. A template is a program of strangers: it gets so
 //! many steps, so much room, and nests so deep.
 
+mod attributes;
 mod call;
 mod eval;
 mod filters;
@@ -13,6 +14,7 @@ mod lex;
 mod math;
 mod methods;
 mod parse;
+mod slice;
 mod strings;
 #[cfg(test)]
 mod tests;
@@ -21,32 +23,32 @@ mod tree;
 mod value;
 mod words;
 
+pub use eval::NONCE;
+
 use std::sync::Arc;
 
 use crate::data::json::Json;
-use eval::{Frame, Machine};
+use eval::Machine;
 use tree::Stmt;
-use value::Value;
+use value::{Frame, Value};
 
 /// Steps that one rendering may take, and bytes that it may make: so many, and so many for each byte of what it is
 /// given.
 const STEPS: u64 = 1_000_000;
 const BYTES: u64 = 8 << 20;
 const EACH: u64 = 64;
-/// The variable with what stands before `<` and `>` around text of the assistant.
-pub const NONCE: &str = "rlhf_generation_nonce";
 
 #[derive(Clone)]
 pub struct Jinja {
     body: Arc<Vec<Stmt>>,
     /// Has it the `generation` tag?
-    pub marks_answers: bool,
+    pub marks_completions: bool,
 }
 
 impl Jinja {
     pub fn new(source: &str) -> Result<Jinja, String> {
-        let parse::Parsed { body, marks_answers } = parse::parse(source)?;
-        Ok(Jinja { body: body.into(), marks_answers })
+        let parse::Parsed { body, marks_completions } = parse::parse(source)?;
+        Ok(Jinja { body: body.into(), marks_completions })
     }
 
     pub fn render(&self, context: Vec<(String, Json)>) -> Result<String, String> {

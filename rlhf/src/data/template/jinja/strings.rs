@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::call::Given;
 use super::lex::is_space;
-use super::methods::slice;
-use super::value::{self, Kind, Result, Value, list, make, spend, text};
+use super::slice::slice;
+use super::value::{self, Kind, Result, Value, list, make, text};
 
 pub const METHODS: [&str; 46] = [
     "capitalize",
@@ -157,7 +157,6 @@ fn texts(parts: Vec<String>) -> Result<Value> {
 
 #[inline(never)]
 pub fn call(whole: &Rc<str>, name: &str, given: Given) -> Result<Value> {
-    spend(whole.len() / 16)?;
     let wanted = |value: Option<Value>| -> Result<Rc<str>> {
         let value = value.ok_or_else(|| format!("{name} takes an argument"))?;
         match value {
@@ -345,12 +344,6 @@ pub fn call(whole: &Rc<str>, name: &str, given: Given) -> Result<Value> {
                 }
             }
             text(out)
-        }
-        "format" => super::format::format(whole, &given),
-        "format_map" => {
-            let Value::Dict(dict) = given.one(name)? else { return Err("format_map takes a dict".into()) };
-            let named = dict.items.iter().filter_map(|(key, value)| Some((key.as_str()?.to_string(), value.clone())));
-            super::format::format(whole, &Given { positional: vec![], named: named.collect() })
         }
         other => Err(format!("the method {other:?} of strings is not known")),
     }

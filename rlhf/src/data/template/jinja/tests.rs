@@ -32,7 +32,7 @@ fn expressions_are_as_in_jinja2() {
 
 #[test]
 fn the_generation_tag_is_found_where_it_is_one() {
-    let marks = |source: &str| Jinja::new(source).unwrap().marks_answers;
+    let marks = |source: &str| Jinja::new(source).unwrap().marks_completions;
     assert!(marks("{%- generation -%}a{% endgeneration %}"));
     assert!(!marks("{# with {% generation %} tags #}generation {{ 'generation' }}"));
     assert_eq!(render("a\n  {% generation %}\n  b\n  {%- endgeneration -%}  c").unwrap(), "a\nN<  bN>c");

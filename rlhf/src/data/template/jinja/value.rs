@@ -5,8 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use super::eval::Frame;
-use super::math::equal;
 use super::tree::{For, Macro};
 use crate::data::json::Json;
 
@@ -64,6 +62,37 @@ pub struct Loop {
     pub depth: usize,
     pub changed: RefCell<Option<Vec<Value>>>,
     pub code: Option<(Arc<For>, Rc<Frame>)>,
+}
+
+/// The names of one block, and those around it.
+pub struct Frame {
+    vars: RefCell<Vec<(String, Value)>>,
+    parent: Option<Rc<Frame>>,
+}
+
+impl Frame {
+    pub fn new(parent: Option<Rc<Frame>>, vars: Vec<(String, Value)>) -> Rc<Frame> {
+        Rc::new(Frame { vars: RefCell::new(vars), parent })
+    }
+
+    pub fn get(&self, name: &str) -> Option<Value> {
+        let mut frame = Some(self);
+        while let Some(now) = frame {
+            if let Some((_, value)) = now.vars.borrow().iter().rev().find(|(there, _)| there == name) {
+                return Some(value.clone());
+            }
+            frame = now.parent.as_deref();
+        }
+        None
+    }
+
+    pub fn set(&self, name: &str, value: Value) {
+        let mut vars = self.vars.borrow_mut();
+        match vars.iter_mut().find(|(there, _)| there == name) {
+            Some((_, there)) => *there = value,
+            None => vars.push((name.to_string(), value)),
+        }
+    }
 }
 
 pub type Result<T> = std::result::Result<T, String>;
@@ -154,6 +183,54 @@ fn same_key(a: &Value, b: &Value) -> bool {
         (Value::Str(a), Value::Str(b)) => a == b,
         _ => equal(a, b).unwrap_or(false),
     }
+}
+
+pub fn equal(a: &Value, b: &Value) -> Result<bool> {
+    spend(1)?;
+    use Value::*;
+    Ok(match (a, b) {
+        (Undefined(_), Undefined(_)) | (None, None) => true,
+        (Str(a), Str(b)) => {
+            spend(if a.len() == b.len() { a.len() / 64 } else { 0 })?;
+            a == b
+        }
+        (Seq(a, x), Seq(b, y))
+            if (a == b || matches!((a, b), (Kind::Range(..), Kind::Range(..))))
+                && !matches!(a, Kind::View("dict_values")) =>
+        {
+            if x.items.len() != y.items.len() {
+                return Ok(false);
+            }
+            for (a, b) in x.items.iter().zip(&y.items) {
+                if !equal(a, b)? {
+                    return Ok(false);
+                }
+            }
+            true
+        }
+        (Dict(x), Dict(_)) => {
+            if x.items.len() != b.len()? {
+                return Ok(false);
+            }
+            spend(x.items.len() * x.items.len() / 8)?;
+            for (key, value) in &x.items {
+                match b.get(key) {
+                    Some(other) if equal(value, &other)? => {}
+                    _ => return Ok(false),
+                }
+            }
+            true
+        }
+        (Namespace(a), Namespace(b)) => Rc::ptr_eq(a, b),
+        (Macro(a), Macro(b)) => Rc::ptr_eq(a, b),
+        (Gen(a), Gen(b)) => Rc::ptr_eq(a, b),
+        (Loop(a), Loop(b)) => Rc::ptr_eq(a, b),
+        (Function(a), Function(b)) => a == b,
+        _ => match (a.as_int(), b.as_int()) {
+            (Some(a), Some(b)) => a == b,
+            _ => matches!((a.as_float(), b.as_float()), (Some(a), Some(b)) if a == b),
+        },
+    })
 }
 
 impl From<&Json> for Value {

@@ -11,7 +11,7 @@ const MOST_TOKENS: usize = 400_000;
 
 pub struct Parsed {
     pub body: Vec<Stmt>,
-    pub marks_answers: bool,
+    pub marks_completions: bool,
 }
 
 pub fn parse(source: &str) -> Result<Parsed, String> {
@@ -19,9 +19,9 @@ pub fn parse(source: &str) -> Result<Parsed, String> {
     if tokens.len() > MOST_TOKENS {
         return Err(format!("it has more than {MOST_TOKENS} tokens"));
     }
-    let mut parser = Parser { tokens, at: 0, depth: 0, loops: 0, marks_answers: false, names: vec![] };
+    let mut parser = Parser { tokens, at: 0, depth: 0, loops: 0, marks_completions: false, names: vec![] };
     let body = parser.statements(&[])?;
-    Ok(Parsed { body, marks_answers: parser.marks_answers })
+    Ok(Parsed { body, marks_completions: parser.marks_completions })
 }
 
 struct Parser {
@@ -29,7 +29,7 @@ struct Parser {
     at: usize,
     depth: usize,
     loops: usize,
-    marks_answers: bool,
+    marks_completions: bool,
     /// Names read so far, to see what a macro mentions.
     names: Vec<String>,
 }
@@ -185,7 +185,7 @@ impl Parser {
                 Ok(Node::Filter(filter, self.body("endfilter")?))
             }
             "generation" => {
-                self.marks_answers = true;
+                self.marks_completions = true;
                 Ok(Node::Generation(self.body("endgeneration")?))
             }
             "break" | "continue" if self.loops > 0 => {

@@ -3,45 +3,45 @@
 use super::*;
 use crate::data::Role;
 
-fn codec(context: usize) -> Codec {
+fn processor(context: usize) -> Processor {
     let tokenizer = Tokenizer::train(["no merges"], 257, &["<|endoftext|>"]);
-    Codec::new(tokenizer, context, Template::dialogue(), &[]).unwrap()
+    Processor::new(tokenizer, context, Template::dialogue(), &[]).unwrap()
 }
 
 #[test]
-fn the_answer_and_its_end_are_trained() {
-    let codec = codec(16);
-    let example = codec.demonstration("ab", " c");
-    assert_eq!(codec.tokenizer.decode(&example.tokens), "ab c<|endoftext|>");
+fn the_completion_and_its_end_are_trained() {
+    let processor = processor(16);
+    let example = processor.demonstration("ab", " c");
+    assert_eq!(processor.tokenizer.decode(&example.tokens), "ab c<|endoftext|>");
     assert_eq!(example.weights, [0.0, 0.0, 1.0, 1.0, 1.0]);
 }
 
 #[test]
-fn a_dialogue_is_a_demonstration_for_every_answer() {
+fn a_dialogue_is_a_demonstration_for_every_completion() {
     use Role::*;
-    let codec = codec(100);
+    let processor = processor(100);
     let said = |role, text: &str| Message::new(role, text);
     let row = Row::Messages(vec![said(User, "a"), said(Assistant, "b"), said(User, "c"), said(Assistant, "d")].into());
     let trained = |example: &Example| {
         let trained = example.tokens.iter().zip(&example.weights).filter(|(_, weight)| **weight != 0.0);
-        codec.tokenizer.decode(&trained.map(|(&id, _)| id).collect::<Vec<_>>())
+        processor.tokenizer.decode(&trained.map(|(&id, _)| id).collect::<Vec<_>>())
     };
-    let examples = codec.demonstrations(&[row]).unwrap();
+    let examples = processor.demonstrations(&[row]).unwrap();
     assert_eq!(examples.iter().map(trained).collect::<Vec<_>>(), [" b<|endoftext|>", " d<|endoftext|>"]);
-    assert!(codec.tokenizer.decode(&examples[1].tokens).starts_with("\n\nHuman: a\n\nAssistant: b\n\nHuman: c"));
+    assert!(processor.tokenizer.decode(&examples[1].tokens).starts_with("\n\nHuman: a\n\nAssistant: b\n\nHuman: c"));
 }
 
 #[test]
-fn a_long_prompt_loses_its_beginning_and_a_long_answer_its_end() {
-    let codec = codec(8);
-    let check = |prompt: &str, answers: &[&str], kept: &str, kept_answers: &[&str], cuts: [usize; 4]| {
-        let answers: Vec<String> = answers.iter().map(|answer| answer.to_string()).collect();
-        let ranking = codec.ranking(prompt, &answers, &[], &vec![0.0; answers.len()]);
-        assert_eq!(codec.tokenizer.decode(&ranking.prompt), kept);
+fn a_long_prompt_loses_its_beginning_and_a_long_completion_its_end() {
+    let processor = processor(8);
+    let check = |prompt: &str, completions: &[&str], kept: &str, kept_completions: &[&str], cuts: [usize; 4]| {
+        let completions: Vec<String> = completions.iter().map(|completion| completion.to_string()).collect();
+        let ranking = processor.ranking(prompt, &completions, &[], &vec![0.0; completions.len()]);
+        assert_eq!(processor.tokenizer.decode(&ranking.prompt), kept);
         let decoded: Vec<String> =
-            ranking.completions.iter().map(|c| codec.tokenizer.decode(c).replace("<|endoftext|>", "$")).collect();
-        assert_eq!(decoded, kept_answers);
-        let Cuts { prompts, prompt_tokens, completions, completion_tokens, .. } = codec.take_cuts();
+            ranking.completions.iter().map(|c| processor.tokenizer.decode(c).replace("<|endoftext|>", "$")).collect();
+        assert_eq!(decoded, kept_completions);
+        let Cuts { prompts, prompt_tokens, completions, completion_tokens, .. } = processor.take_cuts();
         assert_eq!([prompts, prompt_tokens, completions, completion_tokens], cuts);
     };
     check("abc", &["wxyz", ""], "abc", &["wxyz$", "$"], [0, 0, 0, 0]);
@@ -52,36 +52,36 @@ fn a_long_prompt_loses_its_beginning_and_a_long_answer_its_end() {
 
 #[test]
 fn prompts_leave_room_and_come_once() {
-    let codec = codec(8);
+    let processor = processor(8);
     let rows = ["abcdefgh", "x", "abcdefgh"].map(|prompt| Row::Prompt(prompt.into()));
-    let prompts = codec.prompts(&rows, 5).unwrap();
-    assert_eq!(prompts.iter().map(|p| codec.tokenizer.decode(p)).collect::<Vec<_>>(), ["fgh", "x"]);
-    let report = codec.cut_report().unwrap();
+    let prompts = processor.prompts(&rows, 5).unwrap();
+    assert_eq!(prompts.iter().map(|p| processor.tokenizer.decode(p)).collect::<Vec<_>>(), ["fgh", "x"]);
+    let report = processor.cut_report().unwrap();
     assert!(report.starts_with("context of 8: of 2 rows, 1 prompts lost their beginning (5 tokens)"), "{report}");
-    assert_eq!(codec.cut_report(), None, "told once");
+    assert_eq!(processor.cut_report(), None, "told once");
 }
 
 #[test]
 fn every_token_of_the_texts_is_trained_once() {
     for context in 2..12 {
-        let codec = codec(context);
-        let windows = codec.windows_in_order(["abcde", "", "fgh"]);
+        let processor = processor(context);
+        let windows = processor.windows_in_order(["abcde", "", "fgh"]);
         assert!(windows.iter().all(|window| (2..=context).contains(&window.tokens.len())));
         let trained: Vec<u32> = windows.iter().flat_map(|window| window.tokens[1..].to_vec()).collect();
-        assert_eq!(codec.tokenizer.decode(&trained).replace("<|endoftext|>", "$"), "abcde$$fgh$");
-        assert_eq!(windows[0].tokens[0], codec.eos);
+        assert_eq!(processor.tokenizer.decode(&trained).replace("<|endoftext|>", "$"), "abcde$$fgh$");
+        assert_eq!(windows[0].tokens[0], processor.eos);
     }
 }
 
 /// ChatML, with tools and reasoning where they are asked for.
-fn chat(context: usize, extra: &str) -> Codec {
+fn chat(context: usize, extra: &str) -> Processor {
     let tokenizer = Tokenizer::train(["no merges"], 259, &["<|endoftext|>", "<|im_start|>", "<|im_end|>"]);
     let source = format!(
         "{{% for m in messages %}}{{% if m.role == 'system' and loop.index > 1 %}}{{{{ raise_exception('no system here') }}}}{{% endif %}}\
          {{{{ '<|im_start|>' + m.role + '\n' }}}}{extra}{{{{ m.content }}}}{{{{ '<|im_end|>\n' }}}}{{% endfor %}}\
          {{% if add_generation_prompt %}}{{{{ '<|im_start|>assistant\n' }}}}{{% endif %}}"
     );
-    Codec::new(tokenizer, context, Template::new(source, "chat_template.jinja".into()).unwrap(), &[]).unwrap()
+    Processor::new(tokenizer, context, Template::new(source, "chat_template.jinja".into()).unwrap(), &[]).unwrap()
 }
 
 fn rows_of(lines: &str) -> Vec<Row> {
@@ -91,11 +91,11 @@ fn rows_of(lines: &str) -> Vec<Row> {
     crate::data::load(&[&path]).unwrap()
 }
 
-fn trained(codec: &Codec, row: &Row) -> Vec<String> {
-    let examples = codec.demonstrations_of(row).unwrap();
+fn trained(processor: &Processor, row: &Row) -> Vec<String> {
+    let examples = processor.demonstrations_of(row).unwrap();
     let text = |example: &Example| {
         let ids = example.tokens.iter().zip(&example.weights).filter(|(_, weight)| **weight != 0.0);
-        codec.tokenizer.decode(&ids.map(|(&id, _)| id).collect::<Vec<_>>())
+        processor.tokenizer.decode(&ids.map(|(&id, _)| id).collect::<Vec<_>>())
     };
     examples.iter().map(text).collect()
 }
@@ -106,20 +106,20 @@ const CALLS: &str = "{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}
 fn what_a_template_writes_is_trained_and_what_it_does_not_is_told() {
     let call = r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":null,"tool_calls":[{"b":1,"a":"<|im_end|>"}]}]}"#;
     let rows = rows_of(call);
-    let codec = chat(200, CALLS);
-    assert_eq!(trained(&codec, &rows[0]), ["[{\"b\": 1, \"a\": \"<|im_end|>\"}]<|im_end|>"]);
-    assert_eq!(codec.take_notes().len(), 0);
+    let processor = chat(200, CALLS);
+    assert_eq!(trained(&processor, &rows[0]), ["[{\"b\": 1, \"a\": \"<|im_end|>\"}]<|im_end|>"]);
+    assert_eq!(processor.take_notes().len(), 0);
     let error = chat(200, "").demonstrations_of(&rows[0]).unwrap_err().to_string();
     assert!(error.contains("rows.jsonl:1: ") && error.contains("tool_calls"), "{error}");
 
     let thinks = rows_of(
         r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a","thinking":"hm"}],"tools":[{}]}"#,
     );
-    assert_eq!(trained(&codec, &thinks[0]), ["<think>hm</think>a<|im_end|>"]);
-    assert!(codec.cut_report().unwrap().contains("in 1 rows \"tools\" is not used"));
-    let codec = chat(200, "");
-    assert_eq!(trained(&codec, &thinks[0]), ["a<|im_end|>"]);
-    assert!(codec.cut_report().unwrap().contains("\"reasoning_content\" of messages is not written"));
+    assert_eq!(trained(&processor, &thinks[0]), ["<think>hm</think>a<|im_end|>"]);
+    assert!(processor.cut_report().unwrap().contains("in 1 rows \"tools\" is not used"));
+    let processor = chat(200, "");
+    assert_eq!(trained(&processor, &thinks[0]), ["a<|im_end|>"]);
+    assert!(processor.cut_report().unwrap().contains("\"reasoning_content\" of messages is not written"));
 }
 
 #[test]
@@ -128,29 +128,29 @@ fn weight_0_is_not_trained() {
 {"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"Wrong","loss":false}]}
 {"prompt":[{"role":"user","content":"q"}],"completion":[{"role":"assistant","content":"a","train":false},{"role":"user","content":"r"},{"role":"assistant","content":"b"}]}"#;
     let rows = rows_of(lines);
-    for codec in [chat(200, ""), {
+    for processor in [chat(200, ""), {
         let source = "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}\
                       {% else %}{{ m.content }}{% endif %}{% endfor %}";
         let tokenizer = Tokenizer::train(["no merges"], 259, &["<|endoftext|>", "<|im_start|>", "<|im_end|>"]);
-        Codec::new(tokenizer, 200, Template::new(source.into(), "t".into()).unwrap(), &[]).unwrap()
+        Processor::new(tokenizer, 200, Template::new(source.into(), "t".into()).unwrap(), &[]).unwrap()
     }] {
-        assert_eq!(trained(&codec, &rows[0]), ["Right<|im_end|>"]);
-        assert_eq!(trained(&codec, &rows[1]), [""; 0]);
-        assert_eq!(trained(&codec, &rows[2]), ["b<|im_end|>"]);
-        let error = codec.demonstrations(&rows[1..2]).unwrap_err().to_string();
-        assert!(error.contains("1 have no answer of the assistant with a weight above 0"), "{error}");
+        assert_eq!(trained(&processor, &rows[0]), ["Right<|im_end|>"]);
+        assert_eq!(trained(&processor, &rows[1]), [""; 0]);
+        assert_eq!(trained(&processor, &rows[2]), ["b<|im_end|>"]);
+        let error = processor.demonstrations(&rows[1..2]).unwrap_err().to_string();
+        assert!(error.contains("1 have no completion of the assistant with a weight above 0"), "{error}");
     }
 }
 
 #[test]
 fn a_prompt_that_ends_with_the_assistant_is_continued() {
-    let codec = chat(200, "");
+    let processor = chat(200, "");
     let said = Message::new;
     let prompt = vec![said(Role::User, "Sky?"), said(Role::Assistant, "It is ")];
-    let ids = codec.prompt_of(&prompt.clone().into()).unwrap();
-    assert_eq!(codec.tokenizer.decode(&ids), "<|im_start|>user\nSky?<|im_end|>\n<|im_start|>assistant\nIt is ");
+    let ids = processor.prompt_of(&prompt.clone().into()).unwrap();
+    assert_eq!(processor.tokenizer.decode(&ids), "<|im_start|>user\nSky?<|im_end|>\n<|im_start|>assistant\nIt is ");
     let row = Row::Demonstration { prompt: prompt.into(), completion: vec![said(Role::Assistant, "blue.")].into() };
-    assert_eq!(trained(&codec, &row), ["blue.<|im_end|>"]);
+    assert_eq!(trained(&processor, &row), ["blue.<|im_end|>"]);
 }
 
 #[test]
@@ -176,25 +176,25 @@ fn what_took_all_rows_is_said() {
 
 #[test]
 fn pairs_that_are_equal_once_cut_are_left_out_and_counted() {
-    let (long, codec) = ("x".repeat(90), chat(32, ""));
+    let (long, processor) = ("x".repeat(90), chat(32, ""));
     let pair = |a: &str, b: &str| {
-        let answers = vec![a.into(), b.into()];
-        Row::Ranked { prompt: "q".into(), completions: answers, ranks: vec![0.0, 1.0] }
+        let completions = vec![a.into(), b.into()];
+        Row::Ranked { prompt: "q".into(), completions, ranks: vec![0.0, 1.0] }
     };
     let (same, other) = (pair(&format!("{long}a"), &format!("{long}b")), pair("a", "b"));
-    assert_eq!(codec.comparisons(&[same.clone(), other]).unwrap().len(), 1);
-    assert!(codec.cut_report().unwrap().contains("1 of 2 pairs are equal once they are cut"));
-    let error = codec.comparisons(&[same]).unwrap_err().to_string();
+    assert_eq!(processor.comparisons(&[same.clone(), other]).unwrap().len(), 1);
+    assert!(processor.cut_report().unwrap().contains("1 of 2 pairs are equal once they are cut"));
+    let error = processor.comparisons(&[same]).unwrap_err().to_string();
     assert!(error.contains("1 pairs are equal once they are cut to the context of 32"), "{error}");
 }
 
 #[test]
 fn bare_strings_are_told_and_can_be_turns() {
     let row = &rows_of(r#"{"prompt":"q","completion":"a"}"#)[0];
-    let mut codec = chat(100, "");
-    assert_eq!(trained(&codec, row), ["a<|endoftext|>"]);
-    assert!(codec.cut_report().unwrap().contains("--chat"));
-    codec.chat = true;
-    assert_eq!(trained(&codec, row), ["a<|im_end|>"]);
-    assert_eq!(codec.cut_report(), None);
+    let mut processor = chat(100, "");
+    assert_eq!(trained(&processor, row), ["a<|endoftext|>"]);
+    assert!(processor.cut_report().unwrap().contains("--chat"));
+    processor.chat = true;
+    assert_eq!(trained(&processor, row), ["a<|im_end|>"]);
+    assert_eq!(processor.cut_report(), None);
 }

@@ -16,20 +16,21 @@ use std::sync::{Mutex, MutexGuard};
 use kernels::Rng;
 use model::Tokenizer;
 
+use super::batch::{self, Example};
 use super::cuts::Cuts;
 use super::error::DataError;
-use super::rows::{self, Content, Conversation, Message, Row};
+use super::ranking::Ranking;
+use super::rows::{Content, Conversation, Message, Role, Row};
 use super::template::{Template, after_prompt};
-use super::{Example, Ranking};
-use conversations::turn_end;
+use super::wanted;
 
 /// A processor: tokenizer and chat template, and the context that everything must fit.
-pub struct Codec {
+pub struct Processor {
     /// text to tokens and back
     pub tokenizer: Tokenizer,
     /// The token that ends a text.
     pub eos: u32,
-    /// Every token that ends an answer.
+    /// Every token that ends a completion.
     pub eos_ids: Vec<u32>,
     /// The most tokens that the models read.
     pub context: usize,
@@ -46,9 +47,14 @@ pub struct Codec {
     notes: Mutex<BTreeMap<String, usize>>,
 }
 
-impl Codec {
-    /// `ends`: what the model's own files say ends an answer.
-    pub fn new(tokenizer: Tokenizer, context: usize, mut template: Template, ends: &[u32]) -> Result<Codec, DataError> {
+impl Processor {
+    /// `ends`: what the model's own files say ends a completion.
+    pub fn new(
+        tokenizer: Tokenizer,
+        context: usize,
+        mut template: Template,
+        ends: &[u32],
+    ) -> Result<Processor, DataError> {
         let eos = tokenizer.eos();
         let name = |id: u32| String::from_utf8_lossy(tokenizer.piece(id)).into_owned();
         template.name("eos_token", &name(eos));
@@ -56,7 +62,7 @@ impl Codec {
             template.name("bos_token", &name(bos));
         }
         let names: Vec<&str> = tokenizer.control_names().collect();
-        let turn_end = turn_end(&template, &names)?;
+        let turn_end = template.turn_end(&names)?;
         let mut all = ends.to_vec();
         let last = turn_end.as_deref().and_then(|end| tokenizer.encode_with_special(end).last().copied());
         for end in [Some(eos), last].into_iter().flatten() {
@@ -66,18 +72,18 @@ impl Codec {
         }
         let rows = tokenizer.vocab_size();
         let (cuts, notes) = (Mutex::default(), Mutex::default());
-        Ok(Codec { tokenizer, eos, eos_ids: all, context, rows, template, turn_end, chat: false, cuts, notes })
+        Ok(Processor { tokenizer, eos, eos_ids: all, context, rows, template, turn_end, chat: false, cuts, notes })
     }
 
-    /// The tokens at whose place an answer is scored: those that it ends with.
+    /// The tokens at whose place a completion is scored: those that it ends with.
     pub fn scored_at(&self) -> Vec<u32> {
         let turn = self.turn_end.as_deref().and_then(|end| self.tokenizer.encode_with_special(end).last().copied());
         [Some(self.eos), turn].into_iter().flatten().collect()
     }
 
     /// What `transformers` shall fill batches for a reward model with: it reads the score before the last such tokens, so
-    /// none that an answer ends with, nor that a template writes. The one that the model's files name, if it may be; or
-    /// one that is called so, or that ends texts and not answers; or none.
+    /// none that a completion ends with, nor that a template writes. The one that the model's files name, if it may be;
+    /// or one that is called so, or that ends texts and not completions; or none.
     pub fn padding(&self, said: Option<u32>) -> Option<u32> {
         let ends = self.scored_at();
         let fits = |id: &u32| (*id as usize) < self.rows && !ends.contains(id);
@@ -123,7 +129,7 @@ impl Codec {
         usize::from(self.tokenizer.bos().is_some_and(|bos| prompt.first() == Some(&bos)))
     }
 
-    /// An answer; one that was cut off has no end to read the score at but its last token.
+    /// A completion; one that was cut off has no end to read the score at but its last token.
     fn completion(&self, text: &str, ended: bool) -> Vec<u32> {
         let mut ids = self.tokenizer.encode_more(text);
         if ended || ids.is_empty() {
@@ -132,7 +138,7 @@ impl Codec {
         ids
     }
 
-    /// A demonstration: the loss is on the answer and its end alone.
+    /// A demonstration: the loss is on the completion and its end alone.
     pub fn demonstration(&self, prompt: &str, completion: &str) -> Example {
         self.fitted(self.start(prompt), self.completion(completion, true))
     }
@@ -148,7 +154,7 @@ impl Codec {
         let (mut prompt, mut completion) = (prompt, [completion]);
         let start = self.start_tokens(&prompt);
         self.cuts().fit(&mut prompt, &mut completion, self.context, start);
-        Example::answer(&prompt, &completion[0])
+        Example::completion(&prompt, &completion[0])
     }
 
     fn fitted_ranking(&self, mut prompt: Vec<u32>, mut completions: Vec<Vec<u32>>, ranks: &[f32]) -> Ranking {
@@ -198,10 +204,10 @@ impl Codec {
             tokens.extend(self.tokenizer.encode_start(document));
             tokens.push(self.eos);
         }
-        super::windows(&tokens, self.context)
+        batch::windows(&tokens, self.context)
     }
 
-    /// What an answer says: up to its end.
+    /// What a completion says: up to its end.
     pub fn text(&self, ids: &[u32]) -> String {
         let end = ids.iter().position(|id| self.eos_ids.contains(id)).unwrap_or(ids.len());
         self.tokenizer.decode(&ids[..end])
@@ -209,9 +215,9 @@ impl Codec {
 }
 
 /// Rows, whose messages the template writes.
-impl Codec {
-    /// For SFT: what a row shows, none if it shows nothing. A conversation is one sequence with all its answers
-    /// trained, or one for each answer where the template writes it differently once it goes on.
+impl Processor {
+    /// For SFT: what a row shows, none if it shows nothing. A conversation is one sequence with all its completions
+    /// trained, or one for each completion where the template writes it differently once it goes on.
     pub fn demonstrations_of(&self, row: &Row) -> Result<Vec<Example>, DataError> {
         let uncut = match row {
             Row::Messages(_) | Row::Demonstration { .. } | Row::Labelled { good: true, .. } => self.uncut(row)?,
@@ -222,7 +228,7 @@ impl Codec {
         examples.retain(|example| example.weights.iter().any(|&weight| weight != 0.0));
         self.cuts().untrained += all - examples.len();
         if examples.iter().any(|example| example.weights.iter().filter(|&&weight| weight != 0.0).count() == 1) {
-            self.note("an answer is empty: only its end is trained".into());
+            self.note("a completion is empty: only its end is trained".into());
         }
         Ok(examples)
     }
@@ -237,28 +243,28 @@ impl Codec {
     pub fn wanted<T>(&self, wanted: &'static str, rows: &[Row], found: Vec<T>) -> Result<Vec<T>, DataError> {
         let given = rows.iter().filter(|row| row.gives() == wanted).count();
         if !found.is_empty() || given == 0 {
-            return rows::wanted(wanted, rows, found);
+            return wanted::wanted(wanted, rows, found);
         }
         let bad = rows.iter().filter(|row| matches!(row, Row::Labelled { good: false, .. })).count();
         let silent = |row: &&Row| match row {
-            Row::Messages(talk) => !talk.iter().skip(1).any(|m| m.role == super::Role::Assistant && m.trained),
+            Row::Messages(talk) => !talk.iter().skip(1).any(|m| m.role == Role::Assistant && m.trained),
             _ => false,
         };
         let silent = rows.iter().filter(silent).count();
         let Cuts { longest, equal, untrained, .. } = self.take_cuts();
         let mut reasons = vec![];
         if bad > 0 {
-            reasons.push(format!("{bad} are labelled as bad answers"));
+            reasons.push(format!("{bad} are labelled as bad completions"));
         }
         if silent > 0 {
-            reasons.push(format!("{silent} have no answer of the assistant with a weight above 0"));
+            reasons.push(format!("{silent} have no completion of the assistant with a weight above 0"));
         }
         if equal > 0 {
             reasons.push(format!("{equal} pairs are equal once they are cut to the context of {}", self.context));
         }
         if longest > self.context && untrained > silent {
             reasons.push(format!(
-                "{} lost their answer to the context of {} tokens (the longest has {longest}); raise --context, or shorten \
+                "{} lost their completion to the context of {} tokens (the longest has {longest}); raise --context, or shorten \
                  them",
                 untrained - silent,
                 self.context
@@ -267,7 +273,7 @@ impl Codec {
             reasons.push(format!("the longest has {longest} tokens, the context {}", self.context));
         }
         if reasons.is_empty() {
-            reasons.push("they have only ties, or no answers".into());
+            reasons.push("they have only ties, or no completions".into());
         }
         Err(DataError::Lost { kind: wanted, rows: given, reason: reasons.join("; ") })
     }
@@ -282,7 +288,7 @@ impl Codec {
         if completions.iter().any(untrained) {
             self.note("a message of weight 0 is compared all the same: weights are of demonstrations".into());
         }
-        let pairs = completions.iter().map(|completion| self.answered(prompt, completion));
+        let pairs = completions.iter().map(|completion| self.pair(prompt, completion));
         let (prompts, completions): (Vec<_>, Vec<_>) = pairs.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         let prompt = prompts.into_iter().next().expect("a ranking has completions");
         Ok(Some(self.fitted_ranking(prompt, completions, ranks)))
@@ -291,10 +297,10 @@ impl Codec {
     /// Completions with their ranks, of rows that compare some.
     pub fn rankings(&self, rows: &[Row]) -> Result<Vec<Ranking>, DataError> {
         let found = rows.iter().filter_map(|row| self.ranking_of(row).transpose()).collect::<Result<Vec<_>, _>>()?;
-        rows::wanted("rankings", rows, found)
+        wanted::wanted("rankings", rows, found)
     }
 
-    /// For the reward model: the rankings that compare something. Answers that are the same once they are cut say
+    /// For the reward model: the rankings that compare something. Completions that are the same once they are cut say
     /// nothing; such pairs are counted, and rankings of nothing else left out.
     pub fn comparisons(&self, rows: &[Row]) -> Result<Vec<Ranking>, DataError> {
         let mut found = vec![];
@@ -311,11 +317,11 @@ impl Codec {
         self.wanted("rankings", rows, found)
     }
 
-    /// For PPO: every prompt of the rows, once, with room for an answer of `room` tokens.
+    /// For PPO: every prompt of the rows, once, with room for a completion of `room` tokens.
     pub fn prompts(&self, rows: &[Row], room: usize) -> Result<Vec<Vec<u32>>, DataError> {
         let spoken: Vec<Row> = rows.iter().map(|row| self.spoken(row).into_owned()).collect();
         spoken.iter().for_each(|row| self.note_bare(row));
-        rows::prompts(&spoken)?.iter().map(|prompt| Ok(self.with_room(self.prompt_of(prompt)?, room))).collect()
+        wanted::prompts(&spoken)?.iter().map(|prompt| Ok(self.with_room(self.prompt_of(prompt)?, room))).collect()
     }
 
     /// The row, in turns if its strings shall be.
@@ -326,7 +332,7 @@ impl Codec {
     fn note_bare(&self, row: &Row) {
         if row.is_bare() && self.template.is_models() {
             self.note(
-                "strings are used as they are, without the model's chat template; --chat makes prompt and answer turns of \
+                "strings are used as they are, without the model's chat template; --chat makes prompt and completion turns of \
                  user and assistant"
                     .into(),
             );
@@ -342,21 +348,21 @@ impl Codec {
     fn uncut(&self, row: &Row) -> Result<Vec<(Example, usize)>, DataError> {
         let row = &*self.spoken(row);
         self.note_bare(row);
-        let pair = |prompt: &Content, completion: &Content| {
-            let (prompt, completion) = self.answered(prompt, completion)?;
-            Ok((Example::answer(&prompt, &completion), prompt.len()))
+        let example = |prompt: &Content, completion: &Content| {
+            let (prompt, completion) = self.pair(prompt, completion)?;
+            Ok((Example::completion(&prompt, &completion), prompt.len()))
         };
         match row {
             Row::Text(text) => Ok(vec![(Example::text(self.start(text)), 0)]),
             Row::Prompt(prompt) => {
                 let prompt = self.prompt_of(prompt)?;
-                Ok(vec![(Example::answer(&prompt, &[]), prompt.len())])
+                Ok(vec![(Example::completion(&prompt, &[]), prompt.len())])
             }
             Row::Messages(talk) => self.placed(talk, || {
                 self.note_unwritten(talk)?;
                 self.conversation(talk)
             }),
-            // an answer of several turns, not all of them trained
+            // a completion of several turns, not all of them trained
             Row::Demonstration { prompt: Content::Messages(before), completion: Content::Messages(after) }
                 if after.iter().any(|message| !message.trained) =>
             {
@@ -365,9 +371,9 @@ impl Codec {
                 self.uncut(&Row::Messages(talk))
             }
             Row::Demonstration { prompt, completion } | Row::Labelled { prompt, completion, .. } => {
-                Ok(vec![pair(prompt, completion)?])
+                Ok(vec![example(prompt, completion)?])
             }
-            Row::Ranked { prompt, completions, .. } => completions.iter().map(|one| pair(prompt, one)).collect(),
+            Row::Ranked { prompt, completions, .. } => completions.iter().map(|one| example(prompt, one)).collect(),
         }
     }
 
@@ -384,7 +390,7 @@ impl Codec {
         example
     }
 
-    /// The ids that a model is given to answer.
+    /// The ids that a model is given to complete.
     pub fn prompt_of(&self, prompt: &Content) -> Result<Vec<u32>, DataError> {
         match prompt {
             Content::Text(text) => Ok(self.start(text)),
@@ -401,15 +407,15 @@ impl Codec {
     }
 
     /// Prompt and completion, uncut.
-    fn answered(&self, prompt: &Content, completion: &Content) -> Result<(Vec<u32>, Vec<u32>), DataError> {
+    fn pair(&self, prompt: &Content, completion: &Content) -> Result<(Vec<u32>, Vec<u32>), DataError> {
         match (prompt, completion) {
             (Content::Messages(before), Content::Messages(after)) => self.placed(before, || {
                 self.note_unwritten(&before.with(after_prompt(before, after)))?;
-                self.answer(before, after)
+                self.pair_of_turns(before, after)
             }),
             (_, Content::Text(text)) => Ok((self.prompt_of(prompt)?, self.completion(text, true))),
             (Content::Text(text), Content::Messages(_)) => {
-                Err(self.template.fault(format!("the prompt {text:?} is a string, its answer is not")))
+                Err(self.template.fault(format!("the prompt {text:?} is a string, its completion is not")))
             }
         }
     }

@@ -2,27 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use super::Codec;
-use crate::data::Example;
+use super::Processor;
+use crate::data::batch::Example;
 use crate::data::error::DataError;
 use crate::data::rows::{Conversation, Message, Role};
-use crate::data::template::{Guard, Part, Template, after_prompt, goes_on, joined};
+use crate::data::template::{Guard, Part, after_prompt, goes_on, joined};
 
-impl Codec {
+impl Processor {
     /// The ids of a prompt of messages, up to where the assistant begins to write, or goes on.
     pub(super) fn opening(&self, talk: &Conversation) -> Result<Vec<u32>, DataError> {
         let parts = self.encode(talk, |talk, nonce| Ok(vec![(self.template.opening(talk, nonce)?, false)]))?;
         Ok(parts.into_iter().flat_map(|(ids, _)| ids).collect())
     }
 
-    /// Prompt and answer, uncut. An answer goes on with what its prompt begins of it.
-    pub(super) fn answer(&self, before: &Conversation, after: &[Message]) -> Result<(Vec<u32>, Vec<u32>), DataError> {
+    /// Prompt and completion, uncut. A completion goes on with what its prompt begins of it.
+    pub(super) fn pair_of_turns(
+        &self,
+        before: &Conversation,
+        after: &[Message],
+    ) -> Result<(Vec<u32>, Vec<u32>), DataError> {
         let all = before.with([&before[..], after].concat());
         let at = before.len();
         self.split(&all, |talk, nonce| match goes_on(&talk[..at], &talk[at..]) {
             true => {
                 let opening = self.template.opening(&talk.with(talk[..at].to_vec()), nonce)?;
-                self.answer_after(opening, &talk.with(after_prompt(&talk[..at], &talk[at..])), nonce)
+                self.completion_after(opening, &talk.with(after_prompt(&talk[..at], &talk[at..])), nonce)
             }
             false => self.turn(talk, at, nonce),
         })
@@ -34,40 +38,40 @@ impl Codec {
         write: impl Fn(&Conversation, &str) -> Result<(String, String), DataError>,
     ) -> Result<(Vec<u32>, Vec<u32>), DataError> {
         let parts = self.encode(talk, |talk, nonce| {
-            let (prompt, answer) = write(talk, nonce)?;
-            Ok(vec![(prompt, false), (answer, true)])
+            let (prompt, completion) = write(talk, nonce)?;
+            Ok(vec![(prompt, false), (completion, true)])
         })?;
-        let [(prompt, _), (mut answer, _)] = parts.try_into().expect("two parts");
+        let [(prompt, _), (mut completion, _)] = parts.try_into().expect("two parts");
         if self.turn_end.is_none() {
-            answer.push(self.eos);
+            completion.push(self.eos);
         }
-        Ok((prompt, answer))
+        Ok((prompt, completion))
     }
 
     /// The sequences of a conversation, and how many tokens of each are a prompt.
     pub(super) fn conversation(&self, talk: &Conversation) -> Result<Vec<(Example, usize)>, DataError> {
         // what the assistant says before anyone else answers nothing
-        let is_answer = |at: &usize| talk[*at].role == Role::Assistant && talk[*at].trained;
-        let answers: Vec<usize> = (1..talk.len()).filter(is_answer).collect();
-        if self.template.marks_answers() {
-            return Ok(vec![(marked(self.marked_by_template(talk, !answers.is_empty())?), 0)]);
+        let is_completion = |at: &usize| talk[*at].role == Role::Assistant && talk[*at].trained;
+        let completions: Vec<usize> = (1..talk.len()).filter(is_completion).collect();
+        if self.template.marks_completions() {
+            return Ok(vec![(marked(self.marked_by_template(talk, !completions.is_empty())?), 0)]);
         }
-        if answers.is_empty() && talk.iter().any(|message| !message.trained) {
+        if completions.is_empty() && talk.iter().any(|message| !message.trained) {
             return Ok(vec![(marked(self.encode(talk, |talk, nonce| self.template.render(talk, false, nonce))?), 0)]);
         }
-        if self.turn_end.is_some() && !self.turns(talk, &answers, &Guard::new().nonce)?.is_empty() {
-            let parts = self.encode(talk, |talk, nonce| self.turns(talk, &answers, nonce))?;
+        if self.turn_end.is_some() && !self.turns(talk, &completions, &Guard::new().nonce)?.is_empty() {
+            let parts = self.encode(talk, |talk, nonce| self.turns(talk, &completions, nonce))?;
             return Ok(vec![(marked(parts), 0)]);
         }
         let one = |&at: &usize| {
             let part = talk.with(talk[..=at].to_vec());
-            let (prompt, answer) = self.split(&part, |talk, nonce| self.turn(talk, at, nonce))?;
-            Ok((Example::answer(&prompt, &answer), prompt.len()))
+            let (prompt, completion) = self.split(&part, |talk, nonce| self.turn(talk, at, nonce))?;
+            Ok((Example::completion(&prompt, &completion), prompt.len()))
         };
-        answers.iter().map(one).collect()
+        completions.iter().map(one).collect()
     }
 
-    /// The parts as the template's generation tags mark them, but for answers that are not trained.
+    /// The parts as the template's generation tags mark them, but for completions that are not trained.
     fn marked_by_template(&self, talk: &Conversation, trains: bool) -> Result<Vec<(Vec<u32>, bool)>, DataError> {
         let mut parts = self.encode(talk, |talk, nonce| self.template.render(talk, false, nonce))?;
         let marks = parts.iter().filter(|(_, trained)| *trained).count();
@@ -78,7 +82,7 @@ impl Codec {
         if wanted.contains(&false) {
             if marks != wanted.len() {
                 return Err(self.template.fault(format!(
-                    "its generation tags mark {marks} parts for {} answers, so nothing says which are those of weight 0",
+                    "its generation tags mark {marks} parts for {} completions, so nothing says which are those of weight 0",
                     wanted.len()
                 )));
             }
@@ -90,32 +94,39 @@ impl Codec {
     /// A prompt of the first `at` messages, and what the template writes for the others up to their end of turn.
     fn turn(&self, talk: &Conversation, at: usize, nonce: &str) -> Result<(String, String), DataError> {
         let prompt = joined(self.template.render(&talk.with(talk[..at].to_vec()), true, nonce)?);
-        self.answer_after(prompt, talk, nonce)
+        self.completion_after(prompt, talk, nonce)
     }
 
-    fn answer_after(&self, prompt: String, talk: &Conversation, nonce: &str) -> Result<(String, String), DataError> {
-        let mut answer = self.template.answer(&prompt, joined(self.template.render(talk, false, nonce)?))?;
+    fn completion_after(
+        &self,
+        prompt: String,
+        talk: &Conversation,
+        nonce: &str,
+    ) -> Result<(String, String), DataError> {
+        let mut completion = self.template.completion(&prompt, joined(self.template.render(talk, false, nonce)?))?;
         if let Some(end) = &self.turn_end {
-            let Some(found) = answer.rfind(end.as_str()) else {
-                return Err(self.template.fault(format!("it does not end the answer with {end:?} as it does others")));
+            let Some(found) = completion.rfind(end.as_str()) else {
+                return Err(self
+                    .template
+                    .fault(format!("it does not end the completion with {end:?} as it does others")));
             };
-            answer.truncate(found + end.len());
+            completion.truncate(found + end.len());
         }
-        Ok((prompt, answer))
+        Ok((prompt, completion))
     }
 
-    /// The conversation with its answers found turn by turn; no parts if it is written differently once it goes on.
-    fn turns(&self, talk: &Conversation, answers: &[usize], nonce: &str) -> Result<Vec<Part>, DataError> {
+    /// The conversation with its completions found turn by turn; no parts if it is written differently once it goes on.
+    fn turns(&self, talk: &Conversation, completions: &[usize], nonce: &str) -> Result<Vec<Part>, DataError> {
         let whole = joined(self.template.render(talk, false, nonce)?);
         let (mut parts, mut end) = (vec![], 0);
-        for &at in answers {
-            let (prompt, answer) = self.turn(&talk.with(talk[..=at].to_vec()), at, nonce)?;
-            if prompt.len() < end || !whole.starts_with(&prompt) || !whole[prompt.len()..].starts_with(&answer) {
+        for &at in completions {
+            let (prompt, completion) = self.turn(&talk.with(talk[..=at].to_vec()), at, nonce)?;
+            if prompt.len() < end || !whole.starts_with(&prompt) || !whole[prompt.len()..].starts_with(&completion) {
                 return Ok(vec![]);
             }
             parts.push((whole[end..prompt.len()].to_string(), false));
-            end = prompt.len() + answer.len();
-            parts.push((answer, true));
+            end = prompt.len() + completion.len();
+            parts.push((completion, true));
         }
         parts.push((whole[end..].to_string(), false));
         Ok(parts)
@@ -158,7 +169,7 @@ impl Codec {
     }
 
     /// Counts what a conversation says besides role and content and the template does not write: nothing is dropped in
-    /// silence. Refused where nothing else is left of an answer.
+    /// silence. Refused where nothing else is left of a completion.
     pub(super) fn note_unwritten(&self, talk: &Conversation) -> Result<(), DataError> {
         let common = |message: &Message| matches!(message.role, Role::User | Role::Assistant);
         if talk.variables.0.is_empty() && talk.iter().all(|m| m.more.0.is_empty() && common(m)) {
@@ -249,28 +260,4 @@ fn marked(parts: Vec<(Vec<u32>, bool)>) -> Example {
         *first = 0.0; // nothing predicts it
     }
     Example { tokens: parts.into_iter().flat_map(|(ids, _)| ids).collect(), weights }
-}
-
-/// What a template writes after each answer, up to a control token, found by trying: what an answer at the end and one
-/// in the middle have in common.
-pub(super) fn turn_end(template: &Template, names: &[&str]) -> Result<Option<String>, DataError> {
-    const ANSWER: &str = "Answer 7301.";
-    let nonce = Guard::new().nonce;
-    let said = Message::new;
-    let mut messages = vec![said(Role::User, "Question 1?"), said(Role::Assistant, ANSWER)];
-    let tail = |messages: &[Message]| -> Result<Option<String>, DataError> {
-        let text = joined(template.render(&messages.to_vec().into(), false, &nonce)?);
-        Ok(text.find(ANSWER).map(|at| text[at + ANSWER.len()..].to_string()))
-    };
-    let Some(last) = tail(&messages)? else {
-        return Err(template.fault("it does not write what the assistant says"));
-    };
-    messages.extend([said(Role::User, "Question 2?"), said(Role::Assistant, "Yes.")]);
-    // a template may leave earlier turns out
-    let middle = tail(&messages)?.unwrap_or_else(|| last.clone());
-    let same: usize = last.chars().zip(middle.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
-    let end_of_last = |text: &str| names.iter().filter_map(|name| Some(text.rfind(name)? + name.len())).max();
-    // or the last turn of all ends in a way of its own
-    let end = end_of_last(&last[..same]).or_else(|| end_of_last(&last));
-    Ok(end.map(|end| last[..end].to_string()))
 }
