@@ -58,7 +58,7 @@ fn sampling(c: &mut Criterion) {
         let how =
             GenerateConfig { max_new_tokens: 32, sampling: Sampling::temperature(1.0), eos_ids: Vec::new(), batch: 64 };
         group.bench_function(format!("{name}, 64 x 32 tokens"), |b| {
-            b.iter(|| generate(&model, &params.frozen(), &prompts, &how, Rng::new(4), None, |_, _| ()))
+            b.iter(|| generate(&model, &params.frozen(), &prompts, &how, Rng::new(4), None, |_, _| true))
         });
     }
     group.finish();

@@ -188,4 +188,60 @@ mod tests {
         assert_eq!(with_dashes("--ptx_rows=a_b".into()), OsString::from("--ptx-rows=a_b"));
         assert_eq!(with_dashes("a_b".into()), OsString::from("a_b"));
     }
+
+    /// Words as a shell would split them; what stands after two spaces or more is said about the command.
+    fn words(line: &str) -> Vec<OsString> {
+        let (mut words, mut word, mut quote, mut spaces) = (Vec::new(), String::new(), None, 0);
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(q), c) if c == q => quote = None,
+                (None, '\'' | '"') => quote = Some(c),
+                (None, ' ') => {
+                    spaces += 1;
+                    if spaces == 2 {
+                        break;
+                    }
+                    words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()));
+                    continue;
+                }
+                (None, '|' | '>') => break,
+                _ => word.push(c),
+            }
+            spaces = 0;
+        }
+        words.extend(Some(word).filter(|word| !word.is_empty()));
+        words.into_iter().map(OsString::from).collect()
+    }
+
+    /// Every command that README, the pages and the examples of --help show can be typed.
+    #[test]
+    fn what_is_shown_can_be_typed() {
+        let pages = ["README.md", "docs/data.md", "docs/gpu-kernels.md", "docs/performance.md", "docs/adding.md"];
+        let read = |page: &&str| std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let blocks = pages.iter().map(read).flat_map(|text| {
+            let blocks = text.split("```").skip(1).step_by(2).map(str::to_string).collect::<Vec<_>>();
+            let inline =
+                text.split('`').map(str::to_string).filter(|code| code.starts_with("rlhf ") && !code.contains('\n'));
+            blocks.into_iter().chain(inline.collect::<Vec<_>>())
+        });
+        let helps = command()
+            .get_subcommands()
+            .map(|verb| verb.get_after_help().unwrap_or_default().to_string())
+            .collect::<Vec<_>>();
+        let own = command().get_after_help().unwrap().to_string();
+        let texts: Vec<String> = blocks.chain(helps).chain([own]).collect();
+        let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim).filter(|line| line.starts_with("rlhf "));
+        // `rlhf generate`, `rlhf convert IN OUT [--dtype …]`: what a verb is called, not what is typed
+        let called =
+            |line: &&str| line.contains(['[', '…', '|']) || line.ends_with(" SHELL") || line.split(' ').count() < 3;
+        let typed = lines.filter(|line| !called(line));
+        let mut tried = 0;
+        for line in typed {
+            let parsed = command().try_get_matches_from(words(line).into_iter().map(with_dashes));
+            let fine = parsed.as_ref().err().is_none_or(|e| e.kind() == ErrorKind::DisplayHelp);
+            assert!(fine, "{line}: {}", parsed.unwrap_err());
+            tried += 1;
+        }
+        assert!(tried > 40, "only {tried} commands were found");
+    }
 }

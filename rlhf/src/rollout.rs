@@ -68,7 +68,7 @@ pub fn sample(
         eos_ids: how.eos_ids.to_vec(),
         batch: how.generate_batch,
     };
-    let generated = generate(policy.0, &policy.1.decoding(), &texts, &config, rng, None, |_, _| ())?;
+    let generated = generate(policy.0, &policy.1.decoding(), &texts, &config, rng, None, |_, _| true)?;
 
     let mut logp: Vec<f32> = generated.iter().flat_map(|g| g.logprobs.iter().copied()).collect();
     let episodes: Vec<Episode> = asked

@@ -45,7 +45,7 @@ pub fn rename(command: &Command, table: &mut Table) -> std::result::Result<(), S
     for (old, new) in old {
         let value = table.remove(&old).expect("it was found there");
         if table.insert(new.clone(), value).is_some() {
-            return Err(format!("`{old}` is an older spelling of `{new}`, and both are given"));
+            return Err(format!("`{old}` is another spelling of `{new}`, and both are given"));
         }
     }
     Ok(())
@@ -200,7 +200,7 @@ mod tests {
         rename(&command, &mut given).unwrap();
         assert_eq!(given, table("epochs = 1.0\nmax_grad_norm = 2.0\nmin_lr_ratio = 0.5"));
         let both = rename(&command, &mut table("grad_clip = 2.0\nmax_grad_norm = 1.0")).unwrap_err();
-        assert_eq!(both, "`grad_clip` is an older spelling of `max_grad_norm`, and both are given");
+        assert_eq!(both, "`grad_clip` is another spelling of `max_grad_norm`, and both are given");
         let (key, why) = stranger(&command, &table("epohcs = 3")).unwrap();
         assert_eq!((key.as_str(), why.as_str()), ("epohcs", "unknown key `epohcs`; did you mean `epochs`?"));
     }

@@ -60,7 +60,7 @@ impl Sampler {
             let first = chunk * 8 * BATCH;
             let streams: Vec<u32> = (first..first + some.len()).map(|i| i as u32).collect();
             let weights = self.model.params.frozen();
-            let made = generate(&self.model.net, &weights, some, &config, rng, Some(&streams), |_, _| ());
+            let made = generate(&self.model.net, &weights, some, &config, rng, Some(&streams), |_, _| true);
             let made = made?;
             out.extend(some.iter().zip(made).map(|(prompt, g)| answer(processor, prompt, g.tokens, g.ended)));
             tick(out.len())?;

@@ -132,7 +132,8 @@ fn a_recipe_names_key_range_and_value() {
     }
 }
 
-/// A recipe of before says the same by today's names, in sections, profiles and `--set`.
+/// A recipe of before, or one in other programs' words, says the same by today's names, in sections, profiles and
+/// `--set`.
 #[test]
 fn old_spellings_go_on() {
     let old = "[model.S]\nhidden = 96\n[pretrain]\nlr_floor = 0.2\n[sft]\ngrad_clip = 2\ncheckpointing = true\n\
@@ -144,8 +145,11 @@ fn old_spellings_go_on() {
     {
         assert_eq!(parse("old", old, &sets).unwrap(), parse("new", new, &sets).unwrap(), "{sets:?}");
     }
+    let others = "[model.S]\n[sft]\nlearning_rate = 1e-4\nnum_epochs = 2\nbatch_size = 8\n[pretrain]\nmax_steps = 7";
+    let ours = "[model.S]\n[sft]\nlr = 1e-4\nepochs = 2\nbatch = 8\n[pretrain]\nsteps = 7";
+    assert_eq!(parse("others", others, &[]).unwrap(), parse("ours", ours, &[]).unwrap());
     let both = parse("x", "[model.S]\n[sft]\ngrad_clip = 2\nmax_grad_norm = 1", &[]).unwrap_err().message;
-    assert!(both.contains("older spelling of `max_grad_norm`"), "{both}");
+    assert!(both.contains("another spelling of `max_grad_norm`"), "{both}");
 }
 
 /// Every number of every section has a range: NaN, and for whole numbers 2⁶³ − 1, is outside of it.

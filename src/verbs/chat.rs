@@ -1,91 +1,148 @@
 //! `rlhf chat`: a conversation in the terminal, streamed.
 
-use super::generate::sampling;
+use super::writing::Writing;
 use crate::error::{Failure, Result};
 use crate::session::Common;
 use crate::terminal::to_stdout;
-use crate::training::loading;
 use crate::training::memory::{self, Reader};
 use clap::Args;
 use kernels::Rng;
 use model::{GenerateConfig, generate};
 use rlhf_core::data::{Content, Message, Role};
-use rlhf_core::range::{TOKENS, count, positive, within};
+use rlhf_core::range::{TOKENS, count};
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  rlhf chat --model runs/mini/S.ppo_ptx
-  echo 'What do cows eat?' | rlhf chat --model runs/mini/L.ppo_ptx --temperature 0.5
+  rlhf chat runs/mini/S.ppo_ptx
+  rlhf chat runs/mini/L.ppo_ptx --system 'Answer in one word.'
+  echo 'What do cows eat?' | rlhf chat runs/mini/L.ppo_ptx --greedy
 
-/new forgets what was said, /quit or Ctrl-D ends.")]
+/help says what else can be typed. Ctrl-D ends.")]
 pub struct ChatArgs {
-    /// A model: a directory, a .gguf file, or org/name on the hub
-    #[arg(long)]
-    model: PathBuf,
-    /// How products multiply: f32, or bf16, which reads half the bytes
-    #[arg(long, default_value = "f32", value_parser = crate::session::precision, value_name = "f32|bf16")]
-    precision: kernels::Precision,
-    /// Longest answer in tokens
-    #[arg(long, default_value_t = 128, value_parser = count(1, TOKENS))]
+    #[command(flatten)]
+    writing: Writing,
+    /// Longest completion in tokens
+    #[arg(long, alias = "max-new-tokens", default_value_t = 128, value_parser = count(1, TOKENS))]
     max_new: usize,
-    /// 0 = always the likeliest token
-    #[arg(long, default_value_t = 0.7, value_parser = within::<f32>(0.0, 1000.0))]
-    temperature: f32,
-    /// Only the likeliest tokens that together have this probability; 1 = all
-    #[arg(long, default_value_t = 1.0, value_parser = positive::<f32>(1.0))]
-    top_p: f32,
 }
 
+const HELP: &str = "/new          forget what was said
+/system TEXT  forget it, and have the system say TEXT first
+/quit         end; so does Ctrl-D
+A line that ends in \\ goes on in the next. The arrow keys edit, and fetch earlier lines.";
+
 pub fn run(args: &ChatArgs, common: &Common) -> Result {
-    let sampling = sampling(args.temperature, 0, args.top_p)?;
+    let writing = &args.writing;
+    let sampling = writing.sampling()?;
     let device = common.open_device()?;
-    let opened = loading::open_to_write(&args.model, None, &device, args.precision)?;
+    let opened = writing.open(&device)?;
     let processor = opened.processor()?;
-    let context = opened.loaded.config().context;
-    let max_new = args.max_new.min(context / 2);
+    let max_new = args.max_new.min(opened.loaded.config().context / 2);
     let reader = Reader::of(&opened.path, &device)?;
-    let config = GenerateConfig { max_new_tokens: max_new, sampling, eos_ids: processor.eos_ids.clone(), batch: 1 };
+    let eos_ids = processor.eos_ids.clone();
+    let config = GenerateConfig { max_new_tokens: max_new, sampling, eos_ids: eos_ids.clone(), batch: 1 };
     let rng = Rng::new(common.seed()).stream("chat");
-    let weights = opened.loaded.params.clone().multiply_in(args.precision).decoding();
-    let mut said: Vec<Message> = Vec::new();
-    let person = std::io::stdin().is_terminal();
+    let weights = opened.loaded.params.clone().multiply_in(writing.precision).decoding();
+    let mut said = writing.opening();
+    let mut lines = Lines::open()?;
+    if lines.editor.is_some() && !common.quiet {
+        eprintln!("{}: /help says what can be typed, Ctrl-D ends", opened.path.display());
+    }
     for turn in 0u64.. {
-        if person {
-            eprint!("> ");
-        }
-        let Some(line) = read_line(turn + 1)? else { break };
-        match line.trim() {
-            "" => continue,
-            "/quit" => break,
-            "/new" => {
-                said.clear();
-                continue;
+        let Some(line) = lines.next()? else { break };
+        let line = line.trim();
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("", _) => continue,
+            ("/help" | "/?", _) => println!("{HELP}"),
+            ("/quit" | "/exit" | "/bye", _) => break,
+            ("/new", _) => said = writing.opening(),
+            ("/system", text) => said = vec![Message::new(Role::System, text)],
+            (command, _) if command.starts_with('/') && !command[1..].contains('/') => {
+                eprintln!("{command} is nothing that can be typed here; /help says what is");
             }
-            words => said.push(Message::new(Role::User, words)),
-        }
-        let prompt = processor.prompt_of(&Content::from(said.clone()))?;
-        let prompt = processor.with_room(prompt, max_new);
-        if let Some(report) = processor.cut_report() {
-            eprintln!("{report}; /new starts afresh");
-        }
-        memory::check(&reader.writing(1, 1, prompt.len() + max_new, args.precision), &device)?;
-        let mut stream = processor.tokenizer.stream(true);
-        let mut answer = String::new();
-        let eos = config.eos_ids.clone();
-        generate(&opened.loaded.net, &weights, &[prompt], &config, rng.fold(turn), None, |_, id| {
-            if !eos.contains(&id) {
-                let piece = stream.push(id);
-                print!("{}", to_stdout(&piece));
-                let _ = std::io::stdout().flush();
-                answer.push_str(&piece);
+            _ => {
+                said.push(Message::new(Role::User, line));
+                let prompt = processor.prompt_of(&Content::from(said.clone()))?;
+                let prompt = processor.with_room(prompt, max_new);
+                if let Some(report) = processor.cut_report() {
+                    eprintln!("{report}; /new starts afresh");
+                }
+                memory::check(&reader.writing(1, 1, prompt.len() + max_new, writing.precision), &device)?;
+                let mut stream = processor.tokenizer.stream(true);
+                let mut completion = writing.completion();
+                generate(&opened.loaded.net, &weights, &[prompt], &config, rng.fold(turn), None, |_, id| {
+                    if !eos_ids.contains(&id) {
+                        show(completion.push(&stream.push(id)));
+                    }
+                    !completion.stopped
+                })?;
+                if !completion.stopped {
+                    show(completion.push(&stream.finish()));
+                    show(completion.finish());
+                }
+                println!();
+                said.push(Message::new(Role::Assistant, completion.text.trim()));
             }
-        })?;
-        println!("{}", stream.finish());
-        said.push(Message::new(Role::Assistant, answer.trim()));
+        }
     }
     Ok(())
+}
+
+/// Prints a piece at once.
+fn show(piece: &str) {
+    print!("{}", to_stdout(piece));
+    let _ = std::io::stdout().flush();
+}
+
+/// The lines of standard input: edited where a person types them.
+struct Lines {
+    editor: Option<DefaultEditor>,
+    read: u64,
+}
+
+impl Lines {
+    fn open() -> Result<Lines> {
+        let person = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let editor = person.then(DefaultEditor::new).transpose().map_err(|e| unreadable(&e))?;
+        Ok(Lines { editor, read: 0 })
+    }
+
+    /// The next line, with those that it goes on in; none at the end.
+    fn next(&mut self) -> Result<Option<String>> {
+        let mut whole = String::new();
+        loop {
+            let prompt = if whole.is_empty() { "> " } else { "… " };
+            let Some(line) = self.line(prompt)? else { return Ok(Some(whole).filter(|text| !text.is_empty())) };
+            match line.trim_end_matches(['\r', '\n']).strip_suffix('\\') {
+                Some(begun) => whole = whole + begun + "\n",
+                None => {
+                    whole += &line;
+                    break;
+                }
+            }
+        }
+        if let Some(editor) = &mut self.editor {
+            let _ = editor.add_history_entry(whole.trim_end()); // it only serves the arrow keys
+        }
+        Ok(Some(whole))
+    }
+
+    fn line(&mut self, prompt: &str) -> Result<Option<String>> {
+        self.read += 1;
+        let Some(editor) = &mut self.editor else { return read_line(self.read) };
+        match editor.readline(prompt) {
+            Ok(line) => Ok(Some(line)),
+            Err(ReadlineError::Eof | ReadlineError::Interrupted) => Ok(None),
+            Err(e) => Err(unreadable(&e)),
+        }
+    }
+}
+
+fn unreadable(error: &ReadlineError) -> Failure {
+    Failure::data(format!("the terminal cannot be read: {error}; pipe the text in instead: echo … | rlhf chat …"))
 }
 
 /// The next line of standard input; none at its end.

@@ -1,5 +1,6 @@
 //! `rlhf merge`: an adapter and the model that it stands on, as one model.
 
+use super::ModelArg;
 use crate::error::{Failure, Result};
 use crate::hub;
 use crate::session::Common;
@@ -13,18 +14,17 @@ use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  rlhf merge --model adapter --out whole          a model directory that needs neither adapter nor base")]
+  rlhf merge adapter --out whole          a model directory that needs neither adapter nor base")]
 pub struct MergeArgs {
-    /// An adapter: its directory, or org/name on the hub
-    #[arg(long)]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArg,
     /// The folder to write
-    #[arg(long)]
+    #[arg(short, long)]
     out: PathBuf,
 }
 
 pub fn run(args: &MergeArgs, common: &Common) -> Result {
-    let adapter = hub::find(&args.model)?;
+    let adapter = hub::find(args.model.path())?;
     if !lora::is_adapter(&adapter) {
         let dir = adapter.display();
         return Err(Failure::usage(format!("{dir} has no adapter_config.json: it is no adapter to merge")));

@@ -1,5 +1,6 @@
 //! `rlhf reward`: the reward of every completion; on preference data the accuracy with its interval.
 
+use super::ModelArg;
 use crate::error::{Failure, Result};
 use crate::rows;
 use crate::session::Common;
@@ -15,12 +16,11 @@ use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  rlhf reward --model runs/mini/rm --data answers.jsonl
-  rlhf reward --model runs/mini/rm --data pairs.jsonl --json")]
+  rlhf reward runs/mini/rm --data answers.jsonl
+  rlhf reward runs/mini/rm --data pairs.jsonl --json")]
 pub struct RewardArgs {
-    /// A reward model's directory
-    #[arg(long)]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArg,
     /// How products multiply: f32, or bf16, which reads half the bytes
     #[arg(long, default_value = "f32", value_parser = crate::session::precision, value_name = "f32|bf16")]
     precision: kernels::Precision,
@@ -37,7 +37,7 @@ const BUDGET: usize = 8192;
 
 pub fn run(args: &RewardArgs, common: &Common) -> Result {
     let device = common.open_device()?;
-    let opened = loading::open(&args.model, HeadKind::Score, &device)?;
+    let opened = loading::open(args.model.path(), HeadKind::Score, &device)?;
     let mut processor = opened.processor()?;
     processor.chat = args.chat;
     let params = &opened.loaded.params.clone().multiply_in(args.precision);

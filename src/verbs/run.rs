@@ -22,7 +22,7 @@ pub struct RunArgs {
     /// A recipe file, or the name of an embedded recipe [default: mini]
     pub recipe: Option<String>,
     /// The run folder [default: runs/NAME]
-    #[arg(long)]
+    #[arg(short, long)]
     pub out: Option<PathBuf>,
     /// Override a value of the recipe, such as --set sft.epochs=3
     #[arg(long, value_name = "KEY=VALUE")]

@@ -1,5 +1,6 @@
 //! `rlhf score`: the log-probability of every token given those before it.
 
+use super::ModelArg;
 use crate::error::{Failure, Result};
 use crate::rows;
 use crate::session::Common;
@@ -15,12 +16,11 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  rlhf score --model DIR --data texts.jsonl
-  rlhf score --model DIR --ids-file ids.jsonl      one JSON array of ids a line; out, a line each: {\"logprobs\": [null, -1.23, …]}")]
+  rlhf score DIR --data texts.jsonl
+  rlhf score DIR --ids-file ids.jsonl      one JSON array of ids a line; out, a line each: {\"logprobs\": [null, -1.23, …]}")]
 pub struct ScoreArgs {
-    /// A model: a directory, a .gguf file, or org/name on the hub
-    #[arg(long)]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArg,
     /// How products multiply: f32, or bf16, which reads half the bytes
     #[arg(long, default_value = "f32", value_parser = crate::session::precision, value_name = "f32|bf16")]
     precision: kernels::Precision,
@@ -44,7 +44,7 @@ const BUDGET: usize = 4096;
 
 pub fn run(args: &ScoreArgs, common: &Common) -> Result {
     let device = common.open_device()?;
-    let opened = loading::open(&args.model, HeadKind::Lm, &device)?;
+    let opened = loading::open(args.model.path(), HeadKind::Lm, &device)?;
     let config = opened.loaded.config();
     let stride = stride(args.stride, config.context)?;
     let sequences: Vec<Vec<u32>> = match &args.ids_file {

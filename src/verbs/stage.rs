@@ -31,7 +31,7 @@ use toml::{Table, Value};
 #[group(skip)]
 struct Files {
     /// The model to start from: a directory, a .gguf file, or org/name on the hub
-    #[arg(long)]
+    #[arg(short, long)]
     model: Option<PathBuf>,
     /// A tokenizer file, for a model directory that has none
     #[arg(long)]
@@ -41,7 +41,7 @@ struct Files {
     #[arg(long, num_args = 1..)]
     data: Vec<PathBuf>,
     /// The folder to write: the model, its checkpoints and its log
-    #[arg(long)]
+    #[arg(short, long)]
     out: Option<PathBuf>,
     /// Keys from a TOML file: flat, or the section of this stage in a recipe
     #[arg(long)]

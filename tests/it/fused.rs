@@ -128,7 +128,7 @@ fn the_cache_is_the_whole_forward_pass() {
         let (w, prompts) = (params.frozen(), sequences(&[5, 1, 17, 3, 9, 2]));
         for sampling in [Sampling::GREEDY, Sampling::temperature(0.8)] {
             let config = GenerateConfig { max_new_tokens: 12, sampling, eos_ids: vec![7, 30], batch: 2 };
-            let answers = generate(&model, &w, &prompts, &config, Rng::new(3), None, |_, _| ()).unwrap();
+            let answers = generate(&model, &w, &prompts, &config, Rng::new(3), None, |_, _| true).unwrap();
             for (prompt, answer) in prompts.iter().zip(answers) {
                 let sequence = [&prompt[..], &answer.tokens].concat();
                 let all = logits(&model, &w, std::slice::from_ref(&sequence));
@@ -180,7 +180,7 @@ fn a_gpu_does_what_the_cpu_does() {
         let config = GenerateConfig { max_new_tokens: 12, sampling: Sampling::GREEDY, eos_ids: Vec::new(), batch: 3 };
         let prompts = &sequences[..2];
         let [a, b] = [cpu.frozen(), on_gpu.frozen()]
-            .map(|w| generate(&model, &w, prompts, &config, Rng::new(0), None, |_, _| ()).unwrap());
+            .map(|w| generate(&model, &w, prompts, &config, Rng::new(0), None, |_, _| true).unwrap());
         for (a, b) in a.iter().zip(&b) {
             assert_eq!(a.tokens, b.tokens);
             within(GPU, "log-probabilities", &b.logprobs, &a.logprobs);

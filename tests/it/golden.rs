@@ -102,7 +102,7 @@ fn greedy(loaded: &Model, prompts: &[Vec<u32>], max_new: usize) -> Vec<Vec<u32>>
         batch: prompts.len(),
     };
     let weights = loaded.params.frozen();
-    let answers = generate(&loaded.net, &weights, prompts, &config, Rng::new(0), None, |_, _| ());
+    let answers = generate(&loaded.net, &weights, prompts, &config, Rng::new(0), None, |_, _| true);
     answers.unwrap().into_iter().map(|answer| answer.tokens).collect()
 }
 

@@ -91,7 +91,7 @@ fn a_gpu_writes_the_same_answers() {
             let how = GenerateConfig { max_new_tokens: 12, sampling, eos_ids: vec![0], batch: 4 };
             let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
                 let (model, params) = on(device, &config);
-                generate(&model, &params.frozen(), &prompts, &how, Rng::new(5), None, |_, _| ()).expect("an answer")
+                generate(&model, &params.frozen(), &prompts, &how, Rng::new(5), None, |_, _| true).expect("an answer")
             });
             for (prompt, (a, b)) in cpu.iter().zip(&gpu).enumerate() {
                 assert_eq!(a.tokens, b.tokens, "{} {sampling:?} prompt {prompt}", config.arch);
@@ -149,7 +149,7 @@ fn smollm2_135m_decodes_as_on_the_cpu() {
     let how = GenerateConfig { max_new_tokens: 4, sampling: Sampling::GREEDY, eos_ids: vec![], batch: 3 };
     let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
         let (model, params) = on(device, &config);
-        generate(&model, &params.frozen(), &prompts, &how, Rng::new(5), None, |_, _| ()).expect("an answer")
+        generate(&model, &params.frozen(), &prompts, &how, Rng::new(5), None, |_, _| true).expect("an answer")
     });
     for (a, b) in cpu.iter().zip(&gpu) {
         assert_eq!(a.tokens, b.tokens);

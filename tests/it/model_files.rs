@@ -110,5 +110,8 @@ fn greedy(model: &Model, prompt: &[u32]) -> Vec<u32> {
     let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 };
     let config = GenerateConfig { max_new_tokens: 40, sampling, eos_ids: model.config().eos_ids.clone(), batch: 1 };
     let weights = model.params.frozen();
-    generate(&model.net, &weights, &[prompt.to_vec()], &config, Rng::new(1), None, |_, _| ()).unwrap().remove(0).tokens
+    generate(&model.net, &weights, &[prompt.to_vec()], &config, Rng::new(1), None, |_, _| true)
+        .unwrap()
+        .remove(0)
+        .tokens
 }

@@ -30,7 +30,8 @@ pub struct Generated {
 }
 
 /// Answers every prompt. `streams` tells the random numbers of one prompt from those of another (default: its
-/// index). `on_token(prompt, token)` is called as each token is drawn.
+/// index). `on_token(prompt, token)` is called as each token is drawn, and says
+/// whether its answer goes on.
 ///
 /// # Errors
 /// A prompt that is empty, has an id that is not in the vocabulary, or with the new tokens exceeds the context; logits
@@ -45,7 +46,7 @@ pub fn generate(
     config: &GenerateConfig,
     rng: Rng,
     streams: Option<&[u32]>,
-    mut on_token: impl FnMut(usize, u32),
+    mut on_token: impl FnMut(usize, u32) -> bool,
 ) -> Result<Vec<Generated>> {
     let max_new_tokens = config.max_new_tokens;
     for (i, prompt) in prompts.iter().enumerate() {
@@ -68,7 +69,9 @@ pub fn generate(
             answer.tokens.push(event.token);
             answer.logprobs.push(event.logprob);
             answer.ended = event.finish == Some(Finish::Eos);
-            on_token(event.id, event.token);
+            if !on_token(event.id, event.token) {
+                engine.cancel(event.id);
+            }
         }
     }
     Ok(answers)

@@ -29,7 +29,7 @@ fn requests(vocab: usize) -> Vec<Request> {
 fn alone(Model { net, params }: &Model, request: &Request) -> Generated {
     let Request { prompt, sampling, eos_ids, max_new_tokens, rng, stream } = request.clone();
     let config = GenerateConfig { max_new_tokens, sampling, eos_ids, batch: 1 };
-    generate(net, &params.frozen(), &[prompt], &config, rng, Some(&[stream]), |_, _| {}).unwrap().remove(0)
+    generate(net, &params.frozen(), &[prompt], &config, rng, Some(&[stream]), |_, _| true).unwrap().remove(0)
 }
 
 fn add(answers: &mut [Generated], events: Vec<Event>) {

@@ -6,7 +6,7 @@ use kernels::{Device, Precision, Rng, Sampling, Tensor};
 use std::time::Instant;
 
 fn answers(model: &Transformer, params: &Params, prompts: &[Vec<u32>], config: &GenerateConfig) -> Vec<Generated> {
-    generate(model, &params.frozen(), prompts, config, Rng::new(8), None, |_, _| {}).unwrap()
+    generate(model, &params.frozen(), prompts, config, Rng::new(8), None, |_, _| true).unwrap()
 }
 
 fn config(batch: usize) -> GenerateConfig {
@@ -71,7 +71,7 @@ fn decoding_from_packed_weights() {
         let Model { net: model, params } = shaken(&arch, HeadKind::Lm);
         let params = params.multiply_in(Precision::Bf16);
         let prompts = texts(&[3, 9, 14], arch.vocab);
-        let answer = |w: &Weights| generate(&model, w, &prompts, &config(3), Rng::new(8), None, |_, _| {}).unwrap();
+        let answer = |w: &Weights| generate(&model, w, &prompts, &config(3), Rng::new(8), None, |_, _| true).unwrap();
         let (stored, frozen) = (answer(&params.decoding()), answer(&params.frozen()));
         let same = stored.iter().zip(&frozen).filter(|(a, b)| a.tokens == b.tokens).count();
         assert!(same >= 2, "{same} of 3 answers agree"); // rounding may turn one near the edge
@@ -89,11 +89,18 @@ fn streams_and_callback() {
     let w = params.frozen();
     let prompts = vec![vec![5, 6]; 3];
     let mut seen = vec![Vec::new(); 3];
-    let on_token = |prompt: usize, token: u32| seen[prompt].push(token);
+    let on_token = |prompt: usize, token: u32| {
+        seen[prompt].push(token);
+        true
+    };
     let got = generate(&model, &w, &prompts, &config(2), Rng::new(1), Some(&[4, 5, 4]), on_token).unwrap();
     assert_eq!(got.iter().map(|a| a.tokens.clone()).collect::<Vec<_>>(), seen);
     assert_eq!(got[0].tokens, got[2].tokens); // one prompt, one stream: one answer
     assert_ne!(got[0].tokens, got[1].tokens);
+    let one =
+        generate(&model, &w, &prompts, &config(2), Rng::new(1), Some(&[4, 5, 4]), |prompt, _| prompt != 1).unwrap();
+    assert_eq!(one[1].tokens, got[1].tokens[..1], "it was not to go on");
+    assert_eq!(one[2].tokens, got[2].tokens, "the others do");
 }
 
 #[test]
@@ -103,7 +110,7 @@ fn impossible_requests_are_errors() {
     for (prompt, says) in
         [(vec![1; 29], "at most 19 new"), (vec![1; 60], "Shorten"), (vec![], "no tokens"), (vec![61], "61")]
     {
-        let error = generate(&model, &params.frozen(), &[vec![1], prompt], &config(2), Rng::new(1), None, |_, _| {});
+        let error = generate(&model, &params.frozen(), &[vec![1], prompt], &config(2), Rng::new(1), None, |_, _| true);
         let error = error.unwrap_err().to_string();
         assert!(error.contains(says) && error.contains('1'), "{error}");
     }

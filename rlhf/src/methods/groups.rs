@@ -35,7 +35,7 @@ default_from_attributes!(Optim, Cosine, Adapter, Compute, Saving, Sampling);
 #[group(skip)]
 pub struct Optim {
     /// Peak learning rate
-    #[arg(long, default_value = "3e-4", value_parser = rate::<f64>())]
+    #[arg(long, alias = "learning-rate", default_value = "3e-4", value_parser = rate::<f64>())]
     pub lr: f64,
     /// Steps of linear warm-up
     #[arg(long, default_value_t = 0, value_parser = count(0, MANY))]

@@ -39,13 +39,13 @@ pub struct Config {
     #[arg(long, default_value_t = 8_000, value_parser = count(1, MANY))]
     pub episodes: usize,
     /// Completions an iteration; the paper: 512
-    #[arg(long, default_value_t = 128, value_parser = count(1, 1 << 20))]
+    #[arg(long, alias = "batch-size", default_value_t = 128, value_parser = count(1, 1 << 20))]
     pub batch: usize,
     /// Completions an optimizer step; the paper: 64
     #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
     pub minibatch: usize,
     /// Passes over the completions of an iteration; the paper: 1, TRL's habit: 4
-    #[arg(long, default_value_t = 1, value_parser = count(1, 10_000))]
+    #[arg(long, aliases = ["num-epochs", "num-train-epochs"], default_value_t = 1, value_parser = count(1, 10_000))]
     pub epochs: usize,
     /// learning rate, warm-up, weight decay, clipping
     #[command(flatten)]

@@ -20,10 +20,10 @@ use serde::Serialize;
 #[command(mut_arg("weight_decay", |a| a.default_value("0.1")))]
 pub struct Config {
     /// Optimizer steps
-    #[arg(long, default_value_t = 400, value_parser = count(1, MANY))]
+    #[arg(long, alias = "max-steps", default_value_t = 400, value_parser = count(1, MANY))]
     pub steps: usize,
     /// Sequences of the full context a step
-    #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
+    #[arg(long, alias = "batch-size", default_value_t = 32, value_parser = count(1, 1 << 20))]
     pub batch: usize,
     /// learning rate, warm-up, weight decay, clipping
     #[command(flatten)]

@@ -25,10 +25,10 @@ use serde::Serialize;
 #[command(mut_arg("save_every", |a| a.default_value("50")))]
 pub struct Config {
     /// How often the rankings are seen; the paper's 1, because more overfits quickly
-    #[arg(long, default_value_t = 1.0, value_parser = positive::<f64>(1e6))]
+    #[arg(long, aliases = ["num-epochs", "num-train-epochs"], default_value_t = 1.0, value_parser = positive::<f64>(1e6))]
     pub epochs: f64,
     /// Prompts a step; all completions of a prompt go together; the paper: 64
-    #[arg(long, default_value_t = 16, value_parser = count(1, 1 << 20))]
+    #[arg(long, alias = "batch-size", default_value_t = 16, value_parser = count(1, 1 << 20))]
     pub batch: usize,
     /// learning rate, warm-up, weight decay, clipping
     #[command(flatten)]

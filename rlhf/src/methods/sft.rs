@@ -22,10 +22,10 @@ use serde::Serialize;
 #[command(mut_arg("lr", |a| a.default_value("5e-4")))]
 pub struct Config {
     /// How often the demonstrations are seen; fractions are fine; the paper: 16
-    #[arg(long, default_value_t = 3.0, value_parser = positive::<f64>(1e6))]
+    #[arg(long, aliases = ["num-epochs", "num-train-epochs"], default_value_t = 3.0, value_parser = positive::<f64>(1e6))]
     pub epochs: f64,
     /// Demonstrations a step; the paper: 32
-    #[arg(long, default_value_t = 32, value_parser = count(1, 1 << 20))]
+    #[arg(long, alias = "batch-size", default_value_t = 32, value_parser = count(1, 1 << 20))]
     pub batch: usize,
     /// Dropout of the residual stream; the paper: 0.2
     #[arg(long, default_value_t = 0.0, value_parser = within::<f64>(0.0, 0.99))]

@@ -160,7 +160,7 @@ pub fn generation(size: &str, model: Option<&Path>, precision: Precision, device
         let config = GenerateConfig { max_new_tokens: NEW, sampling, eos_ids: Vec::new(), batch };
         timed(7, 30.0, || {
             drop(
-                model::generate(&net, &params.decoding(), &prompts, &config, Rng::new(3), None, |_, _| ())
+                model::generate(&net, &params.decoding(), &prompts, &config, Rng::new(3), None, |_, _| true)
                     .expect("a good request"),
             )
         })

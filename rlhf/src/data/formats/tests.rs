@@ -237,3 +237,23 @@ fn what_is_not_read_is_refused_by_name() {
     let reason = read(json!({"prompt": "p", "completions": many, "ranks": vec![0; 1001]})).unwrap_err();
     assert!(reason.starts_with("1001 completions of one prompt have 500500 comparisons"), "{reason}");
 }
+
+/// Every row that docs/data.md shows is of the kind that its heading says, and nothing of it is left out.
+#[test]
+fn the_page_shows_rows_that_are_read() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/data.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let mut shown = 0;
+    for section in page.split("\n## ").skip(1) {
+        let kind = section.split(':').next().unwrap_or_default().to_lowercase();
+        for line in section.lines().filter(|line| line.starts_with('{')) {
+            let Json::Object(row) = Json::from(serde_json::from_str::<Value>(line).unwrap()) else { panic!("{line}") };
+            let format = Format::of(&row).unwrap_or_else(|| panic!("{line}: no format"));
+            let (rows, unused) = format.read(&row).unwrap_or_else(|why| panic!("{line}: {why}"));
+            assert!(rows.iter().all(|row| row.gives() == kind), "{line}: no {kind}");
+            assert_eq!(unused.len(), 0, "{line}: {unused:?}");
+            shown += 1;
+        }
+    }
+    assert!(shown >= 10, "{shown} rows");
+}
