@@ -1,5 +1,7 @@
 //! Calls of the methods that Python's strings, lists and dicts have.
 
+use std::rc::Rc;
+
 use super::call::Given;
 use super::format::format;
 use super::strings;
@@ -8,19 +10,7 @@ use super::value::{self, Kind, Result, Value, equal, spend};
 #[inline(never)]
 pub fn call(of: &Value, name: &str, given: Given) -> Result<Value> {
     match of {
-        Value::Str(whole) => {
-            spend(whole.len() / 16)?;
-            match name {
-                "format" => format(whole, &given),
-                "format_map" => {
-                    let Value::Dict(dict) = given.one(name)? else { return Err("format_map takes a dict".into()) };
-                    let named =
-                        dict.items.iter().filter_map(|(key, value)| Some((key.as_str()?.into(), value.clone())));
-                    format(whole, &Given { positional: vec![], named: named.collect() })
-                }
-                _ => strings::call(whole, name, given),
-            }
-        }
+        Value::Str(whole) => of_string(whole, name, given),
         Value::Dict(dict) => {
             let view = |kind, items| value::seq(Kind::View(kind), items);
             match name {
@@ -67,6 +57,20 @@ pub fn call(of: &Value, name: &str, given: Given) -> Result<Value> {
             }
         },
         other => Err(format!("'{}' object has no method {name:?}", other.kind())),
+    }
+}
+
+#[inline(never)]
+fn of_string(whole: &Rc<str>, name: &str, given: Given) -> Result<Value> {
+    spend(whole.len() / 16)?;
+    match name {
+        "format" => format(whole, &given),
+        "format_map" => {
+            let Value::Dict(dict) = given.one(name)? else { return Err("format_map takes a dict".into()) };
+            let named = dict.items.iter().filter_map(|(key, value)| Some((key.as_str()?.into(), value.clone())));
+            format(whole, &Given { positional: vec![], named: named.collect() })
+        }
+        _ => strings::call(whole, name, given),
     }
 }
 
