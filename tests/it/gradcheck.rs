@@ -69,7 +69,9 @@ fn kinked_rows() -> Vec<Row> {
         rows.push(row("min", vec![a.clone(), b.clone()], |v| ops::min(&v[0], &v[1])));
         rows.push(row("max", vec![a.clone(), b], |v| ops::max(&v[0], &v[1])));
         let inside_and_out = (0..a.len()).map(|i| [-0.9, 0.1, 0.6, 1.4, -0.3][i % 5]).collect();
-        rows.push(row("clamp", vec![Tensor::new(shape, inside_and_out)], |v| ops::clamp(&v[0], -0.5, 0.8)));
+        let x = Tensor::new(shape, inside_and_out);
+        rows.push(row("clamp", vec![x.clone()], |v| ops::clamp(&v[0], -0.5, 0.8)));
+        rows.push(row("relu", vec![x], |v| ops::relu(&v[0])));
     }
     rows
 }

@@ -11,6 +11,11 @@ fn activation(name: &'static str, f: Unary, back: Binary, x: &Var) -> Var {
         .recomputed_by(move || map(f, &again, NONE))
 }
 
+/// ReLU: max(x, 0); at 0 no gradient.
+pub fn relu(x: &Var) -> Var {
+    activation("relu", Unary::Relu, Binary::ReluBack, x)
+}
+
 /// Gelu by its tanh approximation: GPT-2's `gelu_new`.
 pub fn gelu(x: &Var) -> Var {
     activation("gelu", Unary::Gelu, Binary::GeluBack, x)

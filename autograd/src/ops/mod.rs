@@ -14,7 +14,7 @@ mod logprob;
 mod norm;
 mod reduce;
 
-pub use activation::{exp, gelu, gelu_erf, log_sigmoid, sigmoid, silu, square, swiglu};
+pub use activation::{exp, gelu, gelu_erf, log_sigmoid, relu, sigmoid, silu, square, swiglu};
 pub use arithmetic::{add, add_columns, clamp, max, min, mul, neg, reshape, scale, shift, sub};
 pub use attention::{attention, rope};
 pub use dropout::dropout;

@@ -12,6 +12,8 @@ pub enum Unary {
     Square,
     /// σ(x) = 1 / (1 + e⁻ˣ)
     Sigmoid,
+    /// max(x, 0)
+    Relu,
     /// ln σ(x), without overflow
     LogSigmoid,
     /// GPT-2's GELU: ½x(1 + tanh(√(2/π)(x + 0.044715x³)))
@@ -55,6 +57,8 @@ pub enum Binary {
     LessEqual,
     /// dy·2x
     SquareBack,
+    /// dy where x > 0
+    ReluBack,
 }
 
 /// A function of one number, in Rust and in WGSL.
@@ -139,8 +143,17 @@ pub fn silu_derivative<F: Float>(x: F) -> F {
     s * (one::<F>() + x * (one::<F>() - s))
 }
 
+/// A NaN stays one.
+fn relu<F: Float>(x: F) -> F {
+    if x < F::of(0.0) { F::of(0.0) } else { x }
+}
+
 fn clamp_back<F: Float>(dy: F, x: F, p: [F; 2]) -> F {
     if p[0] <= x && x <= p[1] { dy } else { F::of(0.0) }
+}
+
+fn relu_back<F: Float>(dy: F, x: F) -> F {
+    if x <= F::of(0.0) { F::of(0.0) } else { dy }
 }
 
 fn less_equal<F: Float>(a: F, b: F) -> F {
@@ -160,11 +173,12 @@ macro_rules! row2 {
 
 impl Unary {
     /// All of them.
-    pub const ALL: [Unary; 11] = [
+    pub const ALL: [Unary; 12] = [
         Unary::Neg,
         Unary::Exp,
         Unary::Square,
         Unary::Sigmoid,
+        Unary::Relu,
         Unary::LogSigmoid,
         Unary::Gelu,
         Unary::GeluErf,
@@ -185,6 +199,7 @@ impl Unary {
             Unary::Exp => row1!("exp", |x, _| x.exp(), "exp(x)"),
             Unary::Square => row1!("square", |x, _| x * x, "x * x"),
             Unary::Sigmoid => row1!("sigmoid", |x, _| sigmoid(x), "1.0 / (1.0 + exp(-x))"),
+            Unary::Relu => row1!("relu", |x, _| relu(x), "select(x, 0.0, x < 0.0)"),
             Unary::LogSigmoid => {
                 row1!("log_sigmoid", |x, _| log_sigmoid(x), "min(x, 0.0) - log1p(exp(-abs(x)))")
             }
@@ -200,7 +215,7 @@ impl Unary {
 
 impl Binary {
     /// All of them.
-    pub const ALL: [Binary; 12] = [
+    pub const ALL: [Binary; 13] = [
         Binary::Add,
         Binary::Sub,
         Binary::Mul,
@@ -213,6 +228,7 @@ impl Binary {
         Binary::ClampBack,
         Binary::LessEqual,
         Binary::SquareBack,
+        Binary::ReluBack,
     ];
 
     /// What shaders and benches call it.
@@ -238,6 +254,7 @@ impl Binary {
             Binary::ClampBack => row2!("clamp_back", clamp_back, "select(0.0, a, p0 <= b && b <= p1)"),
             Binary::LessEqual => row2!("less_equal", |a, b, _| less_equal(a, b), "select(0.0, 1.0, a <= b)"),
             Binary::SquareBack => row2!("square_back", |dy, x, _| (dy + dy) * x, "2.0 * a * b"),
+            Binary::ReluBack => row2!("relu_back", |dy, x, _| relu_back(dy, x), "select(a, 0.0, b <= 0.0)"),
         }
     }
 }
