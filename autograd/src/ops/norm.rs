@@ -1,6 +1,6 @@
 //! Normalisation of each row.
 use crate::tape::{Var, record};
-use kernels::{Heads, Tensor};
+use kernels::{Heads, Tensor, shapes};
 use std::ops::Range;
 
 /// Layer norm: (x - mean) / √(variance + eps) · w + b.  x [N, C], w [C], b [C] → [N, C]
@@ -27,7 +27,9 @@ pub fn rms_norm(x: &Var, w: &Var, eps: f32) -> Var {
 /// qkv [N, (H + 2G)·D], gains of queries and keys [D] each → as qkv
 #[track_caller]
 pub fn qk_norm(qkv: &Var, q_gain: &Var, k_gain: &Var, heads: Heads, eps: f32) -> Var {
-    let (n, d) = (qkv.shape()[0], heads.dim);
+    let (d, columns) = (heads.dim, heads.qkv());
+    let takes = || format!("qk_norm of {heads:?} takes qkv [N, {columns}], q_gain [{d}], k_gain [{d}]");
+    shapes!(takes(), qkv [n, c], q_gain [q], k_gain [k] if c == columns && [q, k] == [d; 2]);
     let parts = [0..heads.q * d, heads.q * d..(heads.q + heads.kv) * d];
     let cut = move |x: &Tensor, part: &Range<usize>| {
         kernels::slice_columns(x, part.clone()).reshape(&[n * part.len() / d, d])
