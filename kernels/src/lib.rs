@@ -25,6 +25,7 @@ mod float;
 mod ids;
 mod rng;
 mod shape;
+mod show;
 mod tensor;
 
 pub mod adamw;
