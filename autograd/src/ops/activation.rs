@@ -46,6 +46,22 @@ pub fn sigmoid(x: &Var) -> Var {
     })
 }
 
+/// Hyperbolic tangent: tanh x;  dy(1 − tanh²)
+pub fn tanh(x: &Var) -> Var {
+    let y = map(Unary::Tanh, x.value(), NONE);
+    let yv = y.clone();
+    record("tanh", [x], y, move |dy, _| {
+        let lost = times(&dy, &map(Unary::Square, &yv, NONE));
+        [Some(zip(Binary::Sub, &dy, &lost, NONE))]
+    })
+}
+
+/// Natural logarithm: ln x, of positive numbers (of 0 it is −∞, of others NaN);  dy/x
+pub fn log(x: &Var) -> Var {
+    let xv = x.value().clone();
+    record("log", [x], map(Unary::Log, &xv, NONE), move |dy, _| [Some(zip(Binary::Div, &dy, &xv, NONE))])
+}
+
 /// Exponential: eˣ
 pub fn exp(x: &Var) -> Var {
     let y = map(Unary::Exp, x.value(), NONE);

@@ -1,6 +1,21 @@
-//! The linear layer.
+//! Matrix products, and the linear layer.
 use crate::tape::{Gradient, Product, Var, record, record_products};
 use kernels::{Bf16, Form, Precision, linear_bf16_back, matmul_in, sum_rows};
+
+/// The product of two matrices.  a [M, K], b [K, N] → [M, N]
+///
+/// # Panics
+/// If they are no matrices, or K is not the same.
+#[track_caller]
+pub fn matmul(a: &Var, b: &Var) -> Var {
+    let (av, bv) = (a.value().clone(), b.value().clone());
+    let y = kernels::matmul(Form::NN, &av, &bv);
+    record("matmul", [a, b], y, move |dy, needs| {
+        let da = needs[0].then(|| kernels::matmul(Form::NT, &dy, &bv)); // da = dy bᵀ
+        let db = needs[1].then(|| kernels::matmul(Form::TN, &av, &dy)); // db = aᵀ dy
+        [da, db]
+    })
+}
 
 /// The linear layer, in f32: y = x Wᵀ + b.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]

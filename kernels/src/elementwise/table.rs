@@ -14,6 +14,10 @@ pub enum Unary {
     Sigmoid,
     /// max(x, 0)
     Relu,
+    /// tanh x
+    Tanh,
+    /// ln x: NaN of negative numbers
+    Log,
     /// ln σ(x), without overflow
     LogSigmoid,
     /// GPT-2's GELU: ½x(1 + tanh(√(2/π)(x + 0.044715x³)))
@@ -39,6 +43,8 @@ pub enum Binary {
     Sub,
     /// a·b
     Mul,
+    /// a/b
+    Div,
     /// The smaller.
     Min,
     /// The larger.
@@ -173,12 +179,14 @@ macro_rules! row2 {
 
 impl Unary {
     /// All of them.
-    pub const ALL: [Unary; 12] = [
+    pub const ALL: [Unary; 14] = [
         Unary::Neg,
         Unary::Exp,
         Unary::Square,
         Unary::Sigmoid,
         Unary::Relu,
+        Unary::Tanh,
+        Unary::Log,
         Unary::LogSigmoid,
         Unary::Gelu,
         Unary::GeluErf,
@@ -200,6 +208,8 @@ impl Unary {
             Unary::Square => row1!("square", |x, _| x * x, "x * x"),
             Unary::Sigmoid => row1!("sigmoid", |x, _| sigmoid(x), "1.0 / (1.0 + exp(-x))"),
             Unary::Relu => row1!("relu", |x, _| relu(x), "select(x, 0.0, x < 0.0)"),
+            Unary::Tanh => row1!("tanh", |x, _| x.tanh(), "tanh(clamp(x, -10.0, 10.0))"),
+            Unary::Log => row1!("log", |x, _| x.ln(), "log(x)"),
             Unary::LogSigmoid => {
                 row1!("log_sigmoid", |x, _| log_sigmoid(x), "min(x, 0.0) - log1p(exp(-abs(x)))")
             }
@@ -215,10 +225,11 @@ impl Unary {
 
 impl Binary {
     /// All of them.
-    pub const ALL: [Binary; 13] = [
+    pub const ALL: [Binary; 14] = [
         Binary::Add,
         Binary::Sub,
         Binary::Mul,
+        Binary::Div,
         Binary::Min,
         Binary::Max,
         Binary::LogSigmoidBack,
@@ -241,6 +252,7 @@ impl Binary {
             Binary::Add => row2!("add", |a, b, _| a + b, "a + b"),
             Binary::Sub => row2!("sub", |a, b, _| a - b, "a - b"),
             Binary::Mul => row2!("mul", |a, b, _| a * b, "a * b"),
+            Binary::Div => row2!("div", |a, b, _| a / b, "a / b"),
             Binary::Min => row2!("min", |a, b, _| a.min(b), "min(a, b)"),
             Binary::Max => row2!("max", |a, b, _| a.max(b), "max(a, b)"),
             Binary::LogSigmoidBack => {
