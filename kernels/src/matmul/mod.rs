@@ -1,6 +1,7 @@
 //! Matrix products in the three forms that training needs: forward, dx and dW.
 mod cpu;
 pub(crate) mod gpu;
+mod parts;
 pub mod plain;
 
 use crate::cpu::gemm::{Beta, Panels};
