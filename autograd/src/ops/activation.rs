@@ -75,6 +75,9 @@ pub fn square(x: &Var) -> Var {
 }
 
 /// SwiGLU: silu(gate)·up of the two side by side.  gu [N, 2F] → [N, F]
+///
+/// # Panics
+/// If gu is no matrix of an even number of columns.
 #[track_caller]
 pub fn swiglu(gu: &Var) -> Var {
     let (guv, again) = (gu.value().clone(), gu.value().clone());

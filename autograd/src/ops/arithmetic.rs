@@ -6,6 +6,9 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 const NONE: [f32; 2] = [0.0; 2];
 
 /// Sum: a + b, of one shape.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn add(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Add, a.value(), b.value(), NONE);
@@ -13,6 +16,9 @@ pub fn add(a: &Var, b: &Var) -> Var {
 }
 
 /// Difference: a − b, of one shape.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn sub(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Sub, a.value(), b.value(), NONE);
@@ -23,6 +29,9 @@ pub fn sub(a: &Var, b: &Var) -> Var {
 }
 
 /// Product of elements: a·b, of one shape.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn mul(a: &Var, b: &Var) -> Var {
     let (av, bv) = (a.value().clone(), b.value().clone());
@@ -33,6 +42,9 @@ pub fn mul(a: &Var, b: &Var) -> Var {
 }
 
 /// Quotient of elements: a/b, of one shape.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn div(a: &Var, b: &Var) -> Var {
     let bv = b.value().clone();
@@ -69,6 +81,9 @@ pub fn clamp(x: &Var, low: f32, high: f32) -> Var {
 }
 
 /// Minimum: the smaller; of equal numbers the one from `a`, to which the gradient then goes.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn min(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Min, a.value(), b.value(), NONE);
@@ -77,6 +92,9 @@ pub fn min(a: &Var, b: &Var) -> Var {
 }
 
 /// Maximum: the larger; of equal numbers the one from `a`, to which the gradient then goes.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn max(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Max, a.value(), b.value(), NONE);
