@@ -252,9 +252,11 @@ impl Var {
     }
 }
 
+/// Tracked or constant, and the [`Tensor`].
 impl fmt::Debug for Var {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Var({:?}, {})", self.value, if self.is_tracked() { "tracked" } else { "constant" })
+        f.write_str(if self.is_tracked() { "Var, tracked: " } else { "Var, constant: " })?;
+        self.value.fmt(f)
     }
 }
 
@@ -327,6 +329,16 @@ mod tests {
         let w = params.frozen();
         let y = ops::sum(&ops::square(&w[x]));
         assert!(!y.is_tracked() && y.tape_names().is_empty());
+    }
+
+    #[test]
+    fn debug_shows_numbers() {
+        let y = Var::from(Tensor::new(&[2], vec![0.5, -1.0]));
+        assert_eq!(format!("{y:?}"), "Var, constant: Tensor[2] on cpu: [ 0.5000, -1.0000]");
+        assert_eq!(format!("{y:.1?}"), "Var, constant: Tensor[2] on cpu: [ 0.5, -1.0]");
+        let (params, x) = one_param(&[1]);
+        let show = |w: &Weights| (w[x].clone(), format!("{:?}", w[x]));
+        assert!(params.backprop(&mut params.grads(), show).1.starts_with("Var, tracked: Tensor[1] on cpu: ["));
     }
 
     #[test]

@@ -31,6 +31,10 @@ impl Ids {
         self.host.is_empty()
     }
 
+    pub(crate) fn shape(&self) -> [usize; 1] {
+        [self.len()]
+    }
+
     /// These numbers on `gpu`, uploaded at the first call.
     pub(crate) fn on(&self, gpu: &Arc<gpu::Gpu>) -> Arc<gpu::Buffer> {
         let mut uploaded = self.uploaded.lock().expect("no panic while uploading");

@@ -1,4 +1,4 @@
-//! Sizes of up to four axes.
+//! Sizes of up to four axes, and what a call says of shapes that do not fit.
 use std::fmt;
 use std::ops::Deref;
 
@@ -39,4 +39,19 @@ impl fmt::Debug for Shape {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{:?}", &self[..])
     }
+}
+
+/// Names the sizes of a call's arrays, or panics at its caller's line in the call's words, with all shapes:
+/// `shapes!("matmul takes a [M, K], b [K, N]", a [m, k], b [k2, n] if k == k2);`
+#[doc(hidden)]
+#[macro_export]
+macro_rules! shapes {
+    ($takes:expr, $($array:ident $sizes:pat),+ $(if $fit:expr)?) => {
+        let got = || [$(format!("{} {:?}", stringify!($array), $array.shape())),+].join(", ");
+        $(
+            #[allow(irrefutable_let_patterns)]
+            let $sizes = $array.shape()[..] else { panic!("{}; got {}", $takes, got()) };
+        )+
+        $(assert!($fit, "{}; got {}", $takes, got());)?
+    };
 }

@@ -1,7 +1,6 @@
 //! `Tensor`: f32, contiguous, immutable in spirit, shared by `Arc`, copied when written while shared.
 use crate::cpu::pool::{self, Pooled};
 use crate::{Device, Shape, gpu};
-use std::fmt;
 use std::sync::Arc;
 
 /// An array of f32 with one to four axes, on a device. Cloning shares the memory; the first write copies it.
@@ -277,10 +276,4 @@ pub(crate) fn same_device(arrays: &[&Tensor]) -> Device {
         assert!(other == device, "arrays of one kernel on two devices: {device:?} and {other:?}");
     }
     device
-}
-
-impl fmt::Debug for Tensor {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Tensor{:?} on {:?}", self.shape, self.device())
-    }
 }

@@ -46,12 +46,18 @@ fn one_element_rows() -> Vec<Row> {
         one("scale", |x| x * 0.3),
         one("shift", |x| ops::shift(x, 0.25)),
         one("sum", ops::sum),
+        one("mean", ops::mean),
+        one("softmax", ops::softmax),
+        one("tanh", ops::tanh),
+        one("log", |x| ops::log(&ops::shift(&ops::square(x), 0.5))),
         one("reshape", |x| ops::square(&ops::reshape(x, &[x.value().len(), 1]))),
         one("dropout", |x| ops::dropout(x, 0.4, Rng::new(3))),
         one("mul", |x| &(x * x) + x), // one input used three times: its gradients add
         two("add", ops::add),
         two("sub", ops::sub),
         two("mul", ops::mul),
+        two("div", |a, b| ops::div(a, &ops::shift(&ops::square(b), 0.5))),
+        two("div", |a, b| a / ops::exp(b)),
         two("add", |a, b| a + b - a * b),
     ]
     .into_iter()
@@ -69,7 +75,9 @@ fn kinked_rows() -> Vec<Row> {
         rows.push(row("min", vec![a.clone(), b.clone()], |v| ops::min(&v[0], &v[1])));
         rows.push(row("max", vec![a.clone(), b], |v| ops::max(&v[0], &v[1])));
         let inside_and_out = (0..a.len()).map(|i| [-0.9, 0.1, 0.6, 1.4, -0.3][i % 5]).collect();
-        rows.push(row("clamp", vec![Tensor::new(shape, inside_and_out)], |v| ops::clamp(&v[0], -0.5, 0.8)));
+        let x = Tensor::new(shape, inside_and_out);
+        rows.push(row("clamp", vec![x.clone()], |v| ops::clamp(&v[0], -0.5, 0.8)));
+        rows.push(row("relu", vec![x], |v| ops::relu(&v[0])));
     }
     rows
 }
@@ -86,6 +94,18 @@ fn layer_rows() -> Vec<Row> {
         let b = normal("b", &[o]);
         let of_bf16 = move |v: &[Var]| ops::linear_bf16(Precision::F32, &v[0], &packed, Some(&v[1]));
         rows.push(row("linear_bf16", vec![x, b], of_bf16));
+    }
+    for (m, k, n) in [(1, 1, 1), (3, 5, 4), (2, 17, 9)] {
+        let (a, b) = (normal("a", &[m, k]), normal("b", &[k, n]));
+        rows.push(row("matmul", vec![a.clone(), b], |v| ops::matmul(&v[0], &v[1])));
+        rows.push(row("transpose", vec![a], |v| ops::transpose(&v[0])));
+    }
+    for (axis, range) in [(0, 1..2), (1, 0..3), (1, 1..2), (2, 3..3), (2, 1..4)] {
+        let (a, b) = (normal("a", &[2, 3, 4]), normal("b", &[2, 3, 4]));
+        let sliced = range.clone();
+        rows.push(row("slice", vec![a.clone()], move |v| ops::slice(&v[0], axis, sliced.clone())));
+        let ends = move |v: &[Var]| ops::concat([&v[0], &ops::slice(&v[1], axis, range.clone()), &v[0]], axis);
+        rows.push(row("concat", vec![a, b], ends));
     }
     for (n, c, w) in [(1, 1, 1), (3, 7, 2), (4, 33, 30)] {
         let inputs = vec![normal("y", &[n, c]), normal("x", &[n, w])];

@@ -11,6 +11,11 @@ fn activation(name: &'static str, f: Unary, back: Binary, x: &Var) -> Var {
         .recomputed_by(move || map(f, &again, NONE))
 }
 
+/// ReLU: max(x, 0); at 0 no gradient.
+pub fn relu(x: &Var) -> Var {
+    activation("relu", Unary::Relu, Binary::ReluBack, x)
+}
+
 /// Gelu by its tanh approximation: GPT-2's `gelu_new`.
 pub fn gelu(x: &Var) -> Var {
     activation("gelu", Unary::Gelu, Binary::GeluBack, x)
@@ -41,6 +46,22 @@ pub fn sigmoid(x: &Var) -> Var {
     })
 }
 
+/// Hyperbolic tangent: tanh x;  dy(1 − tanh²)
+pub fn tanh(x: &Var) -> Var {
+    let y = map(Unary::Tanh, x.value(), NONE);
+    let yv = y.clone();
+    record("tanh", [x], y, move |dy, _| {
+        let lost = times(&dy, &map(Unary::Square, &yv, NONE));
+        [Some(zip(Binary::Sub, &dy, &lost, NONE))]
+    })
+}
+
+/// Natural logarithm: ln x, of positive numbers (of 0 it is −∞, of others NaN);  dy/x
+pub fn log(x: &Var) -> Var {
+    let xv = x.value().clone();
+    record("log", [x], map(Unary::Log, &xv, NONE), move |dy, _| [Some(zip(Binary::Div, &dy, &xv, NONE))])
+}
+
 /// Exponential: eˣ
 pub fn exp(x: &Var) -> Var {
     let y = map(Unary::Exp, x.value(), NONE);
@@ -54,6 +75,9 @@ pub fn square(x: &Var) -> Var {
 }
 
 /// SwiGLU: silu(gate)·up of the two side by side.  gu [N, 2F] → [N, F]
+///
+/// # Panics
+/// If gu is no matrix of an even number of columns.
 #[track_caller]
 pub fn swiglu(gu: &Var) -> Var {
     let (guv, again) = (gu.value().clone(), gu.value().clone());

@@ -1,11 +1,14 @@
-//! Element by element on arrays of one shape, and the operators + - * on `Var`.
+//! Element by element on arrays of one shape, and the operators + - * / on `Var`.
 use crate::tape::{Var, record};
-use kernels::{Binary, Tensor, Unary, map, set_columns, slice_columns, zip};
-use std::ops::{Add, Mul, Neg, Sub};
+use kernels::{Binary, Tensor, Unary, map, set_columns, shapes, slice_columns, zip};
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
 const NONE: [f32; 2] = [0.0; 2];
 
 /// Sum: a + b, of one shape.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn add(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Add, a.value(), b.value(), NONE);
@@ -13,6 +16,9 @@ pub fn add(a: &Var, b: &Var) -> Var {
 }
 
 /// Difference: a − b, of one shape.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn sub(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Sub, a.value(), b.value(), NONE);
@@ -23,12 +29,31 @@ pub fn sub(a: &Var, b: &Var) -> Var {
 }
 
 /// Product of elements: a·b, of one shape.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn mul(a: &Var, b: &Var) -> Var {
     let (av, bv) = (a.value().clone(), b.value().clone());
     let y = zip(Binary::Mul, &av, &bv, NONE);
     record("mul", [a, b], y, move |dy, needs| {
         [(needs[0], &bv), (needs[1], &av)].map(|(need, other)| need.then(|| zip(Binary::Mul, &dy, other, NONE)))
+    })
+}
+
+/// Quotient of elements: a/b, of one shape.
+///
+/// # Panics
+/// If the shapes differ.
+#[track_caller]
+pub fn div(a: &Var, b: &Var) -> Var {
+    let bv = b.value().clone();
+    let y = zip(Binary::Div, a.value(), &bv, NONE);
+    let yv = y.clone();
+    record("div", [a, b], y, move |dy, needs| {
+        let da = zip(Binary::Div, &dy, &bv, NONE); // 1/b
+        let db = needs[1].then(|| map(Unary::Neg, &zip(Binary::Mul, &da, &yv, NONE), NONE)); // −a/b²
+        [Some(da), db]
     })
 }
 
@@ -56,6 +81,9 @@ pub fn clamp(x: &Var, low: f32, high: f32) -> Var {
 }
 
 /// Minimum: the smaller; of equal numbers the one from `a`, to which the gradient then goes.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn min(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Min, a.value(), b.value(), NONE);
@@ -64,6 +92,9 @@ pub fn min(a: &Var, b: &Var) -> Var {
 }
 
 /// Maximum: the larger; of equal numbers the one from `a`, to which the gradient then goes.
+///
+/// # Panics
+/// If the shapes differ.
 #[track_caller]
 pub fn max(a: &Var, b: &Var) -> Var {
     let y = zip(Binary::Max, a.value(), b.value(), NONE);
@@ -79,9 +110,14 @@ fn split(dy: Tensor, from_a: &Tensor) -> [Option<Tensor>; 2] {
 }
 
 /// Scaled addition to a slice of columns: y with scale·x added from column `start` on.  y [N, C], x [N, W] → [N, C]
+///
+/// # Panics
+/// If x leaves y.
 #[track_caller]
 pub fn add_columns(y: &Var, start: usize, scale: f32, x: &Var) -> Var {
-    let range = start..start + x.value().dims::<2>()[1];
+    let takes = || format!("add_columns from {start} on takes y [N, C], x [N, W] with {start} + W <= C");
+    shapes!(takes(), y [n, c], x [rows, w] if rows == n && start + w <= c);
+    let range = start..start + w;
     let mut sum = slice_columns(y.value(), range.clone());
     kernels::axpy(&mut sum, scale, x.value());
     let mut value = y.value().clone();
@@ -94,13 +130,6 @@ pub fn add_columns(y: &Var, start: usize, scale: f32, x: &Var) -> Var {
         });
         [needs[0].then_some(dy), dx]
     })
-}
-
-/// Reshape: the same numbers under other axes. Free.
-#[track_caller]
-pub fn reshape(x: &Var, shape: &[usize]) -> Var {
-    let old = x.shape().to_vec();
-    record("reshape", [x], x.value().reshape(shape), move |dy, _| [Some(dy.reshape(&old))])
 }
 
 /// `a + b` and `&a + &b` in all four combinations.
@@ -124,6 +153,7 @@ macro_rules! operator {
 operator!(Add, add, add);
 operator!(Sub, sub, sub);
 operator!(Mul, mul, mul);
+operator!(Div, div, div);
 
 impl Mul<f32> for &Var {
     type Output = Var;

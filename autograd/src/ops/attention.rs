@@ -4,6 +4,9 @@ use kernels::{Heads, Ids, Segments, Tensor};
 
 /// Causal attention: every token looks at itself and those before it in its own sequence.
 /// qkv [N, (H + 2G)·D] → [N, H·D]
+///
+/// # Panics
+/// If qkv is of other tokens or heads.
 #[track_caller]
 pub fn attention(qkv: &Var, segments: &Segments, heads: Heads) -> Var {
     let (qkv_value, segments) = (qkv.value().clone(), segments.clone());
@@ -17,6 +20,9 @@ pub fn attention(qkv: &Var, segments: &Segments, heads: Heads) -> Var {
 /// Rotary position embedding (Su et al. 2021): queries and keys turned by their positions; values stay.
 /// qkv [N, (H + 2G)·D], same out.
 /// `table` is from `kernels::rope_table`, on the device of `qkv`.
+///
+/// # Panics
+/// If qkv is of other heads, the table turns more than a head or lacks a position, or a row has no position.
 #[track_caller]
 pub fn rope(qkv: &Var, table: &Tensor, positions: &Ids, heads: Heads) -> Var {
     let y = kernels::rope(qkv.value(), table, positions, heads, false);

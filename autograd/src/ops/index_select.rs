@@ -1,14 +1,21 @@
 //! Rows and entries by their numbers: embeddings, and what a loss looks at.
 use crate::tape::{Var, record};
-use kernels::{Ids, index_select_back};
+use kernels::{Ids, index_select_back, shapes};
 
 /// The embeddings of tokens: row ids[n] of a table.  table [V, C], ids [N] → [N, C]
+///
+/// # Panics
+/// If the table is no matrix, or an id is beyond it.
 #[track_caller]
 pub fn embed(table: &Var, ids: &Ids) -> Var {
+    shapes!("embed takes table [V, C]", table [_, _]);
     select("embed", table, ids)
 }
 
 /// Rows ids[r] of x.  x [N, C], ids [R] → [R, C]
+///
+/// # Panics
+/// If x is no matrix, or an id is beyond it.
 #[track_caller]
 pub fn index_select(x: &Var, ids: &Ids) -> Var {
     select("index_select", x, ids)
@@ -22,6 +29,9 @@ fn select(name: &'static str, x: &Var, ids: &Ids) -> Var {
 }
 
 /// Entries ids[r] of x.  x [N], ids [R] → [R]
+///
+/// # Panics
+/// If an id is beyond x.
 #[track_caller]
 pub fn pick(x: &Var, ids: &Ids) -> Var {
     let (ids, n) = (ids.clone(), x.value().len());

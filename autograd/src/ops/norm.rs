@@ -1,9 +1,12 @@
 //! Normalisation of each row.
 use crate::tape::{Var, record};
-use kernels::{Heads, Tensor};
+use kernels::{Heads, Tensor, shapes};
 use std::ops::Range;
 
 /// Layer norm: (x - mean) / √(variance + eps) · w + b.  x [N, C], w [C], b [C] → [N, C]
+///
+/// # Panics
+/// If w or b is not of C numbers.
 #[track_caller]
 pub fn layer_norm(x: &Var, w: &Var, b: &Var, eps: f32) -> Var {
     let (xv, wv) = (x.value().clone(), w.value().clone());
@@ -14,6 +17,9 @@ pub fn layer_norm(x: &Var, w: &Var, b: &Var, eps: f32) -> Var {
 }
 
 /// RMS norm: x / √(mean of x² + eps) · w.  x [N, C], w [C] → [N, C]
+///
+/// # Panics
+/// If w is not of C numbers.
 #[track_caller]
 pub fn rms_norm(x: &Var, w: &Var, eps: f32) -> Var {
     let (xv, wv) = (x.value().clone(), w.value().clone());
@@ -25,9 +31,14 @@ pub fn rms_norm(x: &Var, w: &Var, eps: f32) -> Var {
 
 /// QK norm: RMS norm of each query head and of each key head; values stay (Dehghani et al. 2023, section 2.2).
 /// qkv [N, (H + 2G)·D], gains of queries and keys [D] each → as qkv
+///
+/// # Panics
+/// If qkv is of other heads, or a gain is not of D numbers.
 #[track_caller]
 pub fn qk_norm(qkv: &Var, q_gain: &Var, k_gain: &Var, heads: Heads, eps: f32) -> Var {
-    let (n, d) = (qkv.shape()[0], heads.dim);
+    let (d, columns) = (heads.dim, heads.qkv());
+    let takes = || format!("qk_norm of {heads:?} takes qkv [N, {columns}], q_gain [{d}], k_gain [{d}]");
+    shapes!(takes(), qkv [n, c], q_gain [q], k_gain [k] if c == columns && [q, k] == [d; 2]);
     let parts = [0..heads.q * d, heads.q * d..(heads.q + heads.kv) * d];
     let cut = move |x: &Tensor, part: &Range<usize>| {
         kernels::slice_columns(x, part.clone()).reshape(&[n * part.len() / d, d])

@@ -4,7 +4,7 @@ pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;
-use crate::{Device, Tensor};
+use crate::{Device, Tensor, shapes};
 
 /// The constants of one AdamW step.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,8 @@ pub struct AdamWStep {
 #[track_caller]
 pub fn adamw(p: &mut Tensor, g: &Tensor, m: &mut Tensor, v: &mut Tensor, step: &AdamWStep) {
     let n = p.len();
-    assert!(g.len() == n && m.len() == n && v.len() == n, "adamw: {n}, {}, {}, {}", g.len(), m.len(), v.len());
+    let same = [g.len(), m.len(), v.len()] == [n; 3];
+    shapes!("adamw takes p, g, m, v of one length", p [..], g [..], m [..], v [..] if same);
     match same_device(&[p, g, m, v]) {
         Device::Cpu => cpu::adamw(p.data_mut(), g.data(), m.data_mut(), v.data_mut(), step),
         Device::Gpu(gpu) => {

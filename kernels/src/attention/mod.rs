@@ -7,18 +7,13 @@ pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;
-use crate::{Device, Heads, Ids, Segments, Tensor, cpu::pool};
+use crate::{Device, Heads, Ids, Segments, Tensor, cpu::pool, shapes};
 
 #[track_caller]
 fn check(qkv: &Tensor, seg: &Segments, heads: Heads) -> usize {
-    let [n, c] = qkv.dims();
     assert!(heads.q.is_multiple_of(heads.kv), "{heads:?}: query heads must be a multiple of key/value heads");
-    assert!(
-        n == seg.tokens() && c == heads.qkv(),
-        "attention: qkv {:?} for {} tokens and {heads:?}",
-        qkv.shape(),
-        seg.tokens()
-    );
+    let takes = || format!("attention of {heads:?} takes qkv [{}, {}]", seg.tokens(), heads.qkv());
+    shapes!(takes(), qkv [n, c] if n == seg.tokens() && c == heads.qkv());
     n
 }
 
@@ -48,7 +43,7 @@ pub fn attention(qkv: &Tensor, seg: &Segments, heads: Heads) -> (Tensor, Tensor)
 #[track_caller]
 pub fn attention_back(dy: &Tensor, qkv: &Tensor, y: &Tensor, lse: &Tensor, seg: &Segments, heads: Heads) -> Tensor {
     let n = check(qkv, seg, heads);
-    assert_eq!(dy.len(), n * heads.q * heads.dim, "attention_back: dy {:?}, qkv {:?}", dy.shape(), qkv.shape());
+    shapes!("attention_back takes dy and y [N, H·D]", dy [..], y [..] if dy.shape() == [n, heads.q * heads.dim]);
     match same_device(&[dy, qkv, y, lse]) {
         Device::Cpu => {
             let mut dqkv = pool::take(qkv.len());
@@ -62,9 +57,10 @@ pub fn attention_back(dy: &Tensor, qkv: &Tensor, y: &Tensor, lse: &Tensor, seg: 
 
 #[track_caller]
 fn check_cache(qkv: &Tensor, k: &Tensor, v: &Tensor, slots: &Ids, positions: &Ids, heads: Heads) -> [usize; 2] {
-    let ([n, c], [count, context, width]) = (qkv.dims(), k.dims());
-    assert_eq!(k.shape(), v.shape(), "a cache of keys and one of values");
-    assert!(c == heads.qkv() && width == heads.kv * heads.dim, "qkv {:?}, cache {:?}", qkv.shape(), k.shape());
+    let [columns, wide] = [heads.qkv(), heads.kv * heads.dim];
+    let takes = || format!("attention over a cache takes qkv [N, {columns}], k and v [slots, T, {wide}]");
+    let same = k.shape() == v.shape();
+    shapes!(takes(), qkv [n, c], k [count, context, width], v [..] if c == columns && width == wide && same);
     assert!(slots.len() == n && positions.len() == n, "one slot and one position for each of {n} tokens");
     assert!(slots.host().iter().all(|&s| (s as usize) < count), "a slot beyond the cache {:?}", k.shape());
     assert!(positions.host().iter().all(|&p| (p as usize) < context), "a position beyond the cache {:?}", k.shape());

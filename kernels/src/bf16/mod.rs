@@ -29,11 +29,6 @@ impl Bf16 {
         &self.shape
     }
 
-    /// Rows and columns of a matrix.
-    pub(crate) fn dims(&self) -> [usize; 2] {
-        [self.shape[0], self.shape[1]]
-    }
-
     /// The words of an array on the CPU.
     pub(crate) fn host(&self) -> Option<&[u32]> {
         match &self.words {

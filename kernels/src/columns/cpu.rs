@@ -2,6 +2,9 @@
 use crate::cpu::par;
 
 pub fn copy(x: &[f32], xw: usize, x_start: usize, y: &mut [f32], yw: usize, y_start: usize, count: usize) {
+    if count == 0 {
+        return;
+    }
     par::rows(x.len() / xw.max(1), par::grain(count), [(y, yw)], |range, [y]| {
         for (x, y) in x[range.start * xw..range.end * xw].chunks_exact(xw).zip(y.chunks_exact_mut(yw)) {
             y[y_start..y_start + count].copy_from_slice(&x[x_start..x_start + count]);

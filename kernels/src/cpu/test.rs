@@ -14,12 +14,13 @@ pub fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| x as f64).collect()
 }
 
-/// |got − want| ≤ tolerance · max(1, |want|) for every element.
+/// |got − want| ≤ tolerance · max(1, |want|) for every element, and NaN where NaN is wanted.
 #[track_caller]
 pub fn close(name: &str, got: &[f32], want: &[f64], tolerance: f64) {
     assert_eq!(got.len(), want.len(), "{name}");
     for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
         let error = (got as f64 - want).abs();
-        assert!(error <= tolerance * want.abs().max(1.0), "{name} at {i}: {got} for {want}");
+        let both_nan = got.is_nan() && want.is_nan();
+        assert!(both_nan || error <= tolerance * want.abs().max(1.0), "{name} at {i}: {got} for {want}");
     }
 }

@@ -36,6 +36,7 @@ per_isa! {
             Unary::Exp => each(x, y, exp),
             Unary::Square => each(x, y, |x| x * x),
             Unary::Sigmoid => each(x, y, sigmoid),
+            Unary::Relu => each(x, y, |x| if x < 0.0 { 0.0 } else { x }),
             Unary::Gelu => each(x, y, gelu),
             Unary::GeluErf => each(x, y, |x| x * normal_cdf(x)),
             Unary::Silu => each(x, y, silu),
@@ -59,12 +60,14 @@ per_isa! {
             Binary::Add => each_pair(a, b, y, |a, b| a + b),
             Binary::Sub => each_pair(a, b, y, |a, b| a - b),
             Binary::Mul => each_pair(a, b, y, |a, b| a * b),
+            Binary::Div => each_pair(a, b, y, |a, b| a / b),
             Binary::Min => each_pair(a, b, y, |a, b| if a < b { a } else { b }),
             Binary::Max => each_pair(a, b, y, |a, b| if a > b { a } else { b }),
             Binary::GeluBack => each_pair(a, b, y, gelu_back),
             Binary::GeluErfBack => each_pair(a, b, y, gelu_erf_back),
             Binary::SiluBack => each_pair(a, b, y, silu_back),
             Binary::SquareBack => each_pair(a, b, y, |dy, x| (dy + dy) * x),
+            Binary::ReluBack => each_pair(a, b, y, |dy, x| if x <= 0.0 { 0.0 } else { dy }),
             _ => {
                 let f = op.row().f32;
                 for (y, (&a, &b)) in y.iter_mut().zip(a.iter().zip(b)) {

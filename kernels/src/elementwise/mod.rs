@@ -8,7 +8,7 @@ pub(crate) use cpu::{silu, silu_derivative};
 pub use table::{Binary, Unary};
 
 use crate::tensor::same_device;
-use crate::{Device, Tensor, cpu::pool};
+use crate::{Device, Tensor, cpu::pool, shapes};
 
 /// A function of each element: y[i] = op(x[i]); `p` are the op's two parameters.  any shape, same out
 pub fn map(op: Unary, x: &Tensor, p: [f32; 2]) -> Tensor {
@@ -25,7 +25,8 @@ pub fn map(op: Unary, x: &Tensor, p: [f32; 2]) -> Tensor {
 /// A function of two arrays' elements: y[i] = op(a[i], b[i]). Nothing broadcasts: the shapes are the same.
 #[track_caller]
 pub fn zip(op: Binary, a: &Tensor, b: &Tensor, p: [f32; 2]) -> Tensor {
-    assert_eq!(a.shape(), b.shape(), "{op:?}: shapes differ (nothing broadcasts by itself)");
+    let takes = || format!("{} takes two arrays of one shape (nothing broadcasts by itself)", op.name());
+    shapes!(takes(), a [..], b [..] if a.shape() == b.shape());
     match same_device(&[a, b]) {
         Device::Cpu => {
             let mut y = pool::take(a.len());
@@ -39,14 +40,15 @@ pub fn zip(op: Binary, a: &Tensor, b: &Tensor, p: [f32; 2]) -> Tensor {
 /// Scaled addition, in place: y += s·x. Of one number of elements.
 #[track_caller]
 pub fn axpy(y: &mut Tensor, s: f32, x: &Tensor) {
-    assert_eq!(y.len(), x.len(), "axpy: {:?} and {:?}", y.shape(), x.shape());
+    shapes!("axpy takes y and x of one length", y [..], x [..] if y.len() == x.len());
     add_at(y, 0, s, x);
 }
 
 /// Scaled addition to a part, in place: y[offset..] += s·x, how gradients reach their slot of the flat buffer.
 #[track_caller]
 pub fn add_at(y: &mut Tensor, offset: usize, s: f32, x: &Tensor) {
-    assert!(offset + x.len() <= y.len(), "add_at: {offset} + {:?} leaves {:?}", x.shape(), y.shape());
+    let takes = || format!("add_at {offset} takes a y that holds x from there on");
+    shapes!(takes(), y [..], x [..] if offset + x.len() <= y.len());
     match same_device(&[y, x]) {
         Device::Cpu => cpu::axpy(&mut y.data_mut()[offset..][..x.len()], s, x.data()),
         Device::Gpu(g) => {
@@ -59,7 +61,7 @@ pub fn add_at(y: &mut Tensor, offset: usize, s: f32, x: &Tensor) {
 /// Linear interpolation, in place: y += t·(x − y), a moving average.
 #[track_caller]
 pub fn lerp(y: &mut Tensor, t: f32, x: &Tensor) {
-    assert_eq!(y.len(), x.len(), "lerp: {:?} and {:?}", y.shape(), x.shape());
+    shapes!("lerp takes y and x of one length", y [..], x [..] if y.len() == x.len());
     match same_device(&[y, x]) {
         Device::Cpu => cpu::lerp(y.data_mut(), t, x.data()),
         Device::Gpu(g) => {

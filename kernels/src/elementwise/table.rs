@@ -12,6 +12,12 @@ pub enum Unary {
     Square,
     /// σ(x) = 1 / (1 + e⁻ˣ)
     Sigmoid,
+    /// max(x, 0)
+    Relu,
+    /// tanh x
+    Tanh,
+    /// ln x: NaN of negative numbers
+    Log,
     /// ln σ(x), without overflow
     LogSigmoid,
     /// GPT-2's GELU: ½x(1 + tanh(√(2/π)(x + 0.044715x³)))
@@ -37,6 +43,8 @@ pub enum Binary {
     Sub,
     /// a·b
     Mul,
+    /// a/b
+    Div,
     /// The smaller.
     Min,
     /// The larger.
@@ -55,6 +63,8 @@ pub enum Binary {
     LessEqual,
     /// dy·2x
     SquareBack,
+    /// dy where x > 0
+    ReluBack,
 }
 
 /// A function of one number, in Rust and in WGSL.
@@ -139,8 +149,17 @@ pub fn silu_derivative<F: Float>(x: F) -> F {
     s * (one::<F>() + x * (one::<F>() - s))
 }
 
+/// A NaN stays one.
+fn relu<F: Float>(x: F) -> F {
+    if x < F::of(0.0) { F::of(0.0) } else { x }
+}
+
 fn clamp_back<F: Float>(dy: F, x: F, p: [F; 2]) -> F {
     if p[0] <= x && x <= p[1] { dy } else { F::of(0.0) }
+}
+
+fn relu_back<F: Float>(dy: F, x: F) -> F {
+    if x <= F::of(0.0) { F::of(0.0) } else { dy }
 }
 
 fn less_equal<F: Float>(a: F, b: F) -> F {
@@ -160,11 +179,14 @@ macro_rules! row2 {
 
 impl Unary {
     /// All of them.
-    pub const ALL: [Unary; 11] = [
+    pub const ALL: [Unary; 14] = [
         Unary::Neg,
         Unary::Exp,
         Unary::Square,
         Unary::Sigmoid,
+        Unary::Relu,
+        Unary::Tanh,
+        Unary::Log,
         Unary::LogSigmoid,
         Unary::Gelu,
         Unary::GeluErf,
@@ -185,6 +207,9 @@ impl Unary {
             Unary::Exp => row1!("exp", |x, _| x.exp(), "exp(x)"),
             Unary::Square => row1!("square", |x, _| x * x, "x * x"),
             Unary::Sigmoid => row1!("sigmoid", |x, _| sigmoid(x), "1.0 / (1.0 + exp(-x))"),
+            Unary::Relu => row1!("relu", |x, _| relu(x), "select(x, 0.0, x < 0.0)"),
+            Unary::Tanh => row1!("tanh", |x, _| x.tanh(), "tanh(clamp(x, -10.0, 10.0))"),
+            Unary::Log => row1!("log", |x, _| x.ln(), "log(x)"),
             Unary::LogSigmoid => {
                 row1!("log_sigmoid", |x, _| log_sigmoid(x), "min(x, 0.0) - log1p(exp(-abs(x)))")
             }
@@ -200,10 +225,11 @@ impl Unary {
 
 impl Binary {
     /// All of them.
-    pub const ALL: [Binary; 12] = [
+    pub const ALL: [Binary; 14] = [
         Binary::Add,
         Binary::Sub,
         Binary::Mul,
+        Binary::Div,
         Binary::Min,
         Binary::Max,
         Binary::LogSigmoidBack,
@@ -213,6 +239,7 @@ impl Binary {
         Binary::ClampBack,
         Binary::LessEqual,
         Binary::SquareBack,
+        Binary::ReluBack,
     ];
 
     /// What shaders and benches call it.
@@ -225,6 +252,7 @@ impl Binary {
             Binary::Add => row2!("add", |a, b, _| a + b, "a + b"),
             Binary::Sub => row2!("sub", |a, b, _| a - b, "a - b"),
             Binary::Mul => row2!("mul", |a, b, _| a * b, "a * b"),
+            Binary::Div => row2!("div", |a, b, _| a / b, "a / b"),
             Binary::Min => row2!("min", |a, b, _| a.min(b), "min(a, b)"),
             Binary::Max => row2!("max", |a, b, _| a.max(b), "max(a, b)"),
             Binary::LogSigmoidBack => {
@@ -238,6 +266,7 @@ impl Binary {
             Binary::ClampBack => row2!("clamp_back", clamp_back, "select(0.0, a, p0 <= b && b <= p1)"),
             Binary::LessEqual => row2!("less_equal", |a, b, _| less_equal(a, b), "select(0.0, 1.0, a <= b)"),
             Binary::SquareBack => row2!("square_back", |dy, x, _| (dy + dy) * x, "2.0 * a * b"),
+            Binary::ReluBack => row2!("relu_back", |dy, x, _| relu_back(dy, x), "select(a, 0.0, b <= 0.0)"),
         }
     }
 }

@@ -3,19 +3,19 @@ mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
 
-use crate::{Bf16, Device, Ids, Tensor, cpu::pool, unpack_bf16};
+use crate::{Bf16, Device, Ids, Tensor, cpu::pool, shapes, unpack_bf16};
 
 #[track_caller]
 fn check(ids: &Ids, rows: usize) {
     if let Some(&id) = ids.host().iter().max() {
-        assert!((id as usize) < rows, "index_select: row {id} of {rows} rows");
+        assert!((id as usize) < rows, "id {id} of a table of {rows} rows");
     }
 }
 
 /// Rows by number: y[r] = x[ids[r]].  x [N, C], ids [R] → [R, C]
 #[track_caller]
 pub fn index_select(x: &Tensor, ids: &Ids) -> Tensor {
-    let [n, c] = x.dims();
+    shapes!("index_select takes x [N, C]", x [n, c]);
     check(ids, n);
     match x.device() {
         Device::Cpu => {
@@ -30,7 +30,7 @@ pub fn index_select(x: &Tensor, ids: &Ids) -> Tensor {
 /// As [`index_select`], of a table in bf16.  w [V, C], ids [R] → [R, C]
 #[track_caller]
 pub fn index_select_bf16(w: &Bf16, ids: &Ids) -> Tensor {
-    let [v, c] = w.dims();
+    shapes!("index_select_bf16 takes w [V, C]", w [v, c]);
     check(ids, v);
     match w.host() {
         Some(words) => {
@@ -46,8 +46,7 @@ pub fn index_select_bf16(w: &Bf16, ids: &Ids) -> Tensor {
 /// dy [R, C], ids [R] → [rows, C]
 #[track_caller]
 pub fn index_select_back(dy: &Tensor, ids: &Ids, rows: usize) -> Tensor {
-    let [n, c] = dy.dims();
-    assert_eq!(n, ids.len(), "index_select_back: dy {:?} for {} ids", dy.shape(), ids.len());
+    shapes!("index_select_back takes dy [R, C], ids [R]", dy [n, c], ids [r] if n == r);
     match dy.device() {
         Device::Cpu => {
             let mut dx = pool::take(rows * c);

@@ -6,14 +6,13 @@ pub mod plain;
 pub(crate) use cpu::log_sum_exp;
 
 use crate::tensor::same_device;
-use crate::{Device, Ids, Tensor, cpu::pool};
+use crate::{Device, Ids, Tensor, cpu::pool, shapes};
 
 #[track_caller]
 fn check(logits: &Tensor, ids: &Ids) -> [usize; 2] {
-    let [n, v] = logits.dims();
-    assert_eq!(n, ids.len(), "logprob: logits {:?} for {} ids", logits.shape(), ids.len());
+    shapes!("logprob takes logits [N, V], ids [N]", logits [n, v], ids [count] if n == count);
     if let Some(&id) = ids.host().iter().max() {
-        assert!((id as usize) < v, "logprob: id {id} of {v}");
+        assert!((id as usize) < v, "logprob: id {id} of a vocabulary of {v}");
     }
     [n, v]
 }
@@ -38,7 +37,7 @@ pub fn logprob(logits: &Tensor, ids: &Ids) -> (Tensor, Tensor) {
 #[track_caller]
 pub fn logprob_back(d: &Tensor, mut logits: Tensor, ids: &Ids, lse: &Tensor) -> Tensor {
     let [n, v] = check(&logits, ids);
-    assert!(d.len() == n && lse.len() == n, "logprob_back: d {:?}, lse {:?}, {n} rows", d.shape(), lse.shape());
+    shapes!("logprob_back takes d [N], lse [N], logits [N, V]", d [a], lse [b], logits [..] if a == n && b == n);
     match same_device(&[d, &logits, lse]) {
         Device::Cpu => {
             cpu::logprob_back(d.data(), logits.data_mut(), v, ids.host(), lse.data());
@@ -54,8 +53,7 @@ pub fn logprob_back(d: &Tensor, mut logits: Tensor, ids: &Ids, lse: &Tensor) -> 
 /// Entropy of softmax(logits) in nats.  logits [N, V], lse [N] → [N]
 #[track_caller]
 pub fn entropy(logits: &Tensor, lse: &Tensor) -> Tensor {
-    let [n, v] = logits.dims();
-    assert_eq!(lse.len(), n, "entropy: lse {:?} of logits {:?}", lse.shape(), logits.shape());
+    shapes!("entropy takes logits [N, V], lse [N]", logits [n, v], lse [count] if n == count);
     match same_device(&[logits, lse]) {
         Device::Cpu => {
             let mut h = pool::take(n);

@@ -1,12 +1,13 @@
 //! Matrix products in the three forms that training needs: forward, dx and dW.
 mod cpu;
 pub(crate) mod gpu;
+mod parts;
 pub mod plain;
 
 use crate::cpu::gemm::{Beta, Panels};
 use crate::cpu::pool;
 use crate::tensor::same_device;
-use crate::{Bf16, Device, Tensor, unpack_bf16};
+use crate::{Bf16, Device, Tensor, shapes, unpack_bf16};
 
 /// The precision of a product: how it multiplies. Arrays are f32 either way, and sums are kept in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -60,11 +61,27 @@ pub struct Size {
 
 #[track_caller]
 fn size(form: Form, a: &Tensor, b: &Tensor) -> Size {
-    let ([ar, ac], [br, bc]) = (a.dims(), b.dims());
+    let takes = match form {
+        Form::NN => "matmul takes a [M, K], b [K, N]",
+        Form::NT => "matmul NT takes a [M, K], b [N, K]",
+        Form::TN => "matmul TN takes a [K, M], b [K, N]",
+    };
+    shapes!(takes, a [ar, ac], b [br, bc]);
     let (m, k) = if form == Form::TN { (ac, ar) } else { (ar, ac) };
     let (n, k2) = if form == Form::NT { (br, bc) } else { (bc, br) };
-    assert_eq!(k, k2, "matmul {form:?}: {:?} and {:?} do not fit", a.shape(), b.shape());
+    shapes!(takes, a [..], b [..] if k == k2);
     Size { m, n, k }
+}
+
+/// The same of a linear layer, in its words.
+#[track_caller]
+fn linear_size(x: &Tensor, w: &[usize], b: Option<&Tensor>) -> Size {
+    match (x.shape(), w, b.map(Tensor::shape)) {
+        (&[m, k], &[n, inner], None) if k == inner => Size { m, n, k },
+        (&[m, k], &[n, inner], Some(&[o])) if k == inner && o == n => Size { m, n, k },
+        (x, w, None) => panic!("linear takes x [N, I], w [O, I]; got x {x:?}, w {w:?}"),
+        (x, w, Some(b)) => panic!("linear takes x [N, I], w [O, I], b [O]; got x {x:?}, w {w:?}, b {b:?}"),
+    }
 }
 
 /// The product of two matrices in f32 → [M, N]
@@ -111,10 +128,7 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
 /// The linear layer: y = x wᵀ + b.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]
 pub fn linear_in(precision: Precision, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
-    let s = size(Form::NT, x, w);
-    if let Some(b) = b {
-        assert_eq!(b.shape(), [s.n], "linear: bias of {:?} · {:?}ᵀ", x.shape(), w.shape());
-    }
+    let s = linear_size(x, w.shape(), b);
     match same_device(&[x, w]) {
         Device::Cpu => {
             let mut y = pool::take(s.m * s.n);
@@ -129,20 +143,18 @@ pub fn linear_in(precision: Precision, x: &Tensor, w: &Tensor, b: Option<&Tensor
 /// The linear layer with weights in bf16: half the bytes for decoding to read.
 #[track_caller]
 pub fn linear_bf16(precision: Precision, x: &Tensor, w: &Bf16, b: Option<&Tensor>) -> Tensor {
-    let ([m, k], [n, inner]) = (x.dims(), w.dims());
-    assert_eq!(k, inner, "linear: {:?} and {:?} do not fit", x.shape(), w.shape());
+    let s = linear_size(x, w.shape(), b);
     let Some(words) = w.host() else { return linear_in(precision, x, &unpack_bf16(w), b) };
-    let mut y = pool::take(m * n);
+    let mut y = pool::take(s.m * s.n);
     let beta = b.map_or(Beta::Zero, |b| Beta::Bias(b.data()));
-    cpu::linear_bf16(Size { m, n, k }, x.data(), words, beta, precision, &mut y);
-    Tensor::new(&[m, n], y)
+    cpu::linear_bf16(s, x.data(), words, beta, precision, &mut y);
+    Tensor::new(&[s.m, s.n], y)
 }
 
 /// The gradient of [`linear_bf16`] by x: dx = dy w.  dy [N, O], w [O, I] → [N, I]
 #[track_caller]
 pub fn linear_bf16_back(precision: Precision, dy: &Tensor, w: &Bf16) -> Tensor {
-    let ([m, n], [outer, k]) = (dy.dims(), w.dims());
-    assert_eq!(n, outer, "linear_bf16_back: {:?} and {:?} do not fit", dy.shape(), w.shape());
+    shapes!("linear_bf16_back takes dy [N, O], w [O, I]", dy [m, n], w [outer, k] if n == outer);
     let Some(words) = w.host() else { return matmul_in(precision, Form::NN, dy, &unpack_bf16(w)) };
     let mut dx = pool::take(m * k);
     cpu::linear_bf16_back(Size { m, n, k }, dy.data(), words, precision, &mut dx);
@@ -156,15 +168,15 @@ impl Packed {
     /// Those of w [O, I].
     #[track_caller]
     pub fn new(precision: Precision, w: &Tensor) -> Packed {
-        Packed(Panels::new(precision, w.dims(), w.data()))
+        shapes!("Packed::new takes w [O, I]", w [outputs, inputs]);
+        Packed(Panels::new(precision, [outputs, inputs], w.data()))
     }
 }
 
 /// The linear layer with packed weights.  x [N, I], w [O, I], b [O] → [N, O]
 #[track_caller]
 pub fn linear_packed(x: &Tensor, w: &Packed, b: Option<&Tensor>) -> Tensor {
-    let ([m, k], [n, inner]) = (x.dims(), w.0.shape());
-    assert_eq!(k, inner, "linear: {:?} and {:?} do not fit", x.shape(), w.0.shape());
+    let Size { m, n, .. } = linear_size(x, &w.0.shape(), b);
     let mut y = pool::take(m * n);
     w.0.multiply(m, x.data(), b.map_or(Beta::Zero, |b| Beta::Bias(b.data())), &mut y);
     Tensor::new(&[m, n], y)

@@ -4,19 +4,13 @@ pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;
-use crate::{Device, Tensor, cpu::pool};
+use crate::{Device, Tensor, cpu::pool, shapes};
 
 /// Layer norm: y = (x − mean)·rstd·w + b over each row.  x [N, C], w and b [C] → y [N, C], (mean, rstd) [N, 2]
 #[track_caller]
 pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, eps: f32) -> (Tensor, Tensor) {
     let (n, c) = x.rows_cols();
-    assert!(
-        w.shape() == [c] && b.shape() == [c],
-        "layer_norm of {:?}: w {:?}, b {:?}",
-        x.shape(),
-        w.shape(),
-        b.shape()
-    );
+    shapes!("layer_norm takes x [.., C], w [C], b [C]", x [..], w [wide], b [wide_b] if wide == c && wide_b == c);
     match same_device(&[x, w, b]) {
         Device::Cpu => {
             let (mut y, mut stats) = (pool::take(n * c), pool::take(2 * n));
@@ -31,8 +25,8 @@ pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, eps: f32) -> (Tensor, Tens
 #[track_caller]
 pub fn layer_norm_back(dy: &Tensor, x: &Tensor, w: &Tensor, stats: &Tensor) -> [Tensor; 3] {
     let (n, c) = x.rows_cols();
-    assert_eq!(dy.len(), x.len(), "layer_norm_back: dy {:?}, x {:?}", dy.shape(), x.shape());
-    assert_eq!(stats.shape(), [n, 2], "layer_norm_back: stats of x {:?}", x.shape());
+    let fit = dy.len() == x.len() && stats.shape() == [n, 2];
+    shapes!("layer_norm_back takes dy and x [N, C], stats [N, 2]", dy [..], x [..], stats [..] if fit);
     match same_device(&[dy, x, w, stats]) {
         Device::Cpu => {
             let (mut dx, mut dw, mut db) = (pool::take(n * c), pool::take(c), pool::take(c));
@@ -47,7 +41,7 @@ pub fn layer_norm_back(dy: &Tensor, x: &Tensor, w: &Tensor, stats: &Tensor) -> [
 #[track_caller]
 pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f32) -> (Tensor, Tensor) {
     let (n, c) = x.rows_cols();
-    assert_eq!(w.shape(), [c], "rms_norm of {:?}", x.shape());
+    shapes!("rms_norm takes x [.., C], w [C]", x [..], w [wide] if wide == c);
     match same_device(&[x, w]) {
         Device::Cpu => {
             let (mut y, mut rstd) = (pool::take(n * c), pool::take(n));
@@ -62,8 +56,8 @@ pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f32) -> (Tensor, Tensor) {
 #[track_caller]
 pub fn rms_norm_back(dy: &Tensor, x: &Tensor, w: &Tensor, rstd: &Tensor) -> [Tensor; 2] {
     let (n, c) = x.rows_cols();
-    assert_eq!(dy.len(), x.len(), "rms_norm_back: dy {:?}, x {:?}", dy.shape(), x.shape());
-    assert_eq!(rstd.shape(), [n], "rms_norm_back: rstd of x {:?}", x.shape());
+    let fit = dy.len() == x.len() && rstd.shape() == [n];
+    shapes!("rms_norm_back takes dy and x [N, C], rstd [N]", dy [..], x [..], rstd [..] if fit);
     match same_device(&[dy, x, w, rstd]) {
         Device::Cpu => {
             let (mut dx, mut dw) = (pool::take(n * c), pool::take(c));

@@ -4,7 +4,7 @@ pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;
-use crate::{Device, Tensor, cpu::pool};
+use crate::{Device, Tensor, cpu::pool, shapes};
 
 /// The sum of all elements → [1]
 pub fn sum(x: &Tensor) -> Tensor {
@@ -17,7 +17,7 @@ pub fn sum(x: &Tensor) -> Tensor {
 /// The inner product: Σ a·b over all elements → [1]
 #[track_caller]
 pub fn dot(a: &Tensor, b: &Tensor) -> Tensor {
-    assert_eq!(a.len(), b.len(), "dot: {:?} and {:?}", a.shape(), b.shape());
+    shapes!("dot takes a and b of one length", a [..], b [..] if a.len() == b.len());
     match same_device(&[a, b]) {
         Device::Cpu => Tensor::scalar(cpu::dot(a.data(), b.data())),
         Device::Gpu(g) => gpu::dot(&g, a, b),

@@ -4,7 +4,7 @@ pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;
-use crate::{Device, Heads, Ids, Tensor, cpu::pool};
+use crate::{Device, Heads, Ids, Tensor, cpu::pool, shapes};
 
 /// The table of rotary embeddings: cos, then sin, of position·inv_freq, a row for each position. Made once, in f64, so
 /// that every device rotates by the same angles.
@@ -23,10 +23,9 @@ pub fn rope_table(positions: usize, inv_freq: &[f64]) -> Vec<f32> {
 /// qkv [N, (H+2G)·D], table [T, R], positions [N] → [N, (H+2G)·D]
 #[track_caller]
 pub fn rope(qkv: &Tensor, table: &Tensor, positions: &Ids, heads: Heads, backwards: bool) -> Tensor {
-    let ([n, c], [t, turned]) = (qkv.dims(), table.dims());
-    let fits = c == heads.qkv() && turned <= heads.dim && turned.is_multiple_of(2);
-    assert!(fits, "rope: qkv {:?}, table {:?}, {heads:?}", qkv.shape(), table.shape());
-    assert_eq!(n, positions.len(), "rope: one position a row");
+    let takes = || format!("rope of {heads:?} takes qkv [N, {}], table [T, even R <= D], positions [N]", heads.qkv());
+    shapes!(takes(), qkv [n, c], table [t, turned], positions [count] if c == heads.qkv() && count == n);
+    shapes!(takes(), table [..] if turned <= heads.dim && turned.is_multiple_of(2));
     if let Some(&far) = positions.host().iter().max() {
         assert!((far as usize) < t, "rope: position {far} in a table of {t}");
     }

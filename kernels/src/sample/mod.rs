@@ -6,7 +6,7 @@ mod cpu;
 pub(crate) mod gpu;
 pub mod plain;
 
-use crate::{Device, Rng, Tensor};
+use crate::{Device, Rng, Tensor, shapes};
 
 /// Sampling parameters: how the next token is drawn from the logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +33,7 @@ impl Sampling {
 /// before any truncation (greedy: temperature 1). A row with NaN or infinity in it gives NaN. Waits for the device.
 #[track_caller]
 pub fn sample(logits: &Tensor, how: &Sampling, rng: Rng, streams: &[u32], positions: &[u32]) -> (Vec<u32>, Vec<f32>) {
-    let [r, v] = logits.dims();
+    shapes!("sample takes logits [R, V]", logits [r, v]);
     assert!(streams.len() == r && positions.len() == r, "sample: one stream and one position for each of {r} rows");
     match logits.device() {
         Device::Cpu => cpu::sample(logits.data(), v, how, rng, streams, positions),

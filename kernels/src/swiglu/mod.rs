@@ -4,13 +4,12 @@ pub(crate) mod gpu;
 pub mod plain;
 
 use crate::tensor::same_device;
-use crate::{Device, Tensor, cpu::pool};
+use crate::{Device, Tensor, cpu::pool, shapes};
 
 /// SwiGLU: y = silu(gate) · up.  gu [N, 2F]: gate, then up → [N, F]
 #[track_caller]
 pub fn swiglu(gu: &Tensor) -> Tensor {
-    let [n, two_f] = gu.dims();
-    assert!(two_f % 2 == 0, "swiglu of an odd number of columns: {:?}", gu.shape());
+    shapes!("swiglu takes gu [N, 2F]", gu [n, two_f] if two_f % 2 == 0);
     match gu.device() {
         Device::Cpu => {
             let mut y = pool::take(n * two_f / 2);
@@ -24,8 +23,7 @@ pub fn swiglu(gu: &Tensor) -> Tensor {
 /// The gradient of [`swiglu`].  dy [N, F], gu [N, 2F] → dgu [N, 2F]
 #[track_caller]
 pub fn swiglu_back(dy: &Tensor, gu: &Tensor) -> Tensor {
-    let ([n, f], [n2, two_f]) = (dy.dims(), gu.dims());
-    assert!(n == n2 && 2 * f == two_f, "swiglu_back: dy {:?}, gu {:?}", dy.shape(), gu.shape());
+    shapes!("swiglu_back takes dy [N, F], gu [N, 2F]", dy [n, f], gu [n2, two_f] if n == n2 && 2 * f == two_f);
     match same_device(&[dy, gu]) {
         Device::Cpu => {
             let mut dgu = pool::take(gu.len());
