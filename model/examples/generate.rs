@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     print!("{prompt}");
     generate(&model.net, &weights, &[prompt_ids], &config, Rng::new(1), None, |_, token| {
         print!("{}", text.push(token));
-        let _ = std::io::stdout().flush();
+        std::io::stdout().flush().is_ok()
     })?;
     println!("{}", text.finish());
     Ok(())
