@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod merge;
 mod options;
 pub mod recipes;
+pub mod report;
 pub mod reward;
 pub mod run;
 pub mod score;
