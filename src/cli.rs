@@ -6,7 +6,7 @@ use crate::progress::use_colour;
 use crate::session::Common;
 use crate::stages::{self, STAGES, Stage};
 use crate::verbs::{
-    bench, chat, convert, devices, generate, inspect, manual, merge, recipes, reward, run, score, stage,
+    bench, chat, convert, devices, generate, inspect, manual, merge, recipes, report, reward, run, score, stage,
 };
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -52,6 +52,8 @@ pub enum Verb {
     Inspect(inspect::InspectArgs),
     /// From one kind of model file to another: Hugging Face directories, GGUF, the width of the numbers
     Convert(convert::ConvertArgs),
+    /// The page of a finished run, built again from its folder
+    Report(report::ReportArgs),
     /// Processor features and GPU adapters, and what would be chosen
     #[command(after_help = "Examples:\n  rlhf devices\n  rlhf devices --json")]
     Devices,
@@ -128,6 +130,7 @@ fn dispatch(verb: &Option<Verb>, common: &Common) -> Result {
         Some(Verb::Merge(args)) => merge::run(args, common),
         Some(Verb::Inspect(args)) => inspect::run(args, common),
         Some(Verb::Convert(args)) => convert::run(args, common),
+        Some(Verb::Report(args)) => report::run(args, common),
         Some(Verb::Devices) => devices::run(common),
         Some(Verb::Bench(args)) => bench::run(args, common),
         Some(Verb::Completions(args)) => manual::completions(args, command()),

@@ -1,6 +1,6 @@
 //! One axis: its range, its round ticks, and where a value lies on the page.
 
-use super::{BOTTOM, LEFT, RIGHT, WIDTH, escape};
+use super::escape;
 
 pub struct Axis {
     pub low: f64,
@@ -46,31 +46,30 @@ impl Axis {
         if self.step >= 1000.0 { format!("{}k", tick / 1000.0) } else { format!("{tick:.decimals$}") }
     }
 
-    /// Horizontal grid lines with their values at the left, and the name of the axis.
-    pub fn draw_y(&self, top: f64, name: &str) -> String {
+    /// Horizontal grid lines from `left` to `right` with their values at the left, and the name of the axis.
+    pub fn draw_y(&self, left: f64, right: f64, name: &str) -> String {
         let mut out = String::new();
         for tick in self.ticks() {
             let y = self.place(tick);
-            out += &format!("<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
-            let (x, y, label) = (LEFT - 6.0, y + 4.0, self.label(tick));
+            out += &format!("<line class=\"grid\" x1=\"{left}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
+            let (x, y, label) = (left - 6.0, y + 4.0, self.label(tick));
             out += &format!("<text class=\"soft\" x=\"{x}\" y=\"{y:.1}\" text-anchor=\"end\">{label}</text>");
         }
-        let middle = (top + BOTTOM) / 2.0;
+        let middle = (self.from + self.to) / 2.0;
         let turn = format!("transform=\"rotate(-90 14 {middle:.0})\"");
         out + &format!("<text x=\"14\" y=\"{middle:.0}\" {turn} text-anchor=\"middle\">{}</text>", escape(name))
     }
 
-    /// Ticks below the plot, and the name of the axis.
-    pub fn draw_x(&self, name: &str) -> String {
-        let mut out = format!("<line class=\"axis\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\"/>");
+    /// Vertical grid lines from `top` to `bottom` with their values below, and the name of the axis.
+    pub fn draw_x(&self, top: f64, bottom: f64, name: &str) -> String {
+        let mut out = String::new();
         for tick in self.ticks() {
-            let (x, label) = (self.place(tick), self.label(tick));
-            let (end, below) = (BOTTOM + 4.0, BOTTOM + 16.0);
-            out += &format!("<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{BOTTOM}\" y2=\"{end}\"/>");
-            out += &format!("<text class=\"soft\" x=\"{x:.1}\" y=\"{below}\" text-anchor=\"middle\">{label}</text>");
+            let (x, below, label) = (self.place(tick), bottom + 16.0, self.label(tick));
+            out += &format!("<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{bottom:.1}\"/>");
+            out += &format!("<text class=\"soft\" x=\"{x:.1}\" y=\"{below:.1}\" text-anchor=\"middle\">{label}</text>");
         }
-        let (x, y) = ((LEFT + WIDTH) / 2.0, BOTTOM + 34.0);
-        out + &format!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">{}</text>", escape(name))
+        let (x, y) = ((self.from + self.to) / 2.0, bottom + 33.0);
+        out + &format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{}</text>", escape(name))
     }
 }
 

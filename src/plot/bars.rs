@@ -1,7 +1,7 @@
-//! Bars in groups, each with the whisker of its interval.
+//! Bars, one below the other, each with its name at the left, the whisker of its interval, and its value at the right.
 
 use super::axis::Axis;
-use super::{BOTTOM, LEFT, RIGHT, WIDTH, colour, escape, legend, svg};
+use super::{LETTER, WIDTH, colour, escape, short, svg};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Bar {
@@ -10,102 +10,104 @@ pub struct Bar {
     pub interval: Option<(f64, f64)>,
 }
 
-impl Bar {
-    pub fn new(value: f64) -> Bar {
-        Bar { value, interval: None }
-    }
+/// A name, and its bar if there is one.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub name: String,
+    pub colour: usize,
+    pub bar: Option<Bar>,
+    /// The first of a group: a gap stands before it.
+    pub first: bool,
 }
 
 #[derive(Clone, Debug)]
 pub struct BarPlot {
     pub title: String,
-    pub y: String,
-    pub groups: Vec<String>,
-    /// (name, colour, one bar a group)
-    pub series: Vec<(String, usize, Vec<Option<Bar>>)>,
-    /// A dashed line across, such as chance at one half.
+    /// What the axis measures, in this unit; `%` shows whole numbers.
+    pub axis: String,
+    pub unit: &'static str,
+    pub rows: Vec<Row>,
+    /// A dashed line across, such as chance at 50 %.
     pub mark: Option<f64>,
-    /// The axis begins here unless the data go lower.
-    pub floor: f64,
     pub ceiling: Option<f64>,
 }
 
+const TOP: f64 = 28.0;
+const HIGH: f64 = 18.0;
+const GAP: f64 = 8.0;
+const RIGHT: f64 = WIDTH - 62.0;
+
 impl BarPlot {
     pub fn svg(&self) -> String {
-        let names: Vec<&str> = self.series.iter().map(|s| s.0.as_str()).collect();
-        let colours: Vec<usize> = self.series.iter().map(|s| s.1).collect();
-        let (legend, top) = legend(&names, &vec![false; names.len()], &colours);
-        let y = Axis::over(self.values(), BOTTOM, top + 12.0, true);
-        let mut body = legend + &y.draw_y(top, &self.y);
-        let group = (RIGHT - LEFT) / self.groups.len().max(1) as f64;
-        let width = (group * 0.84 / self.series.len().max(1) as f64).min(64.0);
-        for (g, name) in self.groups.iter().enumerate() {
-            let middle = LEFT + group * (g as f64 + 0.5);
-            let left = middle - width * self.series.len() as f64 / 2.0;
-            for (i, (_, c, bars)) in self.series.iter().enumerate() {
-                if let Some(bar) = bars.get(g).copied().flatten() {
-                    body += &draw(&y, bar, left + width * i as f64, width, *c);
-                }
-            }
-            let below = BOTTOM + 18.0;
-            body += &format!("<text x=\"{middle:.1}\" y=\"{below}\" text-anchor=\"middle\">{}</text>", escape(name));
+        let longest = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+        let left = 20.0 + LETTER * longest as f64;
+        let gaps = self.rows.iter().skip(1).filter(|row| row.first).count();
+        let bottom = TOP + HIGH * self.rows.len() as f64 + GAP * gaps as f64;
+        let x = Axis::over(self.values(), left, RIGHT, false);
+        let line = |value: f64, dash: &str| {
+            let x = x.place(value.clamp(x.low, x.high));
+            format!("<line class=\"axis\"{dash} x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>")
+        };
+        let mut body = x.draw_x(TOP, bottom, &self.axis);
+        let mut y = TOP;
+        for (i, row) in self.rows.iter().enumerate() {
+            y += if row.first && i > 0 { GAP } else { 0.0 };
+            body += &self.row(row, &x, y);
+            y += HIGH;
         }
-        let zero = y.place(self.floor.max(y.low));
-        body += &format!("<line class=\"axis\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{zero:.1}\" y2=\"{zero:.1}\"/>");
-        if let Some(mark) = self.mark {
-            let y = y.place(mark);
-            body += &format!(
-                "<line class=\"axis\" stroke-dasharray=\"4 3\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"
-            );
-        }
-        debug_assert!(width < WIDTH);
-        svg(&self.title, &body)
+        body += &line(0.0, "");
+        body += &self.mark.map_or(String::new(), |mark| line(mark, " stroke-dasharray=\"4 3\""));
+        let told: Vec<String> = self.rows.iter().map(|row| format!("{} {}", row.name, self.told(row))).collect();
+        svg(&self.title, &told.join(", "), bottom + 42.0, &body)
     }
 
     fn values(&self) -> impl Iterator<Item = f64> + '_ {
-        let bars = self.series.iter().flat_map(|s| s.2.iter().flatten());
-        let ends = bars.flat_map(|b| {
+        let ends = self.rows.iter().filter_map(|row| row.bar).flat_map(|b| {
             let (low, high) = b.interval.unwrap_or((b.value, b.value));
             [b.value, low, high]
         });
-        ends.chain([self.floor]).chain(self.ceiling).chain(self.mark)
+        ends.chain([0.0]).chain(self.ceiling).chain(self.mark)
     }
-}
 
-/// One bar, its whisker, and its value above.
-fn draw(y: &Axis, bar: Bar, x: f64, width: f64, c: usize) -> String {
-    let base = y.place(0f64.clamp(y.low, y.high));
-    let end = y.place(bar.value);
-    let (top, height) = (base.min(end), (base - end).abs());
-    let inner = width - 3.0;
-    let mut out = format!(
-        "<rect x=\"{x:.1}\" y=\"{top:.1}\" width=\"{inner:.1}\" height=\"{height:.1}\" rx=\"1.5\" fill=\"{}\"/>",
-        colour(c)
-    );
-    let middle = x + inner / 2.0;
-    let mut label_y = top - 4.0;
-    if let Some((low, high)) = bar.interval {
-        let (low, high) = (y.place(low), y.place(high));
-        let (a, b) = (middle - 4.0, middle + 4.0);
-        out += &format!(
-            "<path class=\"whisker\" d=\"M{middle:.1} {low:.1}V{high:.1}M{a:.1} {low:.1}H{b:.1}M{a:.1} {high:.1}H{b:.1}\"/>"
+    /// A bar from zero to its value and its whisker, between the name and the number.
+    fn row(&self, row: &Row, x: &Axis, y: f64) -> String {
+        let (base, right) = (y + 13.0, WIDTH - 6.0);
+        let mut out = format!(
+            "<g><title>{0}: {1}</title><text x=\"8\" y=\"{base:.1}\">{0}</text>\
+             <text class=\"soft\" x=\"{right}\" y=\"{base:.1}\" text-anchor=\"end\">{2}</text>",
+            escape(&row.name),
+            self.told(row),
+            row.bar.map_or("–".into(), |bar| self.number(bar.value)),
         );
-        label_y = label_y.min(high - 4.0);
+        if let Some(bar) = row.bar {
+            let (zero, end) = (x.place(0.0), x.place(bar.value));
+            let (from, width, top) = (zero.min(end), (zero - end).abs(), y + 2.0);
+            let fill = colour(row.colour);
+            out += &format!(
+                "<rect x=\"{from:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"14\" rx=\"1.5\" fill=\"{fill}\"/>"
+            );
+            if let Some((low, high)) = bar.interval {
+                let (low, high, middle) = (x.place(low), x.place(high), y + 9.0);
+                let (a, b) = (middle - 4.0, middle + 4.0);
+                out += &format!(
+                    "<path class=\"whisker\" d=\"M{low:.1} {middle:.1}H{high:.1}M{low:.1} {a:.1}V{b:.1}M{high:.1} {a:.1}V{b:.1}\"/>"
+                );
+            }
+        }
+        out + "</g>"
     }
-    if width >= 24.0 {
-        let text = short(bar.value);
-        out +=
-            &format!("<text class=\"soft\" x=\"{middle:.1}\" y=\"{label_y:.1}\" text-anchor=\"middle\">{text}</text>");
-    }
-    out
-}
 
-/// Two decimals, fewer for larger figures.
-fn short(value: f64) -> String {
-    match value.abs() {
-        v if v >= 100.0 => format!("{value:.0}"),
-        v if v >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+    fn number(&self, value: f64) -> String {
+        if self.unit == "%" { format!("{value:.0} %") } else { short(value) }
+    }
+
+    /// "62 % (58 % to 66 %)"
+    fn told(&self, row: &Row) -> String {
+        let Some(bar) = row.bar else { return "not measured".into() };
+        let ends = bar
+            .interval
+            .map_or(String::new(), |(low, high)| format!(" ({} to {})", self.number(low), self.number(high)));
+        self.number(bar.value) + &ends
     }
 }
 
@@ -114,19 +116,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_bars_leave_a_gap() {
-        let some = |v| Some(Bar { value: v, interval: Some((v - 0.1, v + 0.1)) });
+    fn a_missing_bar_keeps_its_row_and_one_below_zero_its_number() {
+        let row = |name: &str, bar| Row { name: name.into(), colour: 0, bar, first: false };
+        let bar = |value| Some(Bar { value, interval: Some((value - 0.1, value + 0.1)) });
         let plot = BarPlot {
             title: "t".into(),
-            y: "y".into(),
-            groups: vec!["S".into(), "L".into()],
-            series: vec![("a".into(), 0, vec![some(0.5), None]), ("b".into(), 1, vec![some(0.2)])],
+            axis: "y".into(),
+            unit: "",
+            rows: vec![row("S.a", bar(-0.5)), row("S.b", None), row("L.a", bar(0.2))],
             mark: Some(0.5),
-            floor: 0.0,
             ceiling: Some(1.0),
         };
         let svg = plot.svg();
-        assert_eq!(svg.matches("<rect").count(), 2);
-        assert_eq!(svg.matches("whisker").count(), 2);
+        assert_eq!((svg.matches("<rect").count(), svg.matches("whisker").count()), (2, 2));
+        assert!(svg.contains("<title>t</title>") && svg.contains("S.b not measured"), "{svg}");
+        assert!(svg.contains(">-0.50</text>") && svg.contains("S.a: -0.50 (-0.60 to -0.40)"), "{svg}");
     }
 }

@@ -1,7 +1,7 @@
 //! Curves against steps, KL or anything else.
 
 use super::axis::Axis;
-use super::{BOTTOM, LEFT, RIGHT, colour, legend, svg};
+use super::{WIDTH, colour, legend, short, svg};
 
 #[derive(Clone, Debug)]
 pub struct Series {
@@ -20,6 +20,13 @@ pub struct LinePlot {
     pub series: Vec<Series>,
 }
 
+const HEIGHT: f64 = 270.0;
+
+/// Where the data goes: the rest is titles and ticks.
+const LEFT: f64 = 60.0;
+const RIGHT: f64 = WIDTH - 20.0;
+const BOTTOM: f64 = HEIGHT - 42.0;
+
 /// More points than this are averaged in groups: they could not be told apart.
 const MOST_POINTS: usize = 100;
 
@@ -33,7 +40,7 @@ impl LinePlot {
         let points = || series.iter().flat_map(|s| s.points.iter());
         let x = Axis::over(points().map(|p| p.0), LEFT, RIGHT, false);
         let y = Axis::over(points().map(|p| p.1), BOTTOM, top, true);
-        let mut body = legend + &y.draw_y(top, &self.y) + &x.draw_x(&self.x);
+        let mut body = legend + &y.draw_y(LEFT, RIGHT, &self.y) + &x.draw_x(BOTTOM, BOTTOM + 4.0, &self.x);
         for s in &series {
             let path: Vec<String> =
                 s.points.iter().map(|p| format!("{:.1},{:.1}", x.place(p.0), y.place(p.1))).collect();
@@ -45,7 +52,10 @@ impl LinePlot {
                 body += &format!("<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"3\" fill=\"{stroke}\"/>");
             }
         }
-        svg(&self.title, &body)
+        let ends = |s: &Series| {
+            Some(format!("{} from {} to {}", s.name, short(s.points.first()?.1), short(s.points.last()?.1)))
+        };
+        svg(&self.title, &series.iter().filter_map(ends).collect::<Vec<_>>().join(", "), HEIGHT, &body)
     }
 }
 

@@ -5,7 +5,7 @@ mod axis;
 mod bars;
 mod lines;
 
-pub use bars::{Bar, BarPlot};
+pub use bars::{Bar, BarPlot, Row};
 pub use lines::{LinePlot, Series};
 
 /// The page's half of the bargain: `--ink`, `--grid` and `--c0` to `--c6`, for light and dark.
@@ -15,34 +15,32 @@ pub const STYLE: &str = "
 @media (prefers-color-scheme: dark) {
 :root { --ink: #e6edf3; --soft: #9aa4af; --grid: #30363d; --paper: #0d1117; --c0: #9aa4af; --c1: #e3b341; --c2: #6cb0f5; --c3: #ff8f73; --c4: #56d18b; --c5: #c9a0f0; --c6: #4fd1d9; }
 }
-svg.plot { font: 12px system-ui, sans-serif; }
+svg.plot { font: 13px system-ui, sans-serif; }
 svg.plot text { fill: var(--ink); }
 svg.plot .soft { fill: var(--soft); }
-svg.plot .title { font-weight: 600; font-size: 13px; }
+svg.plot .title { font-weight: 600; font-size: 14px; }
 svg.plot .axis { stroke: var(--soft); fill: none; }
 svg.plot .grid { stroke: var(--grid); fill: none; }
 svg.plot .whisker { stroke: var(--ink); stroke-width: 1.3; fill: none; }
 svg.plot .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 ";
 
-const WIDTH: f64 = 560.0;
-const HEIGHT: f64 = 300.0;
-
-/// Where the data goes: the rest is titles and ticks.
-const LEFT: f64 = 58.0;
-const RIGHT: f64 = WIDTH - 14.0;
-const BOTTOM: f64 = HEIGHT - 44.0;
+/// As wide as a telephone, so that the text stays readable on one; larger screens put plots beside each other.
+const WIDTH: f64 = 400.0;
+/// Of a letter, about.
+const LETTER: f64 = 7.0;
 
 fn colour(index: usize) -> String {
     format!("var(--c{})", index % 7)
 }
 
-/// Wraps the parts of a plot. `top` is where the plot area begins, below title and legend.
-fn svg(title: &str, body: &str) -> String {
+/// Wraps the parts of a plot. `told`: what it shows, for who cannot see it.
+fn svg(title: &str, told: &str, height: f64, body: &str) -> String {
+    let (title, told) = (escape(title), escape(told));
     format!(
-        "<svg class=\"plot\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-         role=\"img\" aria-label=\"{0}\"><text class=\"title\" x=\"8\" y=\"16\">{0}</text>{body}</svg>",
-        escape(title)
+        "<svg class=\"plot\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" \
+         aria-label=\"{title}: {told}\"><title>{title}</title><desc>{told}</desc>\
+         <text class=\"title\" x=\"8\" y=\"17\">{title}</text>{body}</svg>"
     )
 }
 
@@ -55,14 +53,14 @@ pub fn standalone(svg: &str) -> String {
 
 /// Coloured squares and names in rows; returns the text and the y where the plot may begin.
 fn legend(names: &[&str], dashed: &[bool], colours: &[usize]) -> (String, f64) {
-    let (mut out, mut x, mut y) = (String::new(), 12.0, 33.0);
+    let (mut out, mut x, mut y) = (String::new(), 12.0, 36.0);
     if names.len() < 2 {
         return (out, 30.0);
     }
     for ((name, &dash), &c) in names.iter().zip(dashed).zip(colours) {
-        let width = 30.0 + 6.4 * name.chars().count() as f64;
-        if x + width > RIGHT {
-            (x, y) = (12.0, y + 16.0);
+        let width = 30.0 + LETTER * name.chars().count() as f64;
+        if x > 12.0 && x + width > WIDTH {
+            (x, y) = (12.0, y + 17.0);
         }
         let dash = if dash { " stroke-dasharray=\"3 2\"" } else { "" };
         out += &format!(
@@ -74,10 +72,20 @@ fn legend(names: &[&str], dashed: &[bool], colours: &[usize]) -> (String, f64) {
         out += &format!("<text x=\"{:.0}\" y=\"{y:.0}\">{}</text>", x + 19.0, escape(name));
         x += width;
     }
-    (out, y + 12.0)
+    (out, y + 16.0)
 }
 
 /// Text inside markup.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Two decimals, fewer for larger figures.
+pub fn short(value: f64) -> String {
+    match value.abs() {
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        v if v < 0.005 => "0.00".into(),
+        _ => format!("{value:.2}"),
+    }
 }

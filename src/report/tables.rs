@@ -1,15 +1,117 @@
-//! The tables of a report, as HTML and, for the end of a run, as text.
+//! The table of all models, as HTML and, for the end of a run, as text: its columns are data.
 
-use super::Run;
+use super::claims::Measured;
 use crate::plot::escape;
-use crate::progress::clock;
-use crate::results::{Rate, Results};
+use crate::results::{ByModel, Rate, Results, WinRate};
 use crate::stages::story_order;
-use rlhf_core::metrics::{self, METRICS};
 use std::collections::BTreeSet;
 
+/// A figure of every model.
+pub struct Column {
+    pub head: &'static str,
+    /// ↑ where higher is better, ↓ where lower is, nothing where neither.
+    pub better: &'static str,
+    pub meaning: &'static str,
+    /// A model's cell; None where it was not measured.
+    cell: fn(&Results, &str) -> Option<String>,
+}
+
+const COLUMNS: [Column; 11] = [
+    Column {
+        head: "wins (gold)",
+        better: "↑",
+        meaning: "the share of prompts on which gold prefers its completion to the large SFT model's; ties count one half",
+        cell: |r, model| wins(r, model, |win| &win.gold),
+    },
+    Column {
+        head: "wins (labelers)",
+        better: "↑",
+        meaning: "the same by the votes of the labelers, who are noisy",
+        cell: |r, model| wins(r, model, |win| &win.labelers),
+    },
+    Column {
+        head: "gold score",
+        better: "↑",
+        meaning: "gold's mean mark, from 1 to 7",
+        cell: |r, model| two(r.gold_score.get(model)),
+    },
+    Column {
+        head: "true",
+        better: "↑",
+        meaning: "of the completions that claim something, those whose claims are all true",
+        cell: |r, model| share(r.truthful.get(model)),
+    },
+    Column {
+        head: "rude",
+        better: "↓",
+        meaning: "completions with a rude word",
+        cell: |r, model| share(r.rude.get(model)),
+    },
+    Column {
+        head: "preferred by RM",
+        better: "↑",
+        meaning: "the share of prompts on which the reward model scores it above SFT, or PPO's start",
+        cell: |r, model| r.preferred_by_reward_model.get(model).and_then(range),
+    },
+    Column {
+        head: "RM score",
+        better: "↑",
+        meaning: "the mean score by the reward model: what PPO raises, and no proof that completions are better",
+        cell: |r, model| two(r.proxy_reward.get(model)),
+    },
+    Column {
+        head: "loss on text",
+        better: "↓",
+        meaning: "nats a token on held-out pretraining text: what was forgotten",
+        cell: |r, model| two(r.loss_on_pretraining_text.get(model)),
+    },
+    Column {
+        head: "loss on answers",
+        better: "↓",
+        meaning: "nats a token on held-out demonstrations",
+        cell: |r, model| two(r.loss_on_demonstrations.get(model)),
+    },
+    Column {
+        head: "KL",
+        better: "",
+        meaning: "how far it is from PPO's start, in nats a completion",
+        cell: |r, model| two(r.kl_to_reference.get(model)),
+    },
+    Column {
+        head: "tokens",
+        better: "",
+        meaning: "mean length of a completion",
+        cell: |r, model| Some(format!("{:.1}", r.answer_tokens.get(model)?)),
+    },
+];
+
+fn two(figure: Option<&f64>) -> Option<String> {
+    figure.map(|value| format!("{value:.2}").replace("-0.00", "0.00"))
+}
+
+fn share(rate: Option<&Rate>) -> Option<String> {
+    Measured::share(rate?).map(|share| format!("{:.0} %", 100.0 * share.value))
+}
+
+/// "57 % (52–61)"
+fn range(rate: &Rate) -> Option<String> {
+    Measured::share(rate).map(|share| share.percent())
+}
+
+/// A win rate; a model beside itself has none.
+fn wins(r: &Results, model: &str, rates: fn(&WinRate) -> &ByModel<Rate>) -> Option<String> {
+    let win = r.win_rate.as_ref()?;
+    if win.against == model { Some("itself".into()) } else { range(rates(win).get(model)?) }
+}
+
+/// The columns in which any model has a figure.
+pub fn columns(r: &Results) -> Vec<Column> {
+    let models = model_names(r, &[]);
+    COLUMNS.into_iter().filter(|column| models.iter().any(|model| (column.cell)(r, model).is_some())).collect()
+}
+
 /// Every model that has a figure, in the order of the story.
-fn model_names(r: &Results, sizes: &[String]) -> Vec<String> {
+pub fn model_names(r: &Results, sizes: &[String]) -> Vec<String> {
     let mut names: BTreeSet<&String> = r.answer_tokens.keys().chain(r.loss_on_pretraining_text.keys()).collect();
     if let Some(w) = &r.win_rate {
         names.extend(w.gold.keys());
@@ -21,73 +123,23 @@ fn model_names(r: &Results, sizes: &[String]) -> Vec<String> {
     names
 }
 
-/// Column heads and one row a model: what both tables show.
-fn rows(r: &Results, sizes: &[String]) -> (Vec<&'static str>, Vec<Vec<String>>) {
-    let mut heads = vec!["model"];
-    if r.win_rate.is_some() {
-        heads.extend(["wins (gold)", "wins (labelers)", "gold score", "true", "rude"]);
-    } else if r.reward_model.is_some() {
-        heads.extend(["preferred by RM"]);
-    }
-    let optional = [
-        ("RM score", &r.proxy_reward),
-        ("loss on text", &r.loss_on_pretraining_text),
-        ("loss on answers", &r.loss_on_demonstrations),
-        ("KL", &r.kl_to_reference),
-    ];
-    let there: Vec<_> = optional.into_iter().filter(|(_, figures)| !figures.is_empty()).collect();
-    heads.extend(there.iter().map(|(head, _)| *head));
-    heads.push("tokens");
-    let rate = |x: Option<&Rate>| x.map_or("–".into(), range);
-    let plain = |x: Option<&f64>| x.map_or("–".into(), |v| format!("{v:.2}"));
-    let share = |x: Option<&Rate>| x.map_or("–".into(), |v| format!("{:.0} %", 100.0 * v.rate));
-    let row = |m: &String| {
-        let mut cells = vec![m.clone()];
-        match &r.win_rate {
-            Some(w) => cells.extend([
-                rate(w.gold.get(m)),
-                rate(w.labelers.get(m)),
-                plain(r.gold_score.get(m)),
-                share(r.truthful.get(m)),
-                share(r.rude.get(m)),
-            ]),
-            None if r.reward_model.is_some() => cells.push(rate(r.preferred_by_reward_model.get(m))),
-            None => {}
-        }
-        cells.extend(there.iter().map(|(_, figures)| plain(figures.get(m))));
-        cells.push(r.answer_tokens.get(m).map_or("–".into(), |v| format!("{v:.1}")));
-        cells
+/// One row a model, its name first.
+pub fn rows(r: &Results, sizes: &[String], columns: &[Column]) -> Vec<Vec<String>> {
+    let row = |model: String| {
+        let cells = columns.iter().map(|column| (column.cell)(r, &model).unwrap_or("–".into()));
+        std::iter::once(model.clone()).chain(cells).collect()
     };
-    (heads, model_names(r, sizes).iter().map(row).collect())
-}
-
-/// "57 % (52–61)"
-fn range(rate: &Rate) -> String {
-    format!("{:.0} % ({:.0}–{:.0})", 100.0 * rate.rate, 100.0 * rate.low, 100.0 * rate.high)
-}
-
-pub fn models(run: &Run) -> String {
-    let (heads, rows) = rows(&run.results, &run.sizes);
-    let mut out = html_table(&heads, &rows);
-    let r = &run.results;
-    if !r.head_to_head.is_empty() {
-        let duel = |(pair, by): (&String, &std::collections::BTreeMap<String, Rate>)| {
-            let cell = |judge: &str| by.get(judge).map_or("–".into(), range);
-            vec![pair.replace('>', " against "), cell("gold"), cell("labelers")]
-        };
-        let duels: Vec<_> = r.head_to_head.iter().map(duel).collect();
-        out += "<p>Face to face, the share of prompts that the first one wins:</p>";
-        out += &html_table(&["pair", "gold", "labelers"], &duels);
-    }
-    out
+    model_names(r, sizes).into_iter().map(row).collect()
 }
 
 /// What `rlhf run` prints at its end.
 pub fn text_table(r: &Results, sizes: &[String]) -> String {
-    let (heads, mut lines) = rows(r, sizes);
-    lines.insert(0, heads.iter().map(|h| h.to_string()).collect());
+    let columns = columns(r);
+    let heads = std::iter::once("model").chain(columns.iter().map(|c| c.head)).map(String::from).collect();
+    let mut lines = rows(r, sizes, &columns);
+    lines.insert(0, heads);
     let width = |c: usize| lines.iter().map(|l| l[c].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let widths: Vec<usize> = (0..=columns.len()).map(width).collect();
     let mut out = String::new();
     if let Some(w) = &r.win_rate {
         out += &format!("Win rates are against {}; the judges are programs.\n\n", w.against);
@@ -101,7 +153,8 @@ pub fn text_table(r: &Results, sizes: &[String]) -> String {
         out.push('\n');
     }
     for (pair, by) in &r.head_to_head {
-        let parts: Vec<String> = by.iter().map(|(judge, rate)| format!("{judge} {}", range(rate))).collect();
+        let parts: Vec<String> =
+            by.iter().filter_map(|(judge, rate)| Some(format!("{judge} {}", range(rate)?))).collect();
         out += &format!("\n{pair}: {}", parts.join(", "));
     }
     if let Some(rm) = &r.reward_model {
@@ -121,59 +174,13 @@ fn precise(r: &Rate) -> String {
     format!("{:.1} % ({:.1}–{:.1}) of {} pairs", 100.0 * r.rate, 100.0 * r.low, 100.0 * r.high, r.n)
 }
 
-pub fn stages(run: &Run) -> String {
-    let row =
-        |(name, s): (&String, &crate::results::StageResult)| vec![name.clone(), s.steps.to_string(), clock(s.seconds)];
-    let rows: Vec<_> = run.results.stages.iter().map(row).collect();
-    format!("<h2>Stages</h2>{}", html_table(&["stage", "steps", "time"], &rows))
-}
-
-/// The figures that left their healthy range and stayed outside, stage by stage; nothing if none did.
-pub fn warnings(run: &Run) -> String {
-    let mut items = String::new();
-    for (stage, m) in run.metrics.keys().flat_map(|stage| METRICS.iter().map(move |m| (stage, m))) {
-        let values: Vec<f64> = run.curve(stage, m.name).into_iter().map(|(_, value)| value).collect();
-        if let Some(what) = metrics::warning(m.name, &values) {
-            items += &format!("<li><b>{}</b>: {}</li>", escape(stage), escape(&what));
-        }
-    }
-    if items.is_empty() { items } else { format!("<h2>Outside of the healthy range</h2><ul>{items}</ul>") }
-}
-
-/// Every figure that was logged, what it means and where it should be.
-pub fn metrics(run: &Run) -> String {
-    let logged: BTreeSet<&str> = run
-        .metrics
-        .values()
-        .flatten()
-        .filter_map(|l| l.as_object())
-        .flat_map(|o| o.keys())
-        .map(String::as_str)
-        .collect();
-    let rows: Vec<String> = METRICS
-        .iter()
-        .filter(|m| logged.contains(m.name))
-        .map(|m| {
-            let (name, meaning, healthy) = (m.name, escape(m.meaning), escape(m.healthy));
-            format!("<tr><td><code>{name}</code></td><td style=\"text-align:left;white-space:normal\">{meaning}</td><td style=\"text-align:left;white-space:normal\">{healthy}</td></tr>")
-        })
-        .collect();
-    if rows.is_empty() {
-        return String::new();
-    }
-    format!(
-        "<details><summary><b>What the logged figures mean, and where they should be</b></summary><table><tr><th>name</th>\
-         <th style=\"text-align:left\">meaning</th><th style=\"text-align:left\">healthy</th></tr>{}</table></details>",
-        rows.concat()
-    )
-}
-
-fn html_table(heads: &[&str], rows: &[Vec<String>]) -> String {
+/// A table that scrolls sideways when it has to, its first column fixed.
+pub fn html_table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let head: String = heads.iter().map(|h| format!("<th>{}</th>", escape(h))).collect();
     let row = |cells: &Vec<String>| {
         let cells: String = cells.iter().map(|c| format!("<td>{}</td>", escape(c))).collect();
         format!("<tr>{cells}</tr>")
     };
     let body: String = rows.iter().map(row).collect();
-    format!("<div class=\"scroll\"><table><tr>{head}</tr>{body}</table></div>")
+    format!("<div class=\"scroll\" tabindex=\"0\"><table><tr>{head}</tr>{body}</table></div>")
 }

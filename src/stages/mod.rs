@@ -80,6 +80,8 @@ pub struct Shown {
     /// "prompted" of `S.prompted`
     pub name: &'static str,
     pub label: &'static str,
+    /// What was done with it, for who reads the report first.
+    pub what: &'static str,
     /// The same in every plot.
     pub colour: usize,
     /// Worked examples stand before each prompt.

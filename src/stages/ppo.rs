@@ -33,7 +33,13 @@ pub const PPO: Stage = Stage {
         files: Files::augment_args,
         fresh: false,
     }),
-    shown: &[Shown { name: "ppo", label: "PPO", colour: 3, few_shot: false }],
+    shown: &[Shown {
+        name: "ppo",
+        label: "PPO",
+        what: "reinforcement learning: its completions are scored by the reward model, and KL holds it near where it started",
+        colour: 3,
+        few_shot: false,
+    }],
     from: |recipe| Some(recipe.ppo_start().into()),
     needs: |_| vec![Needs::RewardModel],
     check: |keys, named| {
@@ -65,7 +71,13 @@ pub const PPO_PTX: Stage = Stage {
     name: "ppo_ptx",
     zero: &[],
     verb: None,
-    shown: &[Shown { name: "ppo_ptx", label: "PPO-ptx", colour: 4, few_shot: false }],
+    shown: &[Shown {
+        name: "ppo_ptx",
+        label: "PPO-ptx",
+        what: "the same, with steps on pretraining text mixed in, so that it does not forget: the paper's InstructGPT",
+        colour: 4,
+        few_shot: false,
+    }],
     needs: |_| vec![Needs::RewardModel, Needs::Text],
     flops: |sizes, size| {
         let config: Config = sizes.method(SECTION.name, size);

@@ -28,8 +28,20 @@ pub const BASE: Stage = Stage {
         fresh: true,
     }),
     shown: &[
-        Shown { name: "base", label: "base", colour: 0, few_shot: false },
-        Shown { name: "prompted", label: "base, few-shot prompt", colour: 1, few_shot: true },
+        Shown {
+            name: "base",
+            label: "base",
+            what: "pretrained: it goes on with text as its text goes on, and was never shown how to follow an instruction. The paper's GPT-3",
+            colour: 0,
+            few_shot: false,
+        },
+        Shown {
+            name: "prompted",
+            label: "base, few-shot prompt",
+            what: "the same model; a few worked examples stand before each prompt. The paper's GPT-3 (prompted)",
+            colour: 1,
+            few_shot: true,
+        },
     ],
     from: |_| None,
     needs: |_| vec![Needs::Text],

@@ -10,6 +10,7 @@ pub mod manual;
 pub mod merge;
 mod options;
 pub mod recipes;
+pub mod report;
 pub mod reward;
 pub mod run;
 pub mod score;

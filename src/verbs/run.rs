@@ -72,8 +72,12 @@ pub fn run(args: &RunArgs, common: &Common) -> Result {
     if common.json {
         println!("{}", serde_json::to_string(&results).expect("results are numbers and names"));
     } else {
-        println!("{}", report::text_table(&results, &recipe.sizes().iter().map(|s| s.to_string()).collect::<Vec<_>>()));
+        let sizes: Vec<String> = recipe.sizes().into_iter().map(String::from).collect();
+        println!("{}", report::text_table(&results, &sizes));
         println!("{} in all. Report: {}", clock(results.seconds), dir.join("report.html").display());
+        if let Some(chat) = report::chat(&dir, &results, &sizes) {
+            println!("Talk to it: {chat}");
+        }
     }
     Ok(())
 }

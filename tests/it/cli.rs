@@ -283,6 +283,18 @@ fn a_smoke_run_leaves_a_folder_that_explains_itself() {
 }
 
 #[test]
+fn the_report_is_built_again_from_the_folder() {
+    let page = fs::read_to_string(path(&["report.html"])).unwrap();
+    let output = rlhf(&["report", smoke().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output).trim(), path(&["report.html"]));
+    assert!(fs::read_to_string(path(&["report.html"])).unwrap() == page, "another page");
+    let chat = page.split("<pre>rlhf chat --model ").nth(1).unwrap().split("</pre>").next().unwrap();
+    assert_eq!(chat, path(&["L.ppo_ptx"]));
+    refuses(&["report", scratch().to_str().unwrap()], 2, &["results.json", "finished run"]);
+}
+
+#[test]
 fn a_finished_run_is_not_overwritten() {
     refuses(
         &["run", "--set", "smoke=true", "--out", smoke().to_str().unwrap()],
