@@ -15,7 +15,8 @@ pub fn section(run: &Run) -> Option<Section> {
         "proxy-and-gold",
         "Proxy and gold as the policy moves",
         "Each rollout batch of PPO, ordered by how far the policy has moved from its start. When the proxy goes on rising \
-         while gold turns down, the policy has found what the reward model gets wrong (Gao, Schulman and Hilton 2022).",
+         while gold turns down, the policy has found what the reward model gets wrong (Gao, Schulman and Hilton 2022). \
+         Arrows lead from the third of the batches nearest to the start to the third furthest from it.",
         plots,
     )?;
     let (few, enough): (Vec<_>, Vec<_>) =
@@ -66,9 +67,7 @@ fn verdict(run: &Run, stage: &str) -> String {
     let best = if middle.value > first.value { middle } else { first };
     let what = told(rise, last.beside(&first, 0.0), last.beside(&best, 0.0));
     let golds = format!("gold {} → {} → {}", first.number(), middle.number(), last.number());
-    format!(
-        "{stage}: <b>{what}</b> ({scores}; {golds}, from the third of batches nearest to the start to the furthest)."
-    )
+    format!("{stage}: <b>{what}</b> ({scores}; {golds}).")
 }
 
 /// `proxy` and `gold`: the furthest third beside the nearest; `turn`: gold's furthest third beside the best before it.
