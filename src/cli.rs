@@ -207,7 +207,7 @@ mod tests {
                     words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()));
                     continue;
                 }
-                (None, '|' | '>') => break,
+                (None, '|' | '>' | '&') => break,
                 _ => word.push(c),
             }
             spaces = 0;
@@ -223,8 +223,10 @@ mod tests {
         let read = |page: &&str| std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         let blocks = pages.iter().map(read).flat_map(|text| {
             let blocks = text.split("```").skip(1).step_by(2).map(str::to_string).collect::<Vec<_>>();
-            let inline =
-                text.split('`').map(str::to_string).filter(|code| code.starts_with("rlhf ") && !code.contains('\n'));
+            let inline = text
+                .split('`')
+                .map(str::to_string)
+                .filter(|code| code.starts_with("rlhf ") && code.contains(" --") && !code.contains('\n'));
             blocks.into_iter().chain(inline.collect::<Vec<_>>())
         });
         let helps = command()
@@ -235,8 +237,10 @@ mod tests {
         let texts: Vec<String> = blocks.chain(helps).chain([own]).collect();
         let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim).filter(|line| line.starts_with("rlhf "));
         // `rlhf generate`, `rlhf convert IN OUT [--dtype …]`: what a verb is called, not what is typed
-        let called =
-            |line: &&str| line.contains(['[', '…', '|']) || line.ends_with(" SHELL") || line.split(' ').count() < 3;
+        let names = [" SHELL", " --data", " --prompts"];
+        let called = |line: &&str| {
+            line.contains(['[', '…', '|']) || names.iter().any(|end| line.ends_with(end)) || line.split(' ').count() < 3
+        };
         let typed = lines.filter(|line| !called(line));
         let mut tried = 0;
         for line in typed {
