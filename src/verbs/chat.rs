@@ -32,7 +32,7 @@ pub struct ChatArgs {
 const HELP: &str = "/new          forget what was said
 /system TEXT  forget it, and have the system say TEXT first
 /quit         end; so does Ctrl-D
-A line that ends in \\ goes on in the next. The arrow keys edit, and fetch earlier lines.";
+A line that ends in \\ goes on in the next; the arrow keys edit and go back.";
 
 pub fn run(args: &ChatArgs, common: &Common) -> Result {
     let writing = &args.writing;
