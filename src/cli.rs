@@ -82,7 +82,12 @@ fn command() -> Command {
 
 /// Parses and dispatches. `--help` and `--version` print themselves.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
-    let matches = match command().try_get_matches_from(args.into_iter().map(with_dashes)) {
+    let args: Vec<OsString> = args.into_iter().map(with_dashes).collect();
+    let all = command();
+    let typed = |name: &&Command| args.iter().skip(1).any(|arg| arg == name.get_name());
+    let verb = all.get_subcommands().find(typed).map_or("rlhf".into(), |verb| format!("rlhf {}", verb.get_name()));
+    let wrong = |e: clap::Error| Failure::usage(one_paragraph(&e, &verb));
+    let matches = match all.clone().try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let colour = stdout().is_terminal() && use_colour();
@@ -94,9 +99,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
             }
             return Ok(());
         }
-        Err(e) => return Err(Failure::usage(one_paragraph(&e.render().to_string()))),
+        Err(e) => return Err(wrong(e)),
     };
-    let wrong = |e: clap::Error| Failure::usage(one_paragraph(&e.render().to_string()));
     let common = Common::from_arg_matches(&matches).map_err(wrong)?;
     if common.quiet {
         hub::be_quiet();
@@ -149,15 +153,18 @@ fn with_dashes(arg: OsString) -> OsString {
     }
 }
 
-/// What clap says, without its usage lines: "unexpected argument '--modle' found; a similar argument exists: '--model'".
-fn one_paragraph(rendered: &str) -> String {
+/// What clap says, as one sentence without its usage lines: "unexpected argument '--modle' found; a similar argument
+/// exists: '--model'".
+fn one_paragraph(error: &clap::Error, verb: &str) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return format!("{verb} does nothing by itself: {verb} --help says what it can do.");
+    }
+    let rendered = error.render().to_string();
     let parts = rendered.trim().split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
     let kept: Vec<String> =
         parts.filter(|p| !p.starts_with("Usage:") && !p.starts_with("For more information")).collect();
-    let usage = rendered.lines().find_map(|l| l.trim().strip_prefix("Usage: "));
-    let verb: Vec<&str> = usage.unwrap_or("rlhf").split(' ').take_while(|w| !w.starts_with(['[', '<', '-'])).collect();
-    let text = kept.join(" ").replace("error: ", "").replace("tip: ", "");
-    format!("{text}. See {} --help.", verb.join(" "))
+    let text = kept.join("; ").replace("error: ", "").replace("tip: ", "");
+    format!("{text}. See {verb} --help.")
 }
 
 #[cfg(test)]
@@ -183,7 +190,15 @@ mod tests {
         let error = run(["rlhf", "sft", "--modle", "x"].map(OsString::from)).unwrap_err();
         assert_eq!(error.kind as u8, 2);
         assert!(error.message.contains("'--model'") && !error.message.contains('\n'), "{}", error.message);
+        assert!(
+            error.message.ends_with("found; a similar argument exists: '--model'. See rlhf sft --help."),
+            "{}",
+            error.message
+        );
+        let error = run(["rlhf", "sft", "--lora-rank", "-1"].map(OsString::from)).unwrap_err();
         assert!(error.message.ends_with("See rlhf sft --help."), "{}", error.message);
+        let error = run(["rlhf", "recipes"].map(OsString::from)).unwrap_err();
+        assert_eq!(error.message, "rlhf recipes does nothing by itself: rlhf recipes --help says what it can do.");
     }
 
     #[test]
