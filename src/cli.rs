@@ -84,10 +84,11 @@ fn command() -> Command {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Result {
     let args: Vec<OsString> = args.into_iter().map(with_dashes).collect();
     let all = command();
-    let typed = |name: &&Command| args.iter().skip(1).any(|arg| arg == name.get_name());
-    let verb = all.get_subcommands().find(typed).map_or("rlhf".into(), |verb| format!("rlhf {}", verb.get_name()));
+    let is_verb = |arg: &&OsString| all.get_subcommands().any(|verb| *arg == verb.get_name());
+    let verb = args.iter().skip(1).find(is_verb);
+    let verb = verb.map_or("rlhf".into(), |verb| format!("rlhf {}", verb.to_string_lossy()));
     let wrong = |e: clap::Error| Failure::usage(one_paragraph(&e, &verb));
-    let matches = match all.clone().try_get_matches_from(&args) {
+    let matches = match all.try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let colour = stdout().is_terminal() && use_colour();
@@ -197,6 +198,8 @@ mod tests {
         );
         let error = run(["rlhf", "sft", "--lora-rank", "-1"].map(OsString::from)).unwrap_err();
         assert!(error.message.ends_with("See rlhf sft --help."), "{}", error.message);
+        let error = run(["rlhf", "chat", "--model", "run", "--top-p", "no"].map(OsString::from)).unwrap_err();
+        assert!(error.message.ends_with("See rlhf chat --help."), "{}", error.message);
         let error = run(["rlhf", "recipes"].map(OsString::from)).unwrap_err();
         assert_eq!(error.message, "rlhf recipes does nothing by itself: rlhf recipes --help says what it can do.");
     }

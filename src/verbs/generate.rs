@@ -64,7 +64,8 @@ pub fn run(args: &GenerateArgs, common: &Common) -> Result {
     let rng = Rng::new(common.seed()).stream("generate");
     let weights = opened.loaded.params.clone().multiply_in(writing.precision).decoding();
     let mut texts: Vec<_> = repeated.iter().map(|_| writing.completion()).collect();
-    let mut streams: Vec<_> = repeated.iter().map(|_| opened.tokenizer.as_ref().map(|t| t.stream(true))).collect();
+    let tokenizer = opened.tokenizer.as_ref().filter(|_| writing.stops()); // else nobody reads along
+    let mut streams: Vec<_> = repeated.iter().map(|_| tokenizer.map(|t| t.stream(true))).collect();
     let made = generate(&opened.loaded.net, &weights, &repeated, &config, rng, None, |i, id| {
         if let Some(stream) = &mut streams[i] {
             texts[i].push(&stream.push(id));

@@ -74,6 +74,11 @@ impl Writing {
         }
     }
 
+    /// Are there texts that end a completion?
+    pub fn stops(&self) -> bool {
+        !self.stop.is_empty()
+    }
+
     /// A completion that is about to be written.
     pub fn completion(&self) -> Completion<'_> {
         Completion { stops: &self.stop, text: String::new(), shown: 0, stopped: false }

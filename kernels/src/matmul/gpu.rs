@@ -141,8 +141,6 @@ struct Plan {
     threads: usize,
     /// Do several workgroups share the k of a tile?
     split: bool,
-    /// Invocations that keep even a large GPU busy.
-    fills: usize,
     /// Does it write whole tiles only?
     whole_tiles: bool,
 }
@@ -164,7 +162,9 @@ impl Plan {
             return k.max(1);
         }
         let tiles = self.tiles(m, n).iter().product::<usize>().max(1);
-        let parts = (self.fills / self.threads / tiles).min(k / 128).min(room).clamp(1, 32);
+        // invocations that keep even a large GPU busy; a subgroup on matrix units does the work of several
+        let fills = if self.whole_tiles { 1 << 16 } else { 1 << 17 };
+        let parts = (fills / self.threads / tiles).min(k / 128).min(room).clamp(1, 32);
         k.div_ceil(parts).next_multiple_of(32)
     }
 }
@@ -222,9 +222,8 @@ fn plan(rung: Rung, given: Given) -> Plan {
         }
     };
     let consts = consts.into_iter().map(|(name, value): (_, usize)| (name, value as u32)).collect();
-    let matrix = matches!(rung.shader, Matrix { .. });
-    let fills = if matrix { 1 << 16 } else { 1 << 17 };
-    Plan { name, parts, consts, tile, threads, split: rung.split, fills, whole_tiles: matrix }
+    let whole_tiles = matches!(rung.shader, Matrix { .. });
+    Plan { name, parts, consts, tile, threads, split: rung.split, whole_tiles }
 }
 
 fn few(rung: FewRung, rows: &'static [(&'static str, u32)]) -> Kernel<'static> {
